@@ -1,0 +1,35 @@
+"""When two requests are the same request. Ring: domain. Source: zeroclaw.md A1.8, design §4.5, rantaiclaw.md §20.2.
+
+The records themselves are durable rows beside the inbox (`ports.stores.Inbox.accept`); this module names the keys and their retention.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from clawgate.domain.messages import DedupeKey
+
+MIN_PLATFORM_RETENTION_SECONDS = 24 * 3600
+MAX_KEY_CHARS = 512
+
+
+def from_header(value: str | None, principal: str, ttl_seconds: int) -> DedupeKey | None:
+    """The key of an `X-Idempotency-Key` value: trimmed; blank or missing means none.
+
+    A very long key is still a key: its digest stands for it.
+    """
+    key = (value or "").strip()
+    if not key:
+        return None
+    return DedupeKey(f"key:{principal}", _bounded(key), max(ttl_seconds, 1))
+
+
+def from_platform(channel: str, message_id: str, tolerance_seconds: int = 0) -> DedupeKey:
+    """The key of a platform's own message id: at least a day, and never less than twice the scheme's tolerance."""
+    return DedupeKey(f"channel:{channel}", _bounded(message_id), max(MIN_PLATFORM_RETENTION_SECONDS, 2 * tolerance_seconds))
+
+
+def _bounded(key: str) -> str:
+    if len(key) <= MAX_KEY_CHARS:
+        return key
+    return "sha256:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,91 @@
+"""What comes in and where its answer goes. Ring: domain."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ReplyTo(msgspec.Struct, frozen=True):
+    """Where an answer is sent when nobody waits for it.
+
+    Attributes:
+        channel: the channel's name.
+        target: the channel's own address: a number, a chat id.
+
+    """
+
+    channel: str
+    target: str
+
+
+class Inbound(msgspec.Struct, frozen=True, kw_only=True):
+    """A message at the door, guarded and decoded, not yet accepted.
+
+    Attributes:
+        source: the door's name.
+        principal: who asks (`Caller.principal`).
+        text: what is asked, untouched.
+        conversation: None = a conversation of its own.
+        dedupe: what makes a second delivery of the same message recognisable, None = nothing does.
+        reply: None = somebody waits or polls.
+        memory_key: under which key the text is remembered, None = not at all.
+
+    """
+
+    source: str
+    principal: str
+    text: str
+    conversation: str | None = None
+    dedupe: DedupeKey | None = None
+    reply: ReplyTo | None = None
+    memory_key: str | None = None
+
+
+class DedupeKey(msgspec.Struct, frozen=True):
+    """The name of a message under which a second copy is recognised.
+
+    Attributes:
+        scope: keeps keys of different kinds apart: "key:<principal>" for idempotency keys, "channel:<name>" for platform ids. A caller can
+            therefore not claim a platform's ids (rantaiclaw.md §20.2) or another caller's keys.
+        key: the key itself, trimmed, not empty.
+        retention_seconds: how long it is remembered, counted from acceptance; never shorter than the item is open.
+
+    """
+
+    scope: str
+    key: str
+    retention_seconds: int
+
+
+class ChannelMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """One message out of a channel's payload, allowed and normalised.
+
+    Attributes:
+        sender: normalised, such as "+491701234567".
+        target: where the reply goes.
+        text: what was written, untouched.
+        message_id: the platform's id, or None when the payload carries none.
+        sent_ms: the platform's time, or when it arrived.
+
+    """
+
+    sender: str
+    target: str
+    text: str
+    message_id: str | None
+    sent_ms: int
+
+
+class MemoryEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One remembered text.
+
+    Attributes:
+        category: "conversation" for what people wrote, "core" for what they asked to be remembered.
+
+    """
+
+    key: str
+    content: str
+    category: str = "conversation"
+    session: str | None = None
+    created_ms: int = 0

@@ -1,0 +1,181 @@
+"""What lasts: named atomic operations on rows. Ring: ports.
+
+Every method returns a Deferred that fires only after COMMIT (a read: after the read), and errbacks with `StoreUnavailable` when the commit did not
+happen; then nothing of it happened. A transition reads the record, applies the domain's `step` and writes the result in one transaction, so two callers
+can never both win. The contract suite in `clawgate.testing.store_contract` holds for every implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+from twisted.internet.defer import Deferred
+
+from clawgate.domain import delivery, inbox
+from clawgate.domain.delivery import Send
+from clawgate.domain.devices import Device
+from clawgate.domain.inbox import Effect, Item, State
+from clawgate.domain.messages import DedupeKey, MemoryEntry
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """What became of an accept: the stored item, and whether it is an earlier one under the same key."""
+
+    item: Item
+    is_duplicate: bool
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """The committed record after a transition, and the effects that are now to be performed."""
+
+    item: Item
+    effects: tuple[Effect, ...]
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Items, newest first, and the cursor of the next page ("" = that was the last)."""
+
+    items: tuple[Item, ...]
+    cursor: str
+
+
+class Inbox(Protocol):
+    """Items and the dedupe records that point at them."""
+
+    def accept(self, item: Item, dedupe: DedupeKey | None = None, memory: MemoryEntry | None = None) -> Deferred[Accepted]:
+        """Stores a new item, or finds the one its key names.
+
+        A key is remembered until its item has an outcome and `retention_seconds` since acceptance are over. At the bound of idempotency keys
+        (scopes "key:…") the oldest finished one makes room.
+
+        Raises (errback):
+            Overloaded: the inbox is over its high-water mark, or the bound of keys is full of running work.
+        """
+
+    def claim(self, owner: str, now_ms: int, limit: int) -> Deferred[tuple[Item, ...]]:
+        """Marks up to `limit` startable items running under `owner` and returns them in order of acceptance.
+
+        Startable: received, or waiting and due; and first in its conversation's line.
+        """
+
+    def settle(self, item_id: str, event: inbox.Event, now_ms: int, sends: Sequence[Send] = ()) -> Deferred[Settled]:
+        """Applies `event`; with `Completed`, stores the reply's parts in the same commit. `RESEND` re-queues the item's unsettled parts.
+
+        Raises (errback):
+            NotFound: no such item. Conflict: the event does not apply.
+        """
+
+    def complete(self, item: Item, event: inbox.Completed, now_ms: int) -> Deferred[Settled]:
+        """`settle` with `Completed` for an item that is known to be running and has no reply to send: one grouped statement."""
+
+    def get(self, item_id: str) -> Deferred[Item | None]:
+        """The item, or None."""
+
+    def page(self, states: frozenset[State], since_ms: int, cursor: str, limit: int) -> Deferred[Page]:
+        """Items in any of `states` (empty = all) accepted at or after `since_ms`, newest first."""
+
+    def history(self, conversation: str, before_id: str, limit: int) -> Deferred[tuple[Item, ...]]:
+        """The last `limit` answered items of a conversation before `before_id`, oldest first."""
+
+    def counts(self) -> Deferred[dict[State, int]]:
+        """Items per state; states without items are 0."""
+
+    def oldest_open_ms(self) -> Deferred[int | None]:
+        """When the oldest open item was accepted, or None."""
+
+    def next_due_ms(self) -> Deferred[int | None]:
+        """When the next waiting item is due, or None."""
+
+    def recover(self, owner: str, now_ms: int) -> Deferred[dict[State, int]]:
+        """At start: applies `OwnerLost` to everything that runs under another owner or was held for a waiting caller.
+
+        Returns how many items went to which state.
+        """
+
+    def purge(self, now_ms: int, item_retention_seconds: int) -> Deferred[int]:
+        """Forgets ended items older than the retention and dedupe records that have run out. Returns rows removed."""
+
+
+class Outbox(Protocol):
+    """The parts of replies on their way."""
+
+    def claim_sends(self, channel: str, now_ms: int, limit: int) -> Deferred[tuple[Send, ...]]:
+        """Marks up to `limit` due parts sending (`Started`), at most one per target and only the first of its line; in id order."""
+
+    def settle_send(self, send_id: str, event: delivery.Event, now_ms: int) -> Deferred[Send]:
+        """Applies `event` to the part, and what follows from it to its item, in one commit."""
+
+    def sends_of(self, item_id: str) -> Deferred[tuple[Send, ...]]:
+        """The parts of an item's reply, in order."""
+
+    def next_send_due_ms(self, channel: str) -> Deferred[int | None]:
+        """When the channel's next pending part is due, or None."""
+
+    def recover_sends(self, retry_safe: frozenset[str], now_ms: int) -> Deferred[int]:
+        """At start: `Unanswered(again=channel in retry_safe)` for every part found sending. Returns how many."""
+
+
+class Devices(Protocol):
+    """Paired devices."""
+
+    def add(self, device: Device) -> Deferred[None]:
+        """Stores a new device. A hash that exists already, revoked or not, is a `Conflict`."""
+
+    def replace(self, device: Device) -> Deferred[None]:
+        """Stores the device's new record under its id (rotation, narrowing, revocation, mirroring). Raises NotFound."""
+
+    def by_hash(self, token_hash: str) -> Deferred[Device | None]:
+        """The device with this hash, dead or alive, or None."""
+
+    def by_id(self, device_id: str) -> Deferred[Device | None]:
+        """The device with this id, dead or alive, or None."""
+
+    def alive(self, now_ms: int) -> Deferred[tuple[Device, ...]]:
+        """Devices whose token opens something, newest first."""
+
+    def all_hashes(self) -> Deferred[dict[str, bool]]:
+        """Every known hash and whether its device is not revoked."""
+
+    def touch(self, seen: dict[str, int]) -> Deferred[None]:
+        """Writes `last_seen_ms` of several device ids at once."""
+
+
+class Memory(Protocol):
+    """Remembered texts."""
+
+    def put(self, entry: MemoryEntry) -> Deferred[None]:
+        """Stores or replaces the text under its key."""
+
+    def find(self, words: str, limit: int) -> Deferred[tuple[MemoryEntry, ...]]:
+        """Entries that contain every word of `words` (any case; hostile text is text), newest first."""
+
+    def get(self, key: str) -> Deferred[MemoryEntry | None]:
+        """The entry, or None."""
+
+
+class StoreHealth(msgspec.Struct, frozen=True):
+    """How the store is: `problem` is "" when it is well."""
+
+    problem: str
+    queue_depth: int
+    free_bytes: int
+
+
+class Store(Protocol):
+    """One durable store with everything in it."""
+
+    inbox: Inbox
+    outbox: Outbox
+    devices: Devices
+    memory: Memory
+
+    def start(self) -> Deferred[None]:
+        """Opens it, refuses a newer schema (`Invalid`), migrates an older one after a backup."""
+
+    def stop(self) -> Deferred[None]:
+        """Commits what is queued and closes it."""
+
+    def health(self) -> StoreHealth:
+        """How it is now; free of I/O."""

@@ -1,0 +1,1 @@
+"""The machine: clocks, files, processes, logs. Ring: edge."""

@@ -1,0 +1,1 @@
+"""HTTP: from bytes on a socket to a service call and back. Ring: edge."""
