@@ -8,7 +8,7 @@ One slot for the whole gateway:
     active  | Try right  | empty   | GRANT                   (one use)
     active  | Try wrong  | active  | REFUSE; BURN and empty when it was the last of the hour's failures
     active  | Try late   | empty   | REFUSE                  (the code has expired)
-    empty   | Try        | empty   | REFUSE
+    empty   | Try        | empty   | REFUSE                  (does not count towards the ceiling: there was no code to guess)
 
 Who may try at all (five failures lock a client for 300 s) is `ratelimit.FailureLimiter`'s matter; the ceiling over all clients is here, because it burns the
 code. It never touches a token, and `clawgate pair` issues a new code at any time.
@@ -46,14 +46,13 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         name: the device's name chosen by the operator, None = what the client says.
         scopes: bound here, never by the client.
         ttl_seconds: life of the token, 0 = for ever.
-        device_id: the code re-pairs this device instead of making a new one.
-
+        device_type: carried over from a device whose token was rotated, None = what the client says.
     """
 
     name: str | None = None
     scopes: frozenset[Scope] = ALL_SCOPES
     ttl_seconds: int = 0
-    device_id: str | None = None
+    device_type: str | None = None
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,18 +97,20 @@ def step(slot: Slot, event: Issue | Try, now: float) -> tuple[Slot, Verdict]:
         fresh = Slot(code=event.code, grant=event.grant, expires=now + event.ttl_seconds, failures=_recent(slot.failures, now))
         return fresh, Verdict.ISSUED
     pending = slot.pending(now)
-    given = digest(event.code.strip())
-    if hmac.compare_digest(given, digest(pending or "\0none")) and pending is not None:
+    wanted = (pending or "").strip()
+    if hmac.compare_digest(digest(event.code.strip()), digest(wanted)) and wanted:
         return Slot(failures=slot.failures), Verdict.GRANTED
     return _failed(slot, now, pending)
 
 
 def _failed(slot: Slot, now: float, pending: str | None) -> tuple[Slot, Verdict]:
-    failures = (*_recent(slot.failures, now), now)[-CEILING_FAILURES:]
-    if pending is not None and len(failures) >= CEILING_FAILURES:
-        return Slot(), Verdict.BURNED
+    recent = _recent(slot.failures, now)
     if pending is None:
-        return Slot(failures=failures), Verdict.REFUSED
+        # Nothing was guessed at. Counted, an idle attacker could doom the next code to burn at its owner's first typing mistake.
+        return Slot(failures=recent), Verdict.REFUSED
+    failures = (*recent, now)
+    if len(failures) >= CEILING_FAILURES:
+        return Slot(), Verdict.BURNED
     return msgspec.structs.replace(slot, failures=failures), Verdict.REFUSED
 
 

@@ -1,0 +1,187 @@
+"""Replies on their way to channels. Ring: services. Source: design §1 (delivery); rantaiclaw.md §7.
+
+Each channel has a pump of its own with a few sends at once, so one that is down never holds up another. Order holds within a target: the store hands out only the
+head of each target's line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from clawgate.domain import delivery, inbox
+from clawgate.domain.delivery import Send, SendState
+from clawgate.domain.errors import Conflict, NotFound, SendRefused, SendUnavailable, SendUncertain, StoreUnavailable
+from clawgate.domain.inbox import Item, RetryPolicy
+from clawgate.ports.channels import Channel
+from clawgate.ports.clock import Clock, Entropy, Ids
+from clawgate.ports.events import ComponentHealth, Meter
+from clawgate.ports.stores import Outbox
+
+_log = Logger()
+_AT_ONCE = 8
+_RETRY_SECONDS = 1.0
+APOLOGY = "Sorry, I couldn't process your message right now."
+"""What a sender is told when the agent gave up; the contract's text."""
+
+
+@define
+class Delivery:
+    """The outbox at work."""
+
+    outbox: Outbox
+    channels: Mapping[str, Channel]
+    clock: Clock
+    entropy: Entropy
+    ids: Ids
+    meter: Meter
+    health: ComponentHealth
+    retry: RetryPolicy
+    _pumps: dict[str, _Pump] = field(factory=dict, init=False)
+
+    async def start(self) -> None:
+        """Settles what a lost process was sending, then begins."""
+        safe = frozenset(name for name, channel in self.channels.items() if channel.retry_safe)
+        await self.outbox.recover_sends(safe, self.clock.wall_ms())
+        for name, channel in self.channels.items():
+            self._pumps[name] = _Pump(self, channel)
+            self._pumps[name].wake()
+
+    async def stop(self, seconds: float) -> None:
+        """Starts no more sends and waits for those under way; what then is still sending becomes uncertain at the next start."""
+        for pump in self._pumps.values():
+            pump.stop()
+        deadline = self.clock.monotonic() + seconds
+        while any(pump.sending for pump in self._pumps.values()) and self.clock.monotonic() < deadline:
+            await self.clock.sleep(0.05)
+
+    def wake(self, channel: str) -> None:
+        """There is something for this channel."""
+        pump = self._pumps.get(channel)
+        if pump is not None:
+            pump.wake()
+
+    def replies(self, item: Item, event: inbox.Event) -> Sequence[Send]:
+        """The parts of the reply to an item that `event` ends: the answer, or the apology when the agent gave up."""
+        channel = self.channels.get(item.reply.channel) if item.reply is not None else None
+        if item.reply is None or channel is None:
+            return ()
+        ended, _ = inbox.step(item, event, self.clock.wall_ms())
+        if ended.is_open:
+            return ()
+        text = ended.answer if ended.answer is not None else APOLOGY
+        return [
+            Send(id=self.ids.next_id(), item_id=item.id, channel=item.reply.channel, target=item.reply.target, text=part, part=number)
+            for number, part in enumerate(channel.split(text), 1)
+        ]
+
+    async def deliver(self, channel: Channel, send: Send) -> None:
+        """Hands one part over and records what came of it; retries the record, never the send, while the store refuses."""
+        event = await self._attempt(channel, send)
+        while True:
+            try:
+                settled = await self.outbox.settle_send(send.id, event, self.clock.wall_ms())
+            except StoreUnavailable:
+                await self.clock.sleep(_RETRY_SECONDS)
+            except (Conflict, NotFound) as problem:
+                _log.warn("send {send}: {problem}", send=send.id, problem=str(problem))
+                return
+            else:
+                self._report(settled)
+                return
+
+    async def _attempt(self, channel: Channel, send: Send) -> delivery.Event:
+        try:
+            receipt = await channel.send(send.target, send.text, send.id)
+        except CancelledError:
+            raise
+        except SendRefused as problem:
+            _log.warn("{channel} refused a reply: {problem} {detail}", channel=channel.name, problem=str(problem), detail=problem.detail)
+            return delivery.Rejected("refused")
+        except SendUnavailable as problem:
+            self.health.failed(f"channel:{channel.name}", str(problem))
+            delay_seconds = self.retry.delay_seconds(max(send.attempts, 1), self.entropy.jitter(), problem.retry_after_seconds)
+            return delivery.NotDelivered("unavailable", delay_seconds, self.retry.max_attempts)
+        except SendUncertain as problem:
+            self.health.failed(f"channel:{channel.name}", str(problem))
+            return delivery.Unanswered(channel.retry_safe)
+        except Exception:
+            _log.failure("channel {channel} broke its port", channel=channel.name)
+            return delivery.Unanswered(False)
+        self.health.ok(f"channel:{channel.name}")
+        self.meter.count("channel_messages_total", channel.name, "outbound")
+        return delivery.Delivered(receipt)
+
+    def _report(self, send: Send) -> None:
+        self.meter.count("sends_total", send.channel, send.state)
+        if send.state is SendState.UNCERTAIN:
+            _log.warn(
+                "reply {send} to {channel} may or may not have arrived; decide with `clawgate inbox retry {item}` or `drop`",
+                send=send.id,
+                channel=send.channel,
+                item=send.item_id,
+            )
+
+
+@define(eq=False)
+class _Pump:
+    """One channel's share of the outbox."""
+
+    delivery: Delivery
+    channel: Channel
+    sending: int = 0
+    _pending: bool = False
+    _claiming: bool = False
+    _stopped: bool = False
+    _timer: IDelayedCall | None = None
+
+    def wake(self) -> None:
+        self._pending = True
+        self._pump()
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    def _pump(self) -> None:
+        if self._pending and not self._claiming and not self._stopped and self.sending < _AT_ONCE:
+            self._pending, self._claiming = False, True
+            Deferred.fromCoroutine(self._claim(_AT_ONCE - self.sending)).addErrback(self._failed)
+
+    async def _claim(self, limit: int) -> None:
+        clock, outbox = self.delivery.clock, self.delivery.outbox
+        sends = await outbox.claim_sends(self.channel.name, clock.wall_ms(), limit)
+        self._claiming = False
+        for send in sends:
+            self.sending += 1
+            Deferred.fromCoroutine(self.delivery.deliver(self.channel, send)).addErrback(self._broke).addBoth(self._done)
+        if not sends and not self.sending:
+            due_ms = await outbox.next_send_due_ms(self.channel.name)
+            if due_ms is not None:
+                self._again((due_ms - clock.wall_ms()) / 1000)
+
+    def _done(self, _: object) -> None:
+        self.sending -= 1
+        self.wake()
+
+    def _broke(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            _log.failure("a send of {channel} was not recorded", failure, channel=self.channel.name)
+
+    def _failed(self, failure: Failure) -> None:
+        self._claiming = False
+        if not failure.check(StoreUnavailable):
+            _log.failure("the outbox of {channel} could not be read", failure, channel=self.channel.name)
+        self._again(_RETRY_SECONDS)
+
+    def _again(self, seconds: float) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if not self._stopped:
+            self._timer = self.delivery.clock.call_later(max(seconds, 0.01), self.wake)

@@ -1,0 +1,61 @@
+"""The operator's desk: looking at items and deciding about those that stopped. Ring: services. Source: design §1, §5 (`clawgate inbox`)."""
+
+from __future__ import annotations
+
+import msgspec
+from attrs import define
+
+from clawgate.domain.caller import Caller
+from clawgate.domain.delivery import Send
+from clawgate.domain.errors import NotFound
+from clawgate.domain.inbox import Drop, Event, Item, Retry, State
+from clawgate.ports.clock import Clock
+from clawgate.ports.stores import Inbox, Outbox, Page
+from clawgate.services.dispatch import Dispatch
+
+MAX_PAGE = 500
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """An item and the parts of its reply."""
+
+    item: Item
+    sends: tuple[Send, ...]
+
+
+@define
+class Desk:
+    """What may be seen and decided about accepted messages."""
+
+    inbox: Inbox
+    outbox: Outbox
+    dispatch: Dispatch
+    clock: Clock
+
+    async def show(self, item_id: str, caller: Caller) -> Shown:
+        """The item, for its owner or an administrator.
+
+        Raises:
+            NotFound: no such item, or not this caller's (one does not learn which).
+        """
+        item = await self.inbox.get(item_id)
+        if item is None or not (caller.sees_everything or item.principal == caller.principal):
+            raise NotFound("item")
+        return Shown(item, await self.outbox.sends_of(item_id) if item.reply is not None else ())
+
+    async def page(self, states: frozenset[State], since_ms: int, cursor: str, limit: int) -> Page:
+        """Items of anybody, newest first; at most `MAX_PAGE`."""
+        return await self.inbox.page(states, since_ms, cursor, max(1, min(limit, MAX_PAGE)))
+
+    async def retry(self, item_id: str) -> Item:
+        """Tries a stopped item again; one whose answer exists is only sent again. Raises NotFound, Conflict."""
+        return await self._decide(item_id, Retry())
+
+    async def drop(self, item_id: str) -> Item:
+        """Gives an item up, running or not. Raises NotFound, Conflict."""
+        return await self._decide(item_id, Drop())
+
+    async def _decide(self, item_id: str, event: Event) -> Item:
+        settled = await self.inbox.settle(item_id, event, self.clock.wall_ms())
+        self.dispatch.perform(settled)
+        return settled.item

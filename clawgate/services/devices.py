@@ -1,0 +1,159 @@
+"""Paired devices: adding, revoking, rotating, and their mirror in config.toml. Ring: services. Source: design §4.9–4.10, construct-realtime.md §1.
+
+The store is the truth. `[gateway] paired_tokens` mirrors it: a hash deleted there by hand revokes; a hash that the store has revoked stays revoked even if an
+old file brings it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from attrs import define, field
+from twisted.internet.defer import DeferredLock
+from twisted.logger import Logger
+
+from clawgate.domain.caller import Scope
+from clawgate.domain.devices import Device
+from clawgate.domain.errors import GatewayError, NotFound
+from clawgate.domain.tokens import new_token, stored_hash, token_hash
+from clawgate.ports.clock import Clock, Entropy, Ids
+from clawgate.ports.config import TokenMirror
+from clawgate.ports.stores import Devices as DeviceRows
+from clawgate.services.access import Access
+
+_log = Logger()
+
+
+class Issued(msgspec.Struct, frozen=True):
+    """A new token, shown once; `persisted` tells whether its hash reached config.toml."""
+
+    token: str
+    device: Device
+    persisted: bool
+
+
+@define
+class Devices:
+    """The paired devices of this gateway."""
+
+    rows: DeviceRows
+    access: Access
+    mirror: TokenMirror
+    clock: Clock
+    entropy: Entropy
+    ids: Ids
+    token_prefix: str
+    revoked: Callable[[str], None] = field(default=lambda device_id: None)
+    _lock: DeferredLock = field(factory=DeferredLock, init=False)
+    _paired: bool = field(default=False, init=False)
+
+    async def add(self, *, name: str | None, device_type: str | None, scopes: frozenset[Scope], ttl_seconds: int, address: str) -> Issued:
+        """A new device with a fresh token.
+
+        Args:
+            ttl_seconds: life of the token, 0 = for ever.
+            address: the client key it came from.
+
+        Raises:
+            StoreUnavailable: nothing was stored, no token exists.
+        """
+        now_ms = self.clock.wall_ms()
+        token = new_token(self.token_prefix, self.entropy.random_bytes(32))
+        device = Device(
+            id=self.ids.uuid(),
+            token_hash=token_hash(token),
+            name=name,
+            device_type=device_type,
+            scopes=scopes,
+            paired_ms=now_ms,
+            last_seen_ms=now_ms,
+            ip_address=address,
+            expires_ms=now_ms + ttl_seconds * 1000 if ttl_seconds else 0,
+        )
+        await self.rows.add(device)
+        return Issued(token, device, await self._mirrored())
+
+    async def listed(self) -> tuple[Device, ...]:
+        """Devices whose token opens something, newest first."""
+        return await self.rows.alive(self.clock.wall_ms())
+
+    async def find(self, device_id: str) -> Device:
+        """The live device. Raises NotFound."""
+        device = await self.rows.by_id(device_id)
+        if device is None or not device.is_alive(self.clock.wall_ms()):
+            raise NotFound("device", detail=device_id)
+        return device
+
+    async def revoke(self, device_id: str) -> Device:
+        """Kills token, row and live connections in one step. Raises NotFound."""
+        device = await self.find(device_id)
+        gone = msgspec.structs.replace(device, revoked_ms=self.clock.wall_ms())
+        await self.rows.replace(gone)
+        self._killed(device)
+        await self._mirrored()
+        _log.info("device {device} revoked", device=device.id)
+        return gone
+
+    async def revoke_all(self) -> int:
+        """Revokes every device; returns how many."""
+        devices = await self.listed()
+        for device in devices:
+            await self.revoke(device.id)
+        return len(devices)
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether any token opened something when devices last changed; costs nothing, for `/health`."""
+        return self._paired
+
+    async def any_paired(self) -> bool:
+        """Whether any token opens something now."""
+        self._paired = bool(await self.listed())
+        return self._paired
+
+    async def adopt(self, entries: tuple[str, ...], *, list_present: bool) -> None:
+        """Brings store and `paired_tokens` together, at start and when the file changed.
+
+        Args:
+            entries: hashes, or plain tokens of old files.
+            list_present: whether the file could be read at all; if not, nothing is taken as deleted.
+        """
+        now_ms = self.clock.wall_ms()
+        in_file = {stored_hash(entry) for entry in entries}
+        known = await self.rows.all_hashes()
+        for hashed in sorted(in_file - known.keys()):
+            imported = Device(id=self.ids.uuid(), token_hash=hashed, device_type="legacy", paired_ms=now_ms, last_seen_ms=now_ms, mirrored=True)
+            await self.rows.add(imported)
+        if list_present:
+            for device in await self.rows.alive(now_ms):
+                if device.mirrored and device.token_hash not in in_file:
+                    await self.rows.replace(msgspec.structs.replace(device, revoked_ms=now_ms))
+                    self._killed(device)
+                    _log.warn("device {device} revoked: its hash was removed from [gateway] paired_tokens", device=device.id)
+        alive = {device.token_hash for device in await self.rows.alive(now_ms)}
+        self._paired = bool(alive)
+        if alive != in_file or any(entry not in in_file for entry in entries):
+            await self._mirrored()
+
+    def _killed(self, device: Device) -> None:
+        self.access.forget(device.token_hash)
+        self.revoked(device.id)
+
+    async def _mirrored(self) -> bool:
+        """Writes the hashes to config.toml, one writer at a time; a file that cannot be written costs the mirror, never the token."""
+        return bool(await self._lock.run(self._write_mirror))
+
+    async def _write_mirror(self) -> bool:
+        alive = await self.rows.alive(self.clock.wall_ms())
+        self._paired = bool(alive)
+        try:
+            await self.mirror.write(frozenset(device.token_hash for device in alive))
+        except (GatewayError, OSError) as problem:
+            _log.warn("[gateway] paired_tokens was not written: {problem}. Check the path and its permissions.", problem=str(problem))
+            return False
+        for device in alive:
+            if not device.mirrored:
+                await self.rows.replace(msgspec.structs.replace(device, mirrored=True))
+                self.access.forget(device.token_hash)
+        return True

@@ -1,0 +1,198 @@
+"""How a message is accepted, and how its caller gets the outcome. Ring: services. Source: design §1, §4.5, §4.6."""
+
+from __future__ import annotations
+
+import msgspec
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from clawgate.domain import inbox
+from clawgate.domain.errors import Conflict, Draining, NotFound
+from clawgate.domain.inbox import CallerLeft, Item, Promise
+from clawgate.domain.messages import Inbound, MemoryEntry
+from clawgate.ports.clock import Clock, Ids
+from clawgate.ports.events import Meter
+from clawgate.ports.stores import Accepted, Inbox
+from clawgate.services.dispatch import Dispatch
+from clawgate.services.waiters import Waiters
+
+_log = Logger()
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What a waiting caller gets: the item, ended or (its wait being over) still open, and whether it is an earlier one under the same key."""
+
+    item: Item
+    is_duplicate: bool = False
+
+
+@define
+class Ingress:
+    """The one way into the inbox."""
+
+    inbox: Inbox
+    dispatch: Dispatch
+    waiters: Waiters
+    clock: Clock
+    ids: Ids
+    meter: Meter
+    auto_save: bool
+    _closed: bool = field(default=False, init=False)
+
+    def close(self) -> None:
+        """Takes nothing more: every later message is refused with `Draining`."""
+        self._closed = True
+
+    async def accept(self, message: Inbound) -> Accepted:
+        """Accepts a message whose sender is promised an outcome; fires after the commit.
+
+        Raises:
+            Draining, Overloaded, StoreUnavailable: nothing was accepted.
+        """
+        self._check_open()
+        accepted = await self.inbox.accept(self._new(message, promised=True), message.dedupe, self._memory(message))
+        if not accepted.is_duplicate:
+            self.dispatch.wake()
+            return accepted
+        self.meter.count("inbox_duplicates_total", message.source)
+        return Accepted(await self._promised(accepted.item), True)
+
+    async def ask(self, message: Inbound, wait_seconds: float) -> Asked:
+        """Accepts a message and waits for its outcome.
+
+        A caller that goes away (cancellation) takes its item along unless a key points at it or a tool was called. A wait that runs out cuts nothing: the item
+        is promised from then on.
+
+        Raises:
+            Draining, Overloaded, StoreUnavailable: no outcome was committed for this caller.
+        """
+        self._check_open()
+        item = self._new(message, promised=False)
+        waiter = self.waiters.expect(item.id)
+        accepting = self._accept_at_once(item, message) or Deferred.fromCoroutine(self._accept(item, message))
+        try:
+            accepted = await shielded(accepting)
+            if accepted.is_duplicate:
+                return await self._join(accepted.item, message.source, wait_seconds)
+            return Asked(await self._outcome(item, waiter, wait_seconds))
+        except CancelledError:
+            accepting.addCallbacks(self._caller_left, lambda _: None)
+            raise
+        finally:
+            waiter.addErrback(lambda _: None)
+            waiter.cancel()
+
+    def _accept_at_once(self, item: Item, message: Inbound) -> Deferred[Accepted] | None:
+        """The hot path: nothing can recognise a copy and nothing stands before it, so its commit goes beside its turn (design §1)."""
+        if message.dedupe is not None or message.conversation is not None or not self.dispatch.reserve():
+            return None
+        running, _ = inbox.step(item, inbox.Claimed(self.dispatch.owner), item.accepted_ms)
+        self.dispatch.run(running, self.inbox.accept(running, None, self._memory(message)))
+        return succeed(Accepted(running, False))
+
+    async def _accept(self, item: Item, message: Inbound) -> Accepted:
+        reserved = message.conversation is None and self.dispatch.reserve()
+        if reserved:
+            item, _ = inbox.step(item, inbox.Claimed(self.dispatch.owner), item.accepted_ms)
+        try:
+            accepted = await self.inbox.accept(item, message.dedupe, self._memory(message))
+        except BaseException:
+            if reserved:
+                self.dispatch.release()
+            raise
+        if reserved and not accepted.is_duplicate:
+            self.dispatch.run(item)
+        elif reserved:
+            self.dispatch.release()
+        else:
+            self.dispatch.wake()
+        return accepted
+
+    async def _join(self, earlier: Item, source: str, wait_seconds: float) -> Asked:
+        """Waits with whoever asked first under the same key."""
+        self.meter.count("inbox_duplicates_total", source)
+        waiter = self.waiters.expect(earlier.id)
+        try:
+            item = await self.inbox.get(earlier.id) or earlier
+            return Asked(await self._outcome(item, waiter, wait_seconds) if item.is_open else item, True)
+        finally:
+            waiter.addErrback(lambda _: None)
+            waiter.cancel()
+
+    async def _outcome(self, item: Item, waiter: Deferred[Item], wait_seconds: float) -> Item:
+        """The ended item; when the wait runs out, the item as it is then, promised from now on."""
+        started, expired = self.clock.monotonic(), False
+
+        def expire() -> None:
+            nonlocal expired
+            expired = True
+            waiter.cancel()
+
+        timer = self.clock.call_later(wait_seconds, expire)
+        try:
+            ended = await waiter
+        except CancelledError:
+            if not expired:
+                raise
+            return await self._promised(item)
+        finally:
+            if timer.active():
+                timer.cancel()
+        self.meter.observe("request_latency_seconds", self.clock.monotonic() - started)
+        return ended
+
+    async def _promised(self, item: Item) -> Item:
+        """The stored item, from now on promised; one that ended meanwhile is returned as it ended."""
+        try:
+            return (await self.inbox.settle(item.id, Promise(), self.clock.wall_ms())).item
+        except (Conflict, NotFound):
+            return await self.inbox.get(item.id) or item
+
+    def _caller_left(self, accepted: Accepted) -> None:
+        if not accepted.is_duplicate:
+            Deferred.fromCoroutine(self._abandon(accepted.item.id)).addErrback(
+                lambda failure: _log.info("{item} was not abandoned: {problem}", item=accepted.item.id, problem=failure.getErrorMessage())
+            )
+
+    async def _abandon(self, item_id: str) -> None:
+        self.dispatch.perform(await self.inbox.settle(item_id, CallerLeft(), self.clock.wall_ms()))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Draining("the gateway is stopping")
+
+    def _new(self, message: Inbound, *, promised: bool) -> Item:
+        now_ms = self.clock.wall_ms()
+        return Item(
+            id=self.ids.next_id(),
+            source=message.source,
+            principal=message.principal,
+            text=message.text,
+            accepted_ms=now_ms,
+            updated_ms=now_ms,
+            conversation=message.conversation,
+            reply=message.reply,
+            promised=promised,
+            keyed=message.dedupe is not None,
+        )
+
+    def _memory(self, message: Inbound) -> MemoryEntry | None:
+        if not self.auto_save or message.memory_key is None:
+            return None
+        return MemoryEntry(key=message.memory_key, content=message.text, session=message.conversation, created_ms=self.clock.wall_ms())
+
+
+def shielded(inner: Deferred[Accepted]) -> Deferred[Accepted]:
+    """A Deferred that fires like `inner`; cancelling it leaves `inner` to run to its end."""
+    outer: Deferred[Accepted] = Deferred()
+
+    def pass_on(result: Accepted | Failure) -> Accepted | None:
+        if not outer.called:
+            outer.callback(result) if not isinstance(result, Failure) else outer.errback(result)
+            return result if not isinstance(result, Failure) else None
+        return result if not isinstance(result, Failure) else None
+
+    inner.addBoth(pass_on)
+    return outer

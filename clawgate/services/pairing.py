@@ -1,0 +1,141 @@
+"""Pairing: one-time codes for tokens. Ring: services. Source: zeroclaw.md A2, A3 (/pair), B1; construct-realtime.md §1; design §4.6."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from clawgate.domain import pairing
+from clawgate.domain.caller import Peer
+from clawgate.domain.errors import Conflict, LockedOut, Unauthenticated, Unavailable
+from clawgate.domain.pairing import Grant, Slot, Verdict
+from clawgate.domain.ratelimit import FailureLimiter
+from clawgate.ports.clock import Clock, Entropy
+from clawgate.ports.events import Meter
+from clawgate.services.devices import Devices, Issued
+
+_log = Logger()
+_MAX_NAME_CHARS = 128
+
+
+def lockout() -> FailureLimiter:
+    """The per-client lockout of wrong codes: five failures, 300 seconds, forgotten after 900 idle ones."""
+    return FailureLimiter(attempts=pairing.ATTEMPTS_PER_CLIENT, window_seconds=pairing.IDLE_SECONDS, lockout_seconds=pairing.LOCKOUT_SECONDS)
+
+
+@define
+class Pairing:
+    """The code slot of this gateway.
+
+    Attributes:
+        announce: shows a code to the operator (the real stdout); never a log.
+    """
+
+    devices: Devices
+    clock: Clock
+    entropy: Entropy
+    meter: Meter
+    required: bool
+    code_ttl_seconds: int
+    announce: Callable[[str], None]
+    _slot: Slot = field(factory=Slot, init=False)
+    _lockout: FailureLimiter = field(factory=lockout, init=False)
+    _renewal: IDelayedCall | None = field(default=None, init=False)
+
+    async def start(self) -> None:
+        """Makes and announces the first code when nothing is paired yet; keeps it fresh while that is so."""
+        if self.required and not await self.devices.any_paired():
+            self.announce(self.issue(Grant()))
+            self._renewal = self.clock.call_later(self.code_ttl_seconds, self._renew)
+
+    def stop(self) -> None:
+        """Forgets the code."""
+        if self._renewal is not None and self._renewal.active():
+            self._renewal.cancel()
+        self._slot = Slot()
+
+    def issue(self, grant: Grant, ttl_seconds: int | None = None) -> str:
+        """A new code for `grant`, replacing a pending one.
+
+        Raises:
+            Conflict: pairing is off.
+        """
+        if not self.required:
+            raise Conflict("Pairing is disabled for this gateway")
+        code = self._draw()
+        self._slot, _ = pairing.step(self._slot, pairing.Issue(code, grant, ttl_seconds or self.code_ttl_seconds), self.clock.monotonic())
+        return code
+
+    @property
+    def pending_code(self) -> str | None:
+        """The code that could be used now, or None."""
+        return self._slot.pending(self.clock.monotonic())
+
+    async def pair(self, code: str, peer: Peer, *, name: str | None, device_type: str | None) -> Issued:
+        """Exchanges a code for a token.
+
+        Args:
+            code: as presented, "" when there was none.
+            name, device_type: what the client calls itself; the operator's own name wins, and neither changes what it may do.
+
+        Raises:
+            LockedOut: this client failed too often; a right code is refused too.
+            Unauthenticated: wrong, used, burned or expired code, or none pending.
+            StoreUnavailable: nothing was stored; the code is still good.
+        """
+        now = self.clock.monotonic()
+        locked = self._lockout.locked_for(peer.client, now)
+        if locked:
+            raise LockedOut(locked)
+        before = self._slot
+        self._slot, verdict = pairing.step(before, pairing.Try(code), now)
+        if verdict is not Verdict.GRANTED:
+            self._refuse(peer, verdict, now)
+        self._lockout.forget(peer.client)
+        try:
+            return await self._grant(before.grant, peer, name=_clean(name), device_type=_clean(device_type))
+        except Unavailable:
+            if self._slot.code is None:
+                self._slot = before
+            raise
+
+    async def _grant(self, grant: Grant, peer: Peer, *, name: str | None, device_type: str | None) -> Issued:
+        issued = await self.devices.add(
+            name=grant.name or name,
+            device_type=grant.device_type or device_type,
+            scopes=grant.scopes,
+            ttl_seconds=grant.ttl_seconds,
+            address=peer.client,
+        )
+        _log.info("device {device} paired from {client}", device=issued.device.id, client=peer.client)
+        return issued
+
+    def _refuse(self, peer: Peer, verdict: Verdict, now: float) -> None:
+        self._lockout.record_failure(peer.client, now)
+        self.meter.count("pairing_failures_total")
+        if verdict is Verdict.BURNED:
+            _log.warn(
+                "the pairing code was burned after {failures} wrong codes within an hour; run `clawgate pair` for a new one",
+                failures=pairing.CEILING_FAILURES,
+            )
+        raise Unauthenticated("wrong pairing code")
+
+    def _draw(self) -> str:
+        code = None
+        while code is None:
+            code = pairing.code_from(self.entropy.random_bytes(4))
+        return code
+
+    def _renew(self) -> None:
+        Deferred.fromCoroutine(self.start()).addErrback(lambda failure: _log.failure("no new pairing code", failure))
+
+
+def _clean(text: str | None) -> str | None:
+    """A name as it may be stored: printable, at most 128 characters; blank is none."""
+    if text is None:
+        return None
+    return "".join(character for character in text if character.isprintable()).strip()[:_MAX_NAME_CHARS] or None
