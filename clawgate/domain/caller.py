@@ -38,7 +38,6 @@ class Caller(msgspec.Struct, frozen=True):
             "local" (a loopback peer on a route that allows it), "channel:<name>".
         scopes: what the server bound to it.
         client: the client key of design §4.7, for limits and logs.
-
     """
 
     principal: str
@@ -62,7 +61,6 @@ class Peer(msgspec.Struct, frozen=True):
         client: the client key: an address, an IPv6 /64, or "unknown".
         is_local: the socket peer is loopback, nothing was forwarded, and no tunnel is configured (design §4.8).
         is_operator: it came through the 0600 control socket.
-
     """
 
     client: str
@@ -75,7 +73,6 @@ def parse_networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
 
     Raises:
         ValueError: one of the texts is neither an address nor a network.
-
     """
     return tuple(ip_network(text, strict=False) for text in texts)
 
@@ -97,8 +94,10 @@ def parse_address(text: str) -> Address | None:
 
 def _without_port(text: str) -> str:
     if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.rpartition(":")[0] if text.count(":") == 1 else text
+        host, _, port = text[1:].partition("]")
+        return host if port.startswith(":") and port[1:].isdecimal() else text
+    host, colon, port = text.rpartition(":")
+    return host if colon and text.count(":") == 1 and port.isdecimal() else text
 
 
 def _folded(address: Address) -> Address:
@@ -118,7 +117,6 @@ def client_key(peer: str, forwarded_for: str | None, real_ip: str | None, *, tru
     Returns:
         The right-most forwarded address that is not itself a trusted proxy, else the real ip, else the peer; an IPv6 address as its /64;
         "unknown" when there is no peer. This departs from upstream's "first address" on purpose: the left end can be forged (design §4.7).
-
     """
     address = parse_address(peer)
     if address is not None and trusted and _within(address, trusted):

@@ -6,11 +6,13 @@ The records themselves are durable rows beside the inbox (`ports.stores.Inbox.ac
 from __future__ import annotations
 
 import hashlib
+import re
 
 from clawgate.domain.messages import DedupeKey
 
 MIN_PLATFORM_RETENTION_SECONDS = 24 * 3600
 MAX_KEY_CHARS = 512
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def from_header(value: str | None, principal: str, ttl_seconds: int) -> DedupeKey | None:
@@ -24,12 +26,18 @@ def from_header(value: str | None, principal: str, ttl_seconds: int) -> DedupeKe
     return DedupeKey(f"key:{principal}", _bounded(key), max(ttl_seconds, 1))
 
 
-def from_platform(channel: str, message_id: str, tolerance_seconds: int = 0) -> DedupeKey:
-    """The key of a platform's own message id: at least a day, and never less than twice the scheme's tolerance."""
+def from_platform(channel: str, message_id: str, tolerance_seconds: int = 0) -> DedupeKey | None:
+    """The key of a platform's own message id: at least a day, and never less than twice the scheme's tolerance.
+
+    A blank id names nothing: None, or all messages without an id would be copies of the first one.
+    """
+    if not message_id.strip():
+        return None
     return DedupeKey(f"channel:{channel}", _bounded(message_id), max(MIN_PLATFORM_RETENTION_SECONDS, 2 * tolerance_seconds))
 
 
 def _bounded(key: str) -> str:
-    if len(key) <= MAX_KEY_CHARS:
+    """The key itself, or its digest when it is very long or holds lone surrogates, which no store could write."""
+    if len(key) <= MAX_KEY_CHARS and not _SURROGATE.search(key):
         return key
     return "sha256:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

@@ -6,6 +6,7 @@ its oldest accepted request leaves the window.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 
 WINDOW_SECONDS = 60.0
@@ -24,7 +25,6 @@ class SlidingWindow:
         Args:
             limit: 0 = unlimited, and nothing is stored.
             max_keys: clients remembered at once; 0 = 10,000.
-
         """
         self.limit = limit
         self.max_keys = max_keys or DEFAULT_MAX_KEYS
@@ -72,11 +72,29 @@ class SlidingWindow:
 class FailureLimiter:
     """Locks a client for `lockout_seconds` once `attempts` failures lie within `window_seconds`.
 
-    Used for bearer failures (10 in 60 s) and for wrong pairing codes (5, whatever the time between them, until 900 s idle).
+    Used for bearer failures (`auth_limiter`) and for wrong pairing codes (`pairing_limiter`).
     """
 
-    def __init__(self, *, attempts: int, window_seconds: float, lockout_seconds: float = 300.0, max_keys: int = DEFAULT_MAX_KEYS) -> None:
-        self.attempts, self.window_seconds, self.lockout_seconds, self.max_keys = attempts, window_seconds, lockout_seconds, max_keys
+    def __init__(
+        self,
+        *,
+        attempts: int,
+        window_seconds: float,
+        lockout_seconds: float = 300.0,
+        max_keys: int = DEFAULT_MAX_KEYS,
+        idle_seconds: float | None = None,
+    ) -> None:
+        """
+        Args:
+            attempts: failures that lock.
+            window_seconds: failures older than this do not count; infinity = all count until the client was idle.
+            lockout_seconds: how long a lock lasts.
+            max_keys: clients remembered at once; 0 = 10,000.
+            idle_seconds: a client without a failure or lock for so long is forgotten; None = the window, at least 300 s.
+        """
+        self.attempts, self.window_seconds, self.lockout_seconds = attempts, window_seconds, lockout_seconds
+        self.max_keys = max_keys or DEFAULT_MAX_KEYS
+        self.idle_seconds = max(window_seconds, SWEEP_SECONDS) if idle_seconds is None else idle_seconds
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
         self._locked_until: OrderedDict[str, float] = OrderedDict()
 
@@ -96,6 +114,7 @@ class FailureLimiter:
 
     def record_failure(self, key: str, now: float) -> None:
         """Counts a failure; the last allowed one locks."""
+        self._expire(key, now)
         failures = self._failures.setdefault(key, deque(maxlen=self.attempts))
         self._failures.move_to_end(key)
         while failures and failures[0] <= now - self.window_seconds:
@@ -114,6 +133,11 @@ class FailureLimiter:
     def __len__(self) -> int:
         return len(self._failures)
 
+    def _expire(self, key: str, now: float) -> None:
+        failures = self._failures.get(key)
+        if failures and not self.locked_for(key, now) and now - failures[-1] >= self.idle_seconds:
+            self._failures.pop(key, None)
+
     def _bound(self, now: float) -> None:
         while len(self._failures) > self.max_keys:
             key, _ = self._failures.popitem(last=False)
@@ -121,6 +145,16 @@ class FailureLimiter:
         while self._failures:
             key, failures = next(iter(self._failures.items()))
             idle_since = max(failures[-1], self._locked_until.get(key, 0.0)) if failures else 0.0
-            if now - idle_since < max(self.window_seconds, SWEEP_SECONDS):
+            if now - idle_since < self.idle_seconds:
                 return
             self.forget(key)
+
+
+def auth_limiter(max_keys: int = DEFAULT_MAX_KEYS) -> FailureLimiter:
+    """For bad credentials: 10 failures in 60 s lock a client for 300 s (zeroclaw.md B2)."""
+    return FailureLimiter(attempts=10, window_seconds=60.0, max_keys=max_keys)
+
+
+def pairing_limiter(max_keys: int = DEFAULT_MAX_KEYS) -> FailureLimiter:
+    """For wrong pairing codes: 5, whatever the time between them, lock a client for 300 s; 900 s idle clear it (construct-realtime.md §1.1)."""
+    return FailureLimiter(attempts=5, window_seconds=math.inf, max_keys=max_keys, idle_seconds=900.0)

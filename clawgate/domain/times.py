@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,20})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def rfc3339(ms: int) -> str:
     """UTC with `+00:00` and milliseconds, as the health and device answers carry it."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return (_EPOCH + ms * _MILLISECOND).isoformat(timespec="milliseconds")
 
 
 def rfc3339_or_none(ms: int | None) -> str | None:
@@ -16,9 +21,10 @@ def rfc3339_or_none(ms: int | None) -> str | None:
 
 
 def parse_rfc3339(text: str) -> int | None:
-    """Milliseconds since the epoch, or None when `text` is no RFC 3339 time with a zone."""
+    """Milliseconds since the epoch, or None when `text` is no RFC 3339 time with a zone; finer fractions are cut, never rounded up."""
+    if not _RFC3339.fullmatch(text):
+        return None
     try:
-        moment = datetime.fromisoformat(text)
+        return (datetime.fromisoformat(text.upper()) - _EPOCH) // _MILLISECOND
     except ValueError:
         return None
-    return None if moment.tzinfo is None else int(moment.timestamp() * 1000)
