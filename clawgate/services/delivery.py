@@ -1,7 +1,7 @@
 """Replies on their way to channels. Ring: services. Source: design §1 (delivery); rantaiclaw.md §7.
 
-Each channel has a pump of its own with a few sends at once, so one that is down never holds up another. Order holds within a target: the store hands out only the
-head of each target's line.
+Each channel has a pump of its own with a few sends at once, so one that is down never holds up another. Order holds within a target: the store hands
+out only the head of each target's line.
 """
 
 from __future__ import annotations

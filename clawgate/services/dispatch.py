@@ -19,10 +19,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from clawgate.domain import inbox
 from clawgate.domain.delivery import Send
 from clawgate.domain.errors import AgentUnavailable, Conflict, Draining, GatewayError, NotFound, StoreUnavailable
-from clawgate.domain.inbox import Completed, Effect, Item, OwnerLost
+from clawgate.domain.inbox import Completed, Effect, Event, Item, OwnerLost
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import Meter
 from clawgate.ports.stores import Accepted, Inbox, Settled
@@ -52,7 +51,7 @@ class Dispatch:
     meter: Meter
     owner: str
     slots: int
-    replies: Callable[[Item, inbox.Event], Sequence[Send]]
+    replies: Callable[[Item, Event], Sequence[Send]]
     replied: Callable[[str], None]
     _running: dict[str, Deferred[None]] = field(factory=dict, init=False)
     _from_backlog: set[str] = field(factory=set, init=False)
@@ -176,12 +175,12 @@ class Dispatch:
 
     async def _carry(self, item: Item) -> None:
         try:
-            event: inbox.Event = await self.turns.run(item)
+            event: Event = await self.turns.run(item)
         except StoreUnavailable as problem:
             event = self.turns.failed(item, AgentUnavailable("the history could not be read", detail=problem.detail))
         await self._commit(item, event)
 
-    async def _commit(self, item: Item, event: inbox.Event) -> None:
+    async def _commit(self, item: Item, event: Event) -> None:
         while True:
             try:
                 settled = await self._settle(item, event)
@@ -195,7 +194,7 @@ class Dispatch:
                 self.perform(settled)
                 return
 
-    def _settle(self, item: Item, event: inbox.Event) -> Deferred[Settled]:
+    def _settle(self, item: Item, event: Event) -> Deferred[Settled]:
         now_ms = self.clock.wall_ms()
         if isinstance(event, Completed) and item.reply is None and item.conversation is None:
             return self.inbox.complete(item, event, now_ms)

@@ -1,0 +1,231 @@
+"""The gateway as a process of its own: listeners, tunnel, control socket, signals, exit code. Ring: assembly. Source: design §7.
+
+Everything here is what `Gateway.build` leaves to whoever owns the process; `tap.py` and `clawgate run` share it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger, globalLogPublisher
+from twisted.python.failure import Failure
+
+from clawgate.banner import code_block, listening
+from clawgate.domain.errors import GatewayError, Invalid
+from clawgate.domain.settings import Settings
+from clawgate.domain.settings.findings import bind_refusal
+from clawgate.gateway import Gateway
+from clawgate.lifecycle import GatewayService, Step
+from clawgate.system.atomic import replace_file
+from clawgate.system.configfile import load_settings
+from clawgate.system.notify import Notifier
+from clawgate.system.tunnel import Tunnel
+from clawgate.system.watch import FileWatch
+from clawgate.system.watchdog import StallWatchdog, UnhandledErrors, enable_faulthandler, force_exit_after, raise_nofile, tune_gc
+from clawgate.web.limits import Limits
+from clawgate.web.listen import ControlListener, PublicListener
+from clawgate.web.site import GatewaySite
+
+_log = Logger()
+CONTROL_SOCKET = "control.sock"
+DAEMON_FILE = "daemon.json"
+EX_CONFIG = 78
+EX_FAILED = 1
+_FIRST_ACTIVATED = 3
+_DRAIN_MARGIN_SECONDS = 30.0
+
+
+class Announcement(msgspec.Struct, frozen=True):
+    """`daemon.json` in the state directory: where the running daemon answers."""
+
+    pid: int
+    url: str
+    public_url: str | None
+    started_at: int
+
+
+def check_startable(settings: Settings) -> None:
+    """Refuses settings that must not be served.
+
+    Raises:
+        Invalid: a public bind without a tunnel, or TLS, which this version does not serve.
+    """
+    refusal = bind_refusal(settings)
+    if refusal:
+        raise Invalid("gateway.host", refusal)
+    if settings.gateway.tls.enabled:
+        raise Invalid("gateway.tls.enabled", "this version does not serve TLS itself", "Set it to false and put a TLS proxy or a tunnel in front")
+
+
+@define(eq=False)
+class Daemon:
+    """One daemon process.
+
+    Attributes:
+        show: writes to the operator's real stdout.
+        exit_code: what the process should end with.
+    """
+
+    settings: Settings
+    reactor: Any  # the reactor offers some fifteen interfaces; there is no intersection type
+    show: Callable[[str], None]
+    exit_code: int = 0
+    gateway: Gateway = field(init=False)
+    _listener: PublicListener = field(init=False)
+    _site: GatewaySite = field(init=False)
+    _public_url: str | None = field(default=None, init=False)
+    _notifier: Notifier = field(init=False)
+    _finished: Callable[[], None] = field(default=lambda: None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        settings, reactor = self.settings, self.reactor
+        self.gateway = Gateway.build(settings, reactor, announce=self._announce, pid=os.getpid())
+        self._notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
+        edges = self.gateway.edges
+        self._site = self._new_site()
+        own = settings.gateway
+        self._listener = PublicListener(self._site, reactor, own.host, own.port, own.listen_backlog, _activated())
+        control_site = self._new_site()
+        control = ControlListener(control_site, reactor, Path(settings.state_dir) / CONTROL_SOCKET)
+        tunnel = Tunnel(settings.tunnel, reactor=reactor, clock=edges.clock, health=self.gateway.health, on_url=self._tunnel_up)
+        watch = FileWatch(edges.clock, (settings.config_path,), lambda _: self.reload())
+        watchdog = StallWatchdog(edges.clock, edges.meter)
+        self.gateway.add_steps(
+            Step("watchdog", _sync(watchdog.start), _sync(watchdog.stop)),
+            Step("control", control.start, self._closing(control_site, control.stop)),
+            Step("listener", self._listening, self._closing(self._site, self._listener.stop)),
+            Step("config watch", _sync(watch.start), _sync(watch.stop)),
+            Step("tunnel", lambda: self._tunnel(tunnel), lambda: tunnel.stop(), 10.0),
+            Step("ready", self._ready, self._ending),
+        )
+
+    def service(self) -> GatewayService:
+        """The service to be started; a failed start ends the process with its exit code."""
+        return self.gateway.lifecycle_service(self._failed)
+
+    def reload(self) -> None:
+        """SIGHUP, or config.toml changed: takes up what is live, and keeps the last good settings when the file is bad."""
+        try:
+            fresh = load_settings(self.settings.config_path, os.environ)
+        except GatewayError as problem:
+            self.gateway.health.failed("config", str(problem))
+            _log.error("config.toml was not taken up: {problem}", problem=str(problem))
+            return
+        self.gateway.health.ok("config")
+        adopting = Deferred.fromCoroutine(self.gateway.devices.adopt(fresh.gateway.paired_tokens, list_present=True))
+        adopting.addErrback(lambda failure: _log.failure("paired_tokens was not taken up", failure))
+
+    # --- steps
+
+    async def _listening(self) -> None:
+        await self._listener.start()
+        self._write_announcement()
+        self.show(listening(self._listener.url, None, self.settings))
+
+    async def _tunnel(self, tunnel: Tunnel) -> None:
+        """Starts the tunnel beside the running gateway: one that does not come up costs nobody else anything."""
+        if self.settings.tunnel.provider != "none":
+            port = int(self._listener.url.rpartition(":")[2])
+            starting = Deferred.fromCoroutine(_awaited(tunnel.start(self.settings.gateway.host, port)))
+            starting.addErrback(lambda failure: _log.warn("the tunnel did not start: {problem}", problem=failure.getErrorMessage()))
+
+    def _tunnel_up(self, url: str) -> None:
+        self._public_url = url
+        self._write_announcement()
+        self.show(listening(self._listener.url, url, self.settings))
+
+    async def _ready(self) -> None:
+        raise_nofile()
+        tune_gc()
+        globalLogPublisher.addObserver(UnhandledErrors(self.gateway.edges.meter))
+        self._notifier.ready(f"listening on {self._listener.url}")
+        _log.info("listening on {url}", url=self._listener.url)
+
+    async def _ending(self) -> None:
+        self._notifier.stopping()
+        self._finished = force_exit_after(self.settings.gateway.drain_secs + _DRAIN_MARGIN_SECONDS, EX_FAILED)
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(EX_FAILED))
+        self.reactor.addSystemEventTrigger("after", "shutdown", self._finished)
+        Path(self.settings.state_dir, DAEMON_FILE).unlink(missing_ok=True)
+
+    def _closing(self, site: GatewaySite, stop: Callable[[], Any]) -> Callable[[], Any]:  # awaitables of different kinds
+        async def close() -> None:
+            self.gateway.web.draining = True
+            await stop()
+            site.drain()
+
+        return close
+
+    # --- details
+
+    def _announce(self, code: str) -> None:
+        url = self._public_url or self._listener.url
+        self.show(code_block(url, code, self._reachable()))
+
+    def _reachable(self) -> bool:
+        from clawgate.domain.settings.findings import is_public
+
+        return self._public_url is not None or is_public(self.settings.gateway.host)
+
+    def _new_site(self) -> GatewaySite:
+        own, web = self.settings.gateway, self.gateway.web
+        limits = Limits(
+            header_timeout_seconds=own.header_timeout_secs,
+            body_timeout_seconds=own.body_timeout_secs,
+            idle_timeout_seconds=own.idle_timeout_secs,
+            max_body_bytes=own.max_body_bytes,
+            max_connections=own.max_connections,
+            max_connections_per_client=own.max_connections_per_client,
+        )
+        meter = self.gateway.edges.meter
+        return GatewaySite(web, limits, reactor=self.reactor, cap_for=web.body_cap, on_event=lambda name: meter.count("http_refused_total", name))
+
+    def _write_announcement(self) -> None:
+        told = Announcement(os.getpid(), self._listener.url, self._public_url, self.gateway.edges.clock.wall_ms() // 1000)
+        replace_file(str(Path(self.settings.state_dir, DAEMON_FILE)), msgspec.json.encode(told))
+
+    def _failed(self, failure: Failure) -> None:
+        """One clear line, and the process ends."""
+        self.exit_code = EX_CONFIG if failure.check(Invalid) else EX_FAILED
+        problem = failure.value
+        detail = getattr(problem, "detail", "")
+        _log.critical("clawgate could not start: {problem} {detail}", problem=str(problem), detail=detail)
+        if not failure.check(GatewayError):
+            _log.failure("this is a bug", failure)
+        self.reactor.callWhenRunning(self._end_reactor)
+
+    def _end_reactor(self) -> None:
+        if self.reactor.running:
+            self.reactor.stop()
+
+
+def prepare_process(reactor: Any) -> None:  # see Daemon.reactor
+    """What a process does once, before anything runs: waits follow the monotonic clock, crashes leave a stack."""
+    reactor.seconds = time.monotonic
+    enable_faulthandler()
+
+
+def _activated() -> int | None:
+    """The listening socket that systemd passed (sd_listen_fds(3)), or None."""
+    if os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS", "0") not in ("", "0"):
+        return _FIRST_ACTIVATED
+    return None
+
+
+def _sync(function: Callable[[], object]) -> Callable[[], Any]:  # a step's action
+    async def run() -> None:
+        function()
+
+    return run
+
+
+async def _awaited(deferred: Any) -> None:  # a Deferred of any result
+    await deferred

@@ -1,0 +1,75 @@
+"""What goes back: status, body, headers. Ring: edge (web). Source: zeroclaw.md A1.5, B2 (security headers).
+
+Every answer has an explicit content type, and every one carries the security headers: a route cannot forget them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from twisted.web.server import Request
+
+JSON = b"application/json"
+TEXT = b"text/plain; charset=utf-8"
+HTML = b"text/html; charset=utf-8"
+
+SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"X-Content-Type-Options", b"nosniff"),
+    (b"X-Frame-Options", b"DENY"),
+    (b"Referrer-Policy", b"no-referrer"),
+    (
+        b"Content-Security-Policy",
+        b"default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
+        b"connect-src 'self' ws: wss:; object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    ),
+    (b"Cross-Origin-Opener-Policy", b"same-origin"),
+    (b"Cross-Origin-Resource-Policy", b"same-origin"),
+    (b"X-Permitted-Cross-Domain-Policies", b"none"),
+    (b"Permissions-Policy", b"geolocation=(), microphone=(), camera=()"),
+    (b"Cache-Control", b"no-store"),
+)
+TRANSPORT_SECURITY = (b"Strict-Transport-Security", b"max-age=63072000; includeSubDomains")
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """One whole response."""
+
+    status: int
+    body: bytes = b""
+    content_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def json_answer(status: int, value: Mapping[str, object] | msgspec.Struct, *headers: tuple[bytes, bytes]) -> Answer:
+    """A JSON answer: compact, keys sorted, non-ASCII as it is, no charset parameter (zeroclaw.md A5)."""
+    return Answer(status, _encode(value), JSON, headers)
+
+
+def text_answer(status: int, text: str, *headers: tuple[bytes, bytes]) -> Answer:
+    """A plain text answer."""
+    return Answer(status, text.encode(), TEXT, headers)
+
+
+def retry_after(seconds: float) -> tuple[bytes, bytes]:
+    """The header that says when to try again; whole seconds, at least 1."""
+    return b"Retry-After", b"%d" % max(1, round(seconds))
+
+
+def send(request: Request, answer: Answer, request_id: bytes, *, secure: bool = False) -> None:
+    """Writes the answer to a request that has not been answered. A client that has gone gets nothing, silently."""
+    request.setResponseCode(answer.status)
+    headers = request.responseHeaders
+    for name, value in SECURITY_HEADERS:
+        headers.setRawHeaders(name, [value])
+    if secure:
+        headers.setRawHeaders(TRANSPORT_SECURITY[0], [TRANSPORT_SECURITY[1]])
+    headers.setRawHeaders(b"X-Request-Id", [request_id])
+    headers.setRawHeaders(b"Content-Type", [answer.content_type])
+    headers.setRawHeaders(b"Content-Length", [b"%d" % len(answer.body)])
+    for name, value in answer.headers:
+        headers.setRawHeaders(name, [value])
+    if request.method != b"HEAD":
+        request.write(answer.body)
+    request.finish()

@@ -1,0 +1,88 @@
+"""Who sends a request, and whether a route lets it in. Ring: edge (web). Source: design §4.7–4.9; zeroclaw.md A1.6, A3 (/webhook)."""
+
+from __future__ import annotations
+
+from attrs import define
+from twisted.internet.address import UNIXAddress
+from twisted.web.server import Request
+
+from clawgate.domain.caller import ALL_SCOPES, Caller, Network, Peer, Scope, client_key, is_loopback
+from clawgate.domain.errors import Forbidden, Unauthenticated
+from clawgate.domain.tokens import bearer
+from clawgate.services.access import Access
+from clawgate.services.guard import Guard
+from clawgate.web.call import Call
+from clawgate.web.dialects.root_wire import LOCAL_ONLY
+from clawgate.web.router import Door, Route
+
+_FORWARDING = (b"x-forwarded-for", b"x-real-ip", b"forwarded", b"x-forwarded-host", b"cf-connecting-ip", b"tailscale-user-login")
+
+
+@define
+class Peers:
+    """Tells peers apart.
+
+    Attributes:
+        trusted: proxies whose forwarding headers are believed; empty = none.
+        has_tunnel: a tunnel is configured, so a loopback peer may be anybody.
+    """
+
+    trusted: tuple[Network, ...]
+    has_tunnel: bool
+
+    def of(self, request: Request) -> Peer:
+        """The peer of a request."""
+        address = request.getClientAddress()
+        if isinstance(address, UNIXAddress):
+            return Peer("operator", is_local=True, is_operator=True)
+        host = getattr(address, "host", "") or ""
+        headers = request.requestHeaders
+        client = client_key(host, _first(request, b"x-forwarded-for"), _first(request, b"x-real-ip"), trusted=self.trusted)
+        is_local = not self.has_tunnel and is_loopback(host) and not any(headers.hasHeader(name) for name in _FORWARDING)
+        return Peer(client, is_local=is_local)
+
+
+def _first(request: Request, name: bytes) -> str | None:
+    values = request.requestHeaders.getRawHeaders(name)
+    return values[0].decode("latin-1") if values else None
+
+
+@define
+class Doorkeeper:
+    """Decides whether a route's handler runs, and for whom."""
+
+    access: Access
+    guard: Guard
+
+    async def admit(self, route: Route, call: Call) -> Caller:
+        """The caller for a route.
+
+        Raises:
+            RateLimited, Unauthenticated, Forbidden, StoreUnavailable: the handler does not run.
+        """
+        if route.limiter:
+            self.guard.admit(route.limiter, call.peer)
+        if call.peer.is_operator:
+            return Caller("operator", ALL_SCOPES, call.peer.client)
+        match route.auth:
+            case Door.PUBLIC | Door.SIGNED:
+                return Caller("anonymous", frozenset(), call.peer.client)
+            case Door.LOCAL if call.peer.is_local:
+                return Caller("local", ALL_SCOPES, call.peer.client)
+            case Door.LOCAL:
+                if call.header("authorization") is None:
+                    raise Forbidden(LOCAL_ONLY)
+                return await self._bearer(route, call, Scope.ADMIN)
+            case scope:
+                return await self._bearer(route, call, scope)
+
+    async def _bearer(self, route: Route, call: Call, scope: Scope) -> Caller:
+        caller = await self.access.identify(bearer(call.header("authorization")), call.peer.client)
+        if caller is None:
+            if route.limiter == "webhook":
+                self.guard.check_failures(call.peer)
+            self.guard.record_failure(call.peer, route.path)
+            raise Unauthenticated("bearer")
+        if not caller.may(scope):
+            raise Forbidden(f"Forbidden — this token lacks the scope `{scope}`", scope=scope)
+        return caller

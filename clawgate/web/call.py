@@ -1,0 +1,78 @@
+"""One request as a handler sees it: guarded, decoded on demand. Ring: edge (web)."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+from attrs import define
+from twisted.web.server import Request
+
+from clawgate.domain.caller import Caller, Peer
+from clawgate.domain.errors import BadRequest
+
+Shape = TypeVar("Shape")
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""Everything that hostile JSON makes msgspec raise (reference/libraries.md §6)."""
+
+
+@define(eq=False)
+class Call:
+    """A request, who sends it and the values of its path.
+
+    Attributes:
+        caller: set before the handler runs; on public and signed routes a caller without scopes.
+        body: the raw bytes, within the cap.
+        values: the path's converters.
+    """
+
+    request: Request
+    peer: Peer
+    caller: Caller
+    body: bytes
+    values: dict[str, Any]  # werkzeug converters make str, int or uuid
+    request_id: bytes
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, or None; one with bytes outside visible ASCII, space and tab counts as absent (zeroclaw.md, stack facts)."""
+        values = self.request.requestHeaders.getRawHeaders(name.encode())
+        if not values:
+            return None
+        text = values[0].decode("latin-1")
+        return text if all(" " <= character <= "~" or character == "\t" for character in text) else None
+
+    def query(self, name: str) -> str | None:
+        """The one value of a query parameter, or None.
+
+        Raises:
+            BadRequest: it is there twice, or is not UTF-8.
+        """
+        values = self.queries().get(name, [])
+        if len(values) > 1:
+            raise BadRequest(f"Failed to deserialize query string: duplicate field `{name}`")
+        return values[0] if values else None
+
+    def queries(self) -> dict[str, list[str]]:
+        """All query parameters. Raises BadRequest when they are not UTF-8."""
+        try:
+            return {name.decode("utf-8"): [value.decode("utf-8") for value in values] for name, values in (self.request.args or {}).items()}
+        except UnicodeDecodeError:
+            raise BadRequest("Failed to deserialize query string: invalid UTF-8") from None
+
+    def is_json(self) -> bool:
+        """Whether the content type is application/json or application/*+json, whatever its parameters and case."""
+        media = (self.header("content-type") or "").partition(";")[0].strip().lower()
+        return media == "application/json" or (media.startswith("application/") and media.endswith("+json"))
+
+    def decode(self, shape: type[Shape], expected: str) -> Shape:
+        """The body as `shape`; the content type must be JSON.
+
+        Raises:
+            BadRequest: with `expected` as its text.
+        """
+        if not self.is_json():
+            raise BadRequest(expected)
+        try:
+            return msgspec.json.decode(self.body, type=shape)
+        except DECODE_ERRORS as problem:
+            raise BadRequest(expected, detail=str(problem)) from None

@@ -1,0 +1,83 @@
+"""The root family's refusals: `{"error": text}`. Ring: edge, under the domain rule.
+
+Source: zeroclaw.md A3 (/pair, /webhook), B1, B2; rantaiclaw.md §1; construct-realtime.md §0.2; design §4.4. Numbered quirks are in
+docs/reference/compatibility.md.
+"""
+
+from __future__ import annotations
+
+from clawgate.domain.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    GatewayError,
+    LockedOut,
+    NotConfigured,
+    NotFound,
+    RateLimited,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
+
+UNAUTHORIZED = "Unauthorized — pair first via POST /pair, then send Authorization: Bearer <token>"
+BAD_WEBHOOK_SECRET = "Unauthorized — invalid or missing X-Webhook-Secret header"
+BAD_WEBHOOK_BODY = 'Invalid JSON body. Expected: {"message": "..."}'
+PAIRED = "Save this token — use it as Authorization: Bearer <token>"
+PAIRED_UNSAVED = "Paired for this process, but failed to persist token to config.toml. Check config path and write permissions."
+BAD_CODE = "Invalid pairing code"
+LOCAL_ONLY = "Admin endpoints are restricted to localhost"
+LLM_FAILED = "LLM request failed"
+DUPLICATE = "Request already processed for this idempotency key"
+BAD_SIGNATURE = "Invalid signature"
+NO_CHANNEL_SECRET = "Webhook authentication not configured"
+BAD_PAYLOAD = "Invalid JSON payload"
+
+_RATE_TEXTS = {
+    "pair": "Too many pairing requests. Please retry later.",
+    "webhook": "Too many webhook requests. Please retry later.",
+    "api": "Too many requests. Please retry later.",
+}
+
+Refusal = tuple[int, dict[str, object], int]
+"""Status, JSON object, and the seconds of a `Retry-After` header (0 = none)."""
+
+
+def refusal(error: GatewayError, *, unauthorized: str = UNAUTHORIZED) -> Refusal:
+    """The answer to an error.
+
+    Args:
+        unauthorized: the 401 text of this route's family.
+    """
+    match error:
+        case RateLimited(limiter="auth"):
+            return _later(429, f"Too many auth attempts. Try again in {error.retry_after_seconds}s.", error.retry_after_seconds)
+        case RateLimited():
+            return _later(429, _RATE_TEXTS.get(error.limiter, _RATE_TEXTS["api"]), error.retry_after_seconds)
+        case LockedOut():
+            return _later(429, f"Too many failed attempts. Try again in {error.retry_after_seconds}s.", error.retry_after_seconds)
+        case Unavailable():
+            return _later(503, _UNAVAILABLE, error.retry_after_seconds)
+        case Unauthenticated():
+            return 401, {"error": unauthorized}, 0
+        case NotConfigured():
+            return 404, {"error": str(error)}, 0
+        case NotFound():
+            return 404, {"error": "Not found"}, 0
+    for kind, status in _STATUS:
+        if isinstance(error, kind):
+            return status, {"error": str(error)}, 0
+    return 500, {"error": "Internal error"}, 0
+
+
+_UNAVAILABLE = "Service temporarily unavailable. Please retry later."
+_STATUS: tuple[tuple[type[GatewayError], int], ...] = (
+    (BadRequest, 400),
+    (Forbidden, 403),
+    (Conflict, 409),
+    (TooLarge, 413),
+)
+
+
+def _later(status: int, text: str, seconds: int) -> Refusal:
+    return status, {"error": text, "retry_after": seconds}, seconds

@@ -1,0 +1,226 @@
+"""The mountable resource: from a parsed request to an answer. Ring: edge (web). Source: design §3, §4.4; reference/codebases.md §5 T3, T10, T12.
+
+    path checked → route found → draining? → limiter → credential → handler → answer
+
+One render path for every route: Klein keeps the table and runs the endpoint, its own render is never used. Handlers run to their end when a client leaves
+(what they write must not be half done), unless their route says that they leave with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.resource import IResource
+from twisted.web.server import NOT_DONE_YET, Request
+from zope.interface import implementer
+
+from clawgate.domain.caller import Caller
+from clawgate.domain.errors import BadRequest, GatewayError, TooLarge
+from clawgate.ports.clock import Clock
+from clawgate.ports.events import Meter
+from clawgate.web.answers import Answer, json_answer, retry_after, send
+from clawgate.web.auth import Doorkeeper, Peers
+from clawgate.web.call import Call
+from clawgate.web.dialects import root_wire
+from clawgate.web.paths import check_path
+from clawgate.web.router import Match, NoRoute, Route, Router
+
+_log = Logger()
+_SHOWN_CHARS = 256
+_NOBODY = Caller("anonymous", frozenset(), "")
+DRAINING = json_answer(503, {"error": "The gateway is stopping. Please retry."}, (b"Retry-After", b"5"), (b"Connection", b"close"))
+NOT_FOUND = json_answer(404, {"error": "Not found"})
+
+
+@implementer(IResource)
+@define(eq=False)
+class GatewayResource:
+    """The whole gateway as one `IResource`, at the root of our site or anywhere in somebody else's.
+
+    Attributes:
+        boot: prefix of request ids, so that ids of two runs differ.
+        prefix: `gateway.path_prefix`, b"" for none.
+    """
+
+    router: Router
+    doorkeeper: Doorkeeper
+    peers: Peers
+    clock: Clock
+    meter: Meter
+    boot: str
+    timeout_seconds: float
+    max_body_bytes: int
+    prefix: bytes = b""
+    draining: bool = False
+    _served: int = field(default=0, init=False)
+    _in_flight: int = field(default=0, init=False)
+    isLeaf: bool = True
+    renders_raw_path: bool = True
+    """Our site calls `render` directly, without splitting the path."""
+
+    def getChildWithDefault(self, name: bytes, request: Request) -> GatewayResource:
+        """Twisted's traversal ends here."""
+        return self
+
+    def putChild(self, path: bytes, child: object) -> None:
+        """Refused: routes are added to the router.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("register routes with Router.add")
+
+    @property
+    def in_flight(self) -> int:
+        """Requests whose handler has not answered yet."""
+        return self._in_flight
+
+    def body_cap(self, path: bytes) -> int | None:
+        """The body cap of a path, for the site while it reads; None = the site's own."""
+        found = self.router.match("POST", path.removeprefix(self.prefix)) if path.isascii() else None
+        return found.route.cap_bytes or None if isinstance(found, Match) else None
+
+    def render(self, request: Request) -> int:
+        """Answers, now or later."""
+        self._served += 1
+        exchange = _Exchange(self, request, f"{self.boot}-{self._served:x}".encode())
+        try:
+            route, values = self._find(request)
+            if self.draining:
+                raise _Answered(DRAINING)
+            body = request.content.read() if request.content is not None else b""
+            if len(body) > (route.cap_bytes or self.max_body_bytes):
+                raise TooLarge("Request body too large")
+        except _Answered as done:
+            exchange.answer(done.answer)
+        except GatewayError as problem:
+            exchange.answer(refused(problem, root_wire.refusal))
+        else:
+            call = Call(request, self.peers.of(request), _NOBODY, body, values, exchange.request_id)
+            exchange.begin(route, call)
+        return NOT_DONE_YET
+
+    def _find(self, request: Request) -> tuple[Route, dict[str, object]]:
+        path = _raw_path(request)
+        check_path(path)
+        if self.prefix:
+            if path == self.prefix + b"/":
+                raise _Answered(Answer(308, headers=((b"Location", self.prefix),)))
+            if path != self.prefix and not path.startswith(self.prefix + b"/"):
+                raise _Answered(NOT_FOUND)
+            path = path[len(self.prefix) :] or b"/"
+        try:
+            found = self.router.match(request.method.decode("ascii"), path)
+        except UnicodeDecodeError:
+            raise BadRequest("Invalid path") from None
+        if isinstance(found, NoRoute):
+            raise _Answered(_no_route(found))
+        return found.route, found.values
+
+
+def _raw_path(request: Request) -> bytes:
+    """The path below our mount point, still percent-encoded."""
+    if not request.prepath or not any(request.prepath):
+        return request.path
+    mounted = [segment for segment in request.prepath if segment]
+    return b"/" + b"/".join(request.path.split(b"/")[1 + len(mounted) :])
+
+
+def _no_route(found: NoRoute) -> Answer:
+    if not found.allowed:
+        return NOT_FOUND
+    return json_answer(405, {"error": "Method not allowed"}, (b"Allow", ",".join(found.allowed).encode()))
+
+
+def refused(problem: GatewayError, dialect: Callable[[GatewayError], root_wire.Refusal]) -> Answer:
+    """The answer to an error, in a route's dialect."""
+    status, body, seconds = dialect(problem)
+    return json_answer(status, body, *((retry_after(seconds),) if seconds else ()))
+
+
+class _Answered(Exception):
+    """An answer found before a handler was chosen."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+@define(eq=False)
+class _Exchange:
+    """One request until it is answered or its client is gone."""
+
+    resource: GatewayResource
+    request: Request
+    request_id: bytes
+    _route: Route | None = None
+    _answered: bool = False
+    _timer: IDelayedCall | None = None
+
+    def begin(self, route: Route, call: Call) -> None:
+        """Runs the guards and the handler."""
+        self._route = route
+        work = Deferred.fromCoroutine(self._work(route, call))
+        if not work.called:
+            self.resource._in_flight += 1
+            self.request.notifyFinish().addErrback(self._client_left, work)
+            if route.timed:
+                self._timer = self.resource.clock.call_later(self.resource.timeout_seconds, self._expired)
+            work.addBoth(self._landed)
+        work.addCallbacks(self.answer, self._failed)
+
+    async def _work(self, route: Route, call: Call) -> Answer:
+        call.caller = await self.resource.doorkeeper.admit(route, call)
+        return await self.resource.router.execute(route, self.request, call)
+
+    def answer(self, answer: Answer) -> None:
+        """Sends the one answer; later ones are dropped."""
+        if self._answered:
+            return
+        self._answered = True
+        self.resource.meter.count("http_requests_total", str(answer.status))
+        if answer.status >= 400:
+            self._note(answer.status)
+        send(self.request, answer, self.request_id, secure=self.request.isSecure())
+
+    def _landed(self, result: Answer | Failure) -> Answer | Failure:
+        self.resource._in_flight -= 1
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        return result
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
+        dialect = self._route.dialect if self._route is not None else root_wire.refusal
+        if isinstance(failure.value, GatewayError):
+            if failure.value.detail:
+                _log.info("{id} {problem}: {detail}", id=self.request_id.decode(), problem=str(failure.value), detail=failure.value.detail)
+            self.answer(refused(failure.value, dialect))
+        else:
+            _log.failure("{id} the handler broke", failure, id=self.request_id.decode())
+            self.answer(json_answer(500, {"error": "Internal error"}))
+
+    def _expired(self) -> None:
+        self.answer(Answer(408))
+
+    def _client_left(self, _: Failure, work: Deferred[Answer]) -> None:
+        self._answered = True
+        if self._route is not None and self._route.leaves_with_client:
+            work.cancel()
+
+    def _note(self, status: int) -> None:
+        request = self.request
+        _log.info(
+            "{id} {method} {path} {status} {client}",
+            id=self.request_id.decode(),
+            method=request.method.decode("latin-1")[:16],
+            path=request.path.decode("latin-1")[:_SHOWN_CHARS],
+            status=status,
+            client=self.resource.peers.of(request).client,
+        )

@@ -1,0 +1,158 @@
+"""The only door to Klein. Ring: edge (web). Source: design §2, §3; reference/codebases.md §5 T1, T2; hermes CVE-2026-7112.
+
+`Router.add` needs to be told who may come in: `auth` has no default. Each route becomes a rule of Klein's table under the endpoint "METHOD path", so
+two handlers of one name can never answer for each other (T1). Matching happens on the raw path: routes without converters by one dictionary look-up,
+the others by the werkzeug map that Klein keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+from klein import Klein
+from twisted.web.iweb import IRequest
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map
+
+from clawgate.domain.caller import Scope
+from clawgate.domain.errors import GatewayError
+from clawgate.web.answers import Answer
+from clawgate.web.call import Call
+from clawgate.web.dialects import root_wire
+
+Handler = Callable[[Call], Awaitable[Answer]]
+Dialect = Callable[[GatewayError], root_wire.Refusal]
+
+
+class Door(Enum):
+    """Ways in besides a bearer with a scope."""
+
+    PUBLIC = "public"
+    """Anybody."""
+    SIGNED = "signed"
+    """The handler checks a signature, a code or a shared secret before it looks at the body."""
+    LOCAL = "local"
+    """A loopback peer with nothing forwarded and no tunnel, the control socket, or a bearer with `admin`."""
+
+
+Auth = Door | Scope
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One route and everything that is decided before its handler runs.
+
+    Attributes:
+        limiter: the window that counts it, "" = unlimited.
+        cap_bytes: body cap, 0 = the site's.
+        timed: the resource answers 408 when the head of the answer takes too long; False for handlers that keep the time themselves.
+        leaves_with_client: the handler is cancelled when the client goes; others run to their end (trap T3).
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    auth: Auth
+    dialect: Dialect
+    limiter: str = ""
+    cap_bytes: int = 0
+    timed: bool = True
+    leaves_with_client: bool = False
+    summary: str = ""
+
+    @property
+    def endpoint(self) -> str:
+        """Klein's key."""
+        return f"{self.method} {self.path}"
+
+
+class Match(msgspec.Struct, frozen=True):
+    """A found route with the values of its path's converters."""
+
+    route: Route
+    values: dict[str, Any]  # werkzeug converters make str, int or uuid
+
+
+class NoRoute(msgspec.Struct, frozen=True):
+    """Nothing there; `allowed` lists the methods of a known path, sorted, and is empty for an unknown one."""
+
+    allowed: tuple[str, ...]
+
+
+class Router:
+    """All routes of one gateway, on one Klein (T2)."""
+
+    def __init__(self) -> None:
+        self.klein: Any = Klein()  # klein ships no types for its app
+        self.klein.url_map.merge_slashes = False
+        self.klein.url_map.strict_slashes = True
+        self._plain: dict[bytes, dict[str, Route]] = {}
+        self._routes: dict[str, Route] = {}
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """Every route, in the order of registration."""
+        return tuple(self._routes.values())
+
+    def add(
+        self,
+        method: str,
+        path: str,
+        handler: Handler,
+        *,
+        auth: Auth,
+        limiter: str = "",
+        dialect: Dialect = root_wire.refusal,
+        **more: Any,  # Route's own optional fields, checked by Route
+    ) -> None:
+        """Registers a route.
+
+        Raises:
+            ValueError: the method and path are taken.
+        """
+        route = Route(method=method, path=path, handler=handler, auth=auth, limiter=limiter, dialect=dialect, **more)
+        if route.endpoint in self._routes:
+            raise ValueError(f"{route.endpoint} is registered twice")
+        self._routes[route.endpoint] = route
+
+        def endpoint(request: IRequest, call: Call) -> Awaitable[Answer]:
+            return route.handler(call)
+
+        self.klein.route(path, methods=[method], endpoint=route.endpoint)(endpoint)
+        if "<" not in path:
+            self._plain.setdefault(path.encode(), {})[method] = route
+
+    def execute(self, route: Route, request: IRequest, call: Call) -> Awaitable[Answer]:
+        """Runs the route's handler through Klein's endpoint."""
+        result: Awaitable[Answer] = self.klein.execute_endpoint(route.endpoint, request, call)
+        return result
+
+    def match(self, method: str, path: bytes) -> Match | NoRoute:
+        """The route of a checked raw path. HEAD finds what GET finds."""
+        wanted = "GET" if method == "HEAD" else method
+        methods = self._plain.get(path)
+        if methods is not None:
+            route = methods.get(wanted)
+            return Match(route, {}) if route is not None else NoRoute(_allow(methods))
+        return self._match_converters(wanted, path.decode("utf-8"))
+
+    def _match_converters(self, method: str, path: str) -> Match | NoRoute:
+        url_map: Map = self.klein.url_map
+        adapter = url_map.bind("gateway.invalid")
+        try:
+            endpoint, values = adapter.match(_unquoted(path), method=method)
+        except HTTPException:
+            return NoRoute(_allow(adapter.allowed_methods(_unquoted(path))))
+        return Match(self._routes[endpoint], dict(values))
+
+
+def _allow(methods: Any) -> tuple[str, ...]:  # any iterable of method names
+    known = set(methods) - {"OPTIONS"}
+    return tuple(sorted(known | ({"HEAD"} if "GET" in known else set())))
+
+
+def _unquoted(path: str) -> str:
+    return unquote(path, errors="strict") if "%" in path else path

@@ -1,0 +1,9 @@
+"""The product's table of contents: one module per surface, each with a `register(router)`. Ring: edge (web).
+
+health     /health /readyz /metrics
+pairing    /pair /pair/code /admin/paircode… /api/pairing/initiate /api/pair /api/devices…
+welcome    /pair/page
+webhook    /webhook
+inbox      /api/inbox…
+channels   /whatsapp /linq
+"""

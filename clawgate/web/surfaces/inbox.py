@@ -1,0 +1,83 @@
+"""`/api/inbox`: what became of accepted messages. Ring: edge (web). Source: design §1, §4.5, §4.6 (408 with Location)."""
+
+from __future__ import annotations
+
+from attrs import define
+
+from clawgate.domain.caller import Scope
+from clawgate.domain.errors import BadRequest
+from clawgate.domain.ids import to_number
+from clawgate.domain.inbox import State
+from clawgate.domain.times import parse_rfc3339
+from clawgate.services.desk import Desk
+from clawgate.web.answers import Answer, json_answer
+from clawgate.web.call import Call
+from clawgate.web.dialects.inbox_wire import item_object, send_object
+from clawgate.web.router import Router
+
+_DEFAULT_PAGE = 50
+
+
+@define
+class InboxSurface:
+    """Looking, and deciding about what stopped."""
+
+    desk: Desk
+
+    def register(self, router: Router) -> None:
+        """Adds the routes."""
+        add = router.add
+        add("GET", "/api/inbox", self.list, auth=Scope.ADMIN, limiter="api", summary="Accepted messages, newest first")
+        add("GET", "/api/inbox/<item_id>", self.show, auth=Scope.CHAT, limiter="api", summary="State and outcome of a message")
+        add("POST", "/api/inbox/<item_id>/retry", self.retry, auth=Scope.ADMIN, limiter="api", summary="Try a stopped message again")
+        add("POST", "/api/inbox/<item_id>/drop", self.drop, auth=Scope.ADMIN, limiter="api", summary="Give a message up")
+
+    async def list(self, call: Call) -> Answer:
+        """A page; `state` may name several, separated by commas."""
+        page = await self.desk.page(_states(call), _since(call), _cursor(call), _limit(call))
+        return json_answer(200, {"items": [item_object(item) for item in page.items], "cursor": page.cursor or None})
+
+    async def show(self, call: Call) -> Answer:
+        """The item with its outcome and the parts of its reply."""
+        shown = await self.desk.show(str(call.values["item_id"]), call.caller)
+        return json_answer(200, item_object(shown.item) | {"sends": [send_object(send) for send in shown.sends]})
+
+    async def retry(self, call: Call) -> Answer:
+        """The item after the operator's decision."""
+        return json_answer(200, item_object(await self.desk.retry(str(call.values["item_id"]))))
+
+    async def drop(self, call: Call) -> Answer:
+        """The item after the operator's decision."""
+        return json_answer(200, item_object(await self.desk.drop(str(call.values["item_id"]))))
+
+
+def _states(call: Call) -> frozenset[State]:
+    names = [name for name in (call.query("state") or "").split(",") if name]
+    try:
+        return frozenset(State(name) for name in names)
+    except ValueError:
+        raise BadRequest("state: use " + ", ".join(State)) from None
+
+
+def _since(call: Call) -> int:
+    text = call.query("since")
+    if not text:
+        return 0
+    moment = int(text) * 1000 if text.isascii() and text.isdigit() and len(text) < 13 else parse_rfc3339(text)
+    if moment is None:
+        raise BadRequest("since: use RFC 3339 with a zone, or seconds since 1970")
+    return moment
+
+
+def _cursor(call: Call) -> str:
+    cursor = call.query("cursor") or ""
+    if cursor and to_number(cursor) is None:
+        raise BadRequest("cursor: use the one from the page before")
+    return cursor
+
+
+def _limit(call: Call) -> int:
+    text = call.query("limit") or str(_DEFAULT_PAGE)
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < 6):
+        raise BadRequest("limit: use a whole number from 1")
+    return int(text)

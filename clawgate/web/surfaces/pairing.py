@@ -1,0 +1,164 @@
+"""Pairing codes, tokens and devices. Ring: edge (web).
+
+Source: zeroclaw.md A3 (/pair), B1, B3, B4; construct-realtime.md §1; design §4.6, §4.8–4.10.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import msgspec
+from attrs import define
+
+from clawgate.domain.caller import Scope
+from clawgate.domain.errors import BadRequest, Conflict, Unauthenticated
+from clawgate.domain.pairing import Grant
+from clawgate.domain.tokens import narrowed, parse_scopes
+from clawgate.ports.clock import Clock
+from clawgate.services.devices import Devices, Issued
+from clawgate.services.guard import Guard
+from clawgate.services.pairing import Pairing
+from clawgate.web.answers import Answer, json_answer
+from clawgate.web.call import DECODE_ERRORS, Call
+from clawgate.web.dialects import pairing_wire as wire
+from clawgate.web.dialects import root_wire
+from clawgate.web.router import Door, Router
+
+_BAD_PAIR_BODY = 'Invalid JSON body. Expected: {"code": "..."}'
+_BAD_CODE_BODY = 'Invalid JSON body. Expected: {"name"?: "...", "scopes"?: ["..."], "ttl_secs"?: 0, "code_ttl_secs"?: 3600}'
+
+
+class PairBody(msgspec.Struct):
+    """`POST /api/pair`; names that are no strings count as absent, as upstream."""
+
+    code: object = ""
+    device_name: object = None
+    device_type: object = None
+
+
+class CodeBody(msgspec.Struct):
+    """What an operator may ask of a new code; an empty body asks for everything."""
+
+    name: str | None = None
+    scopes: tuple[str, ...] = ()
+    ttl_secs: int = 0
+    code_ttl_secs: int = 0
+
+
+@define
+class PairingSurface:
+    """The door by which devices come and go."""
+
+    pairing: Pairing
+    devices: Devices
+    guard: Guard
+    clock: Clock
+
+    def register(self, router: Router) -> None:
+        """Adds the routes."""
+        add = router.add
+        add("POST", "/pair", self.pair, auth=Door.SIGNED, limiter="pair", dialect=wire.pair_refusal, summary="Exchange a code for a token")
+        add("POST", "/api/pair", self.api_pair, auth=Door.SIGNED, limiter="pair", dialect=wire.api_pair_refusal, summary="Pair by JSON")
+        add("GET", "/pair/code", self.first_code, auth=Door.LOCAL, summary="The code of an unpaired gateway")
+        add("GET", "/admin/paircode", self.code, auth=Door.LOCAL, summary="The pending code")
+        add("POST", "/admin/paircode/new", self.new_code, auth=Door.LOCAL, dialect=wire.device_refusal, summary="A new code")
+        device = partial(add, limiter="api", dialect=wire.device_refusal)
+        device("POST", "/api/pairing/initiate", self.initiate, auth=Scope.ADMIN, summary="A new code for another device")
+        device("GET", "/api/devices", self.list_devices, auth=Scope.READ, summary="Paired devices")
+        device("DELETE", "/api/devices/<device_id>", self.revoke, auth=Scope.ADMIN, summary="Revoke a device")
+        device("POST", "/api/devices/<device_id>/token/rotate", self.rotate, auth=Scope.ADMIN, summary="Revoke and re-pair")
+
+    async def pair(self, call: Call) -> Answer:
+        """The header's code for a token; the body is ignored."""
+        issued = await self._try(call, call.header("x-pairing-code") or "", None, "legacy-pair")
+        return self._paired(issued, root_wire.PAIRED if issued.persisted else root_wire.PAIRED_UNSAVED)
+
+    async def api_pair(self, call: Call) -> Answer:
+        """The body's code for a token."""
+        body = call.decode(PairBody, _BAD_PAIR_BODY)
+        issued = await self._try(call, _text(body.code) or "", _text(body.device_name), _text(body.device_type))
+        return self._paired(issued, "Pairing successful")
+
+    async def first_code(self, call: Call) -> Answer:
+        """The code, while nothing is paired."""
+        code = self.pairing.pending_code if self.pairing.required and not await self.devices.any_paired() else None
+        return json_answer(200, {"success": True, "pairing_required": self.pairing.required, "pairing_code": code})
+
+    async def code(self, call: Call) -> Answer:
+        """The pending code, whatever is paired."""
+        if not self.pairing.required:
+            return self._code(None, wire.CODE_OFF)
+        code = self.pairing.pending_code
+        return self._code(code, wire.CODE_NONE if code is None else wire.CODE_READY)
+
+    async def new_code(self, call: Call) -> Answer:
+        """A new code with what the operator asked for; `?rotate=all` or `?rotate=<device id>` revokes first."""
+        if not self.pairing.required:
+            return json_answer(400, {"success": False, "pairing_required": False, "pairing_code": None, "message": wire.CODE_OFF})
+        body = _code_body(call)
+        grant = Grant(name=body.name, scopes=narrowed(parse_scopes(body.scopes), call.caller.scopes), ttl_seconds=max(body.ttl_secs, 0))
+        rotate = call.query("rotate")
+        if rotate == "all":
+            await self.devices.revoke_all()
+        elif rotate:
+            await self.devices.revoke(rotate)
+        return self._code(self.pairing.issue(grant, max(body.code_ttl_secs, 0) or None), wire.CODE_NEW)
+
+    async def initiate(self, call: Call) -> Answer:
+        """A code for another device, with no more than the caller's own scopes."""
+        code = self.pairing.issue(Grant(scopes=call.caller.scopes))
+        return json_answer(200, {"pairing_code": code, "message": wire.INITIATED})
+
+    async def list_devices(self, call: Call) -> Answer:
+        """Live devices, newest first."""
+        devices = [wire.device_object(device) for device in await self.devices.listed()]
+        return json_answer(200, {"devices": devices, "count": len(devices)})
+
+    async def revoke(self, call: Call) -> Answer:
+        """Token, row and connections, dead in one step."""
+        device = await self.devices.revoke(str(call.values["device_id"]))
+        return json_answer(200, {"message": wire.REVOKED, "device_id": device.id})
+
+    async def rotate(self, call: Call) -> Answer:
+        """The token dies at once; the code re-pairs the device with what it had, never more."""
+        device_id = str(call.values["device_id"])
+        device = await self.devices.find(device_id)
+        if not self.pairing.required:
+            raise Conflict(wire.CODE_OFF)
+        await self.devices.revoke(device_id)
+        code = None
+        if self.pairing.pending_code is None:
+            scopes = narrowed(device.scopes, call.caller.scopes)
+            code = self.pairing.issue(Grant(name=device.name, device_type=device.device_type, scopes=scopes))
+        message = wire.ROTATED if code is not None else wire.ROTATED_NO_CODE
+        return json_answer(200, {"device_id": device_id, "pairing_code": code, "message": message})
+
+    async def _try(self, call: Call, code: str, name: str | None, device_type: str | None) -> Issued:
+        """The auth limiter stands before the code, so that guessing costs time even across lockouts."""
+        self.guard.check_failures(call.peer)
+        try:
+            return await self.pairing.pair(code, call.peer, name=name, device_type=device_type)
+        except Unauthenticated:
+            self.guard.record_failure(call.peer, "pairing")
+            raise
+
+    def _paired(self, issued: Issued, message: str) -> Answer:
+        body = wire.paired_object(issued.token, persisted=issued.persisted, issued_ms=issued.device.paired_ms, message=message)
+        return json_answer(200, body | {"scopes": sorted(issued.device.scopes)})
+
+    def _code(self, code: str | None, message: str) -> Answer:
+        body = {"success": True, "pairing_required": self.pairing.required, "pairing_code": code, "message": message}
+        return json_answer(200, body)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _code_body(call: Call) -> CodeBody:
+    if not call.body.strip():
+        return CodeBody()
+    try:
+        return msgspec.json.decode(call.body, type=CodeBody)
+    except DECODE_ERRORS as problem:
+        raise BadRequest(_BAD_CODE_BODY, detail=str(problem)) from None
