@@ -11,7 +11,6 @@ class ReplyTo(msgspec.Struct, frozen=True):
     Attributes:
         channel: the channel's name.
         target: the channel's own address: a number, a chat id.
-
     """
 
     channel: str
@@ -29,7 +28,6 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
         dedupe: what makes a second delivery of the same message recognisable, None = nothing does.
         reply: None = somebody waits or polls.
         memory_key: under which key the text is remembered, None = not at all.
-
     """
 
     source: str
@@ -49,7 +47,6 @@ class DedupeKey(msgspec.Struct, frozen=True):
             therefore not claim a platform's ids (rantaiclaw.md §20.2) or another caller's keys.
         key: the key itself, trimmed, not empty.
         retention_seconds: how long it is remembered, counted from acceptance; never shorter than the item is open.
-
     """
 
     scope: str
@@ -66,7 +63,6 @@ class ChannelMessage(msgspec.Struct, frozen=True, kw_only=True):
         text: what was written, untouched.
         message_id: the platform's id, or None when the payload carries none.
         sent_ms: the platform's time, or when it arrived.
-
     """
 
     sender: str
@@ -81,7 +77,6 @@ class MemoryEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         category: "conversation" for what people wrote, "core" for what they asked to be remembered.
-
     """
 
     key: str
@@ -89,3 +84,22 @@ class MemoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     category: str = "conversation"
     session: str | None = None
     created_ms: int = 0
+
+
+def conversation_key(channel: str, target: str) -> str:
+    """The conversation of a chat on a channel: `channel:target`, with `%` and `:` in the target escaped so that no two chats share a key.
+
+    Source: rantaiclaw.md §7.
+    """
+    return f"{channel}:{target.replace('%', '%25').replace(':', '%3A')}"
+
+
+def memory_key(channel: str, sender: str, message_id: str) -> str:
+    """Under which key a channel's message is remembered: `whatsapp_+491701234567_wamid.x`.
+
+    Args:
+        message_id: the platform's id, or a fresh UUID when there is none.
+
+    Source: zeroclaw.md A3, rantaiclaw.md §7.
+    """
+    return f"{channel}_{sender}_{message_id}"

@@ -1,0 +1,95 @@
+"""The channels there are: the one table that knows them all. Ring: channels (edge). Source: design §2, §4.19."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define
+from twisted.internet.interfaces import IReactorTCP
+from twisted.web.iweb import IAgent
+
+from clawgate.channels.api import Api, checked_base
+from clawgate.channels.linq import Linq
+from clawgate.channels.whatsapp import WhatsApp
+from clawgate.domain.secret import Secret
+from clawgate.domain.settings.model import ChannelsSettings, LinqChannel, Settings, WhatsAppChannel
+from clawgate.ports.channels import Channel
+from clawgate.ports.clock import Clock
+
+
+@define(frozen=True)
+class Workshop:
+    """What a channel is made with; `agent` None = each makes its own."""
+
+    reactor: IReactorTCP
+    clock: Clock
+    agent: IAgent | None = None
+
+    def api(self, title: str, setting: str, base: str, token: Secret) -> Api:
+        """A channel's way to its platform. Raises Invalid when `base` is no URL."""
+        return Api(self.reactor, self.clock, title, checked_base(setting, base), token, self.agent)
+
+
+@define(frozen=True)
+class Kind:
+    """One row of the table.
+
+    Attributes:
+        title: as users know it; the 404 of an unconfigured one says it.
+        build: the channel, or None when the settings do not configure it.
+
+    """
+
+    name: str
+    title: str
+    build: Callable[[ChannelsSettings, Workshop], Channel | None]
+    is_configured: Callable[[ChannelsSettings], bool]
+
+
+def _is_whatsapp(settings: ChannelsSettings) -> bool:
+    return settings.whatsapp is not None and settings.whatsapp.is_cloud
+
+
+def _whatsapp(settings: ChannelsSettings, workshop: Workshop) -> Channel | None:
+    own = settings.whatsapp or WhatsAppChannel()
+    if own.access_token is None or own.phone_number_id is None or own.verify_token is None:
+        return None
+    api = workshop.api("WhatsApp", "channels_config.whatsapp.api_base", own.api_base, own.access_token)
+    return WhatsApp(api, own.phone_number_id, own.verify_token, _trimmed(own.app_secret), own.allowed_numbers)
+
+
+def _is_linq(settings: ChannelsSettings) -> bool:
+    return settings.linq is not None
+
+
+def _linq(settings: ChannelsSettings, workshop: Workshop) -> Channel | None:
+    own: LinqChannel | None = settings.linq
+    if own is None:
+        return None
+    api = workshop.api("Linq", "channels_config.linq.api_base", own.api_base, own.api_token)
+    return Linq(api, own.from_phone, _trimmed(own.signing_secret), own.allowed_senders)
+
+
+def _trimmed(secret: Secret | None) -> tuple[Secret, ...]:
+    """A signing secret without the blanks around it, as the contracts read it; blank is none."""
+    return (Secret(secret.reveal().strip()),) if secret else ()
+
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("whatsapp", "WhatsApp", _whatsapp, _is_whatsapp),
+        Kind("linq", "Linq", _linq, _is_linq),
+    )
+}
+
+
+def build_channels(settings: Settings, reactor: IReactorTCP, clock: Clock, agent: IAgent | None = None) -> dict[str, Channel]:
+    """The configured channels by name; no connection is made yet.
+
+    Raises:
+        Invalid: an API base is no URL.
+    """
+    workshop = Workshop(reactor, clock, agent)
+    built = {name: kind.build(settings.channels_config, workshop) for name, kind in KINDS.items()}
+    return {name: channel for name, channel in built.items() if channel is not None}

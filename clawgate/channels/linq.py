@@ -1,0 +1,85 @@
+"""Linq: iMessage, RCS and SMS. Ring: channels (edge). Source: zeroclaw.md A3 (/linq), rantaiclaw.md §7, construct-realtime.md §13."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+
+from clawgate.channels import linq_wire as wire
+from clawgate.channels.answer_wire import problem
+from clawgate.channels.api import Api
+from clawgate.channels.payload_wire import decode
+from clawgate.channels.split_wire import split
+from clawgate.domain.errors import NotFound
+from clawgate.domain.messages import ChannelMessage
+from clawgate.domain.redaction import Redactor
+from clawgate.domain.secret import Secret
+from clawgate.domain.signatures import TOLERANCE_SECONDS, verify_linq
+from clawgate.ports.channels import HeaderLookup
+
+_UNKNOWN_CHAT = 404
+
+
+@define(eq=False)
+class Linq:
+    """One Linq number.
+
+    Attributes:
+        signing_secrets: any of them may have signed a delivery; none refuses every delivery.
+
+    """
+
+    api: Api
+    from_phone: str
+    signing_secrets: tuple[Secret, ...]
+    allowed_senders: tuple[str, ...]
+    name: str = field(default=wire.NAME, init=False)
+    title: str = field(default=wire.TITLE, init=False)
+    retry_safe: bool = field(default=False, init=False)
+    tolerance_seconds: int = field(default=TOLERANCE_SECONDS, init=False)
+    _redact: Redactor = field(factory=Redactor, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._redact.register(self.api.token)
+
+    def verify(self, header: HeaderLookup, body: bytes, now_seconds: float) -> None:
+        """Checks the timestamp and the signature over both. Raises Unauthenticated."""
+        verify_linq(
+            self.signing_secrets,
+            timestamp=header("x-webhook-timestamp"),
+            signature=header("x-webhook-signature"),
+            body=body,
+            now_seconds=now_seconds,
+            tolerance_seconds=self.tolerance_seconds,
+        )
+
+    def handshake(self, query: Mapping[str, str]) -> str:
+        """Linq has none: raises NotFound."""
+        raise NotFound("Linq has no subscription check")
+
+    def read(self, body: bytes, now_ms: int) -> tuple[ChannelMessage, ...]:
+        """At most one message. Raises BadRequest when it is no JSON."""
+        return wire.messages(decode(body), self.allowed_senders, now_ms)
+
+    def split(self, text: str) -> tuple[str, ...]:
+        """Parts of at most 4,096 characters."""
+        return split(text, wire.MAX_REPLY_CHARS)
+
+    def send(self, target: str, text: str, idempotency_key: str) -> Deferred[str]:
+        """Sends one part into its chat, or opens a chat with it when there is none. Errbacks with a `SendError`."""
+        return Deferred.fromCoroutine(self._send(target, text))
+
+    async def _send(self, target: str, text: str) -> str:
+        answer = await self.api.post(wire.reply_path(target), wire.reply_request(text))
+        if answer.status == _UNKNOWN_CHAT:
+            answer = await self.api.post(wire.NEW_CHAT_PATH, wire.new_chat_request(self.from_phone, target, text))
+        error = problem(self.title, answer, self._redact)
+        if error is not None:
+            raise error
+        return wire.receipt(answer.body)
+
+    def stop(self) -> Deferred[None]:
+        """Closes its idle connections."""
+        return self.api.stop()

@@ -1,0 +1,89 @@
+"""WhatsApp through Meta's Cloud API. Ring: channels (edge). Source: zeroclaw.md A3 (/whatsapp), rantaiclaw.md §7, webhook-signatures.md (Meta)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+
+from clawgate.channels import whatsapp_wire as wire
+from clawgate.channels.answer_wire import problem
+from clawgate.channels.api import Api
+from clawgate.channels.payload_wire import decode
+from clawgate.channels.split_wire import split
+from clawgate.domain.errors import BadRequest, Forbidden
+from clawgate.domain.messages import ChannelMessage
+from clawgate.domain.redaction import Redactor
+from clawgate.domain.secret import Secret
+from clawgate.domain.signatures import verify_meta
+from clawgate.ports.channels import HeaderLookup
+
+
+@define(eq=False)
+class WhatsApp:
+    """One phone number of the Cloud API.
+
+    Attributes:
+        app_secrets: any of them may have signed a delivery; none refuses every delivery.
+        verify_token: what Meta presents when it subscribes; blank refuses.
+
+    """
+
+    api: Api
+    phone_number_id: str
+    verify_token: Secret
+    app_secrets: tuple[Secret, ...]
+    allowed_numbers: tuple[str, ...]
+    name: str = field(default=wire.NAME, init=False)
+    title: str = field(default=wire.TITLE, init=False)
+    retry_safe: bool = field(default=False, init=False)
+    tolerance_seconds: int = field(default=0, init=False)
+    _redact: Redactor = field(factory=Redactor, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._redact.register(self.api.token)
+
+    def verify(self, header: HeaderLookup, body: bytes, now_seconds: float) -> None:
+        """Checks `X-Hub-Signature-256`; the scheme has no time. Raises Unauthenticated."""
+        verify_meta(self.app_secrets, header("x-hub-signature-256"), body)
+
+    def handshake(self, query: Mapping[str, str]) -> str:
+        """Meta's challenge, if it knows the token.
+
+        Raises:
+            Forbidden: another mode, another token, or no token configured. Upstream lets a blank token match a blank one; we do not.
+            BadRequest: no challenge.
+        """
+        presented = query.get("hub.verify_token")
+        is_known = presented is not None and self.verify_token.matches(presented) and bool(self.verify_token)
+        if query.get("hub.mode") != "subscribe" or not is_known:
+            raise Forbidden("Forbidden")
+        challenge = query.get("hub.challenge")
+        if challenge is None:
+            raise BadRequest("Missing hub.challenge")
+        return challenge
+
+    def read(self, body: bytes, now_ms: int) -> tuple[ChannelMessage, ...]:
+        """The text messages of allowed numbers, in order. Raises BadRequest when it is no JSON."""
+        return wire.messages(decode(body), self.allowed_numbers, now_ms)
+
+    def split(self, text: str) -> tuple[str, ...]:
+        """Parts of at most 4,096 characters."""
+        return split(text, wire.MAX_REPLY_CHARS)
+
+    def send(self, target: str, text: str, idempotency_key: str) -> Deferred[str]:
+        """Sends one part; fires with its `wamid`. The API takes no idempotency key. Errbacks with a `SendError`."""
+        return Deferred.fromCoroutine(self._send(target, text))
+
+    async def _send(self, target: str, text: str) -> str:
+        answer = await self.api.post(f"/{quote(self.phone_number_id, safe='')}/messages", wire.text_request(target, text))
+        error = problem(self.title, answer, self._redact, is_transient=wire.is_transient)
+        if error is not None:
+            raise error
+        return wire.receipt(answer.body)
+
+    def stop(self) -> Deferred[None]:
+        """Closes its idle connections."""
+        return self.api.stop()
