@@ -2,6 +2,7 @@
 
     GatewayError
       Invalid            an operator wrote something that cannot work (path, problem, remedy)
+        InvalidSettings  every such thing in one configuration (problems)
       Refusal            a caller asked for something it will not get
         BadRequest · Unauthenticated · Forbidden · NotFound · Conflict · TooLarge · RateLimited · LockedOut · NotConfigured
       Unavailable        not now, perhaps later (retry_after_seconds)
@@ -31,12 +32,26 @@ class Invalid(GatewayError):
     Attributes:
         path: dotted path of the setting, or the file's name.
         remedy: what to write or do instead, as a sentence.
-
     """
 
     def __init__(self, path: str, problem: str, remedy: str = "") -> None:
         self.path, self.problem, self.remedy = path, problem, remedy
         super().__init__(f"{path}: {problem}" + (f". {remedy}" if remedy else ""))
+
+
+class InvalidSettings(Invalid):
+    """A configuration cannot work; `str` gives one line for each problem.
+
+    Attributes:
+        problems: at least one, in the order of the settings.
+
+    """
+
+    def __init__(self, problems: tuple[Invalid, ...]) -> None:
+        first = problems[0]
+        super().__init__(first.path, first.problem, first.remedy)
+        self.problems = problems
+        self.args = ("\n".join(str(problem) for problem in problems),)
 
 
 class Refusal(GatewayError):
@@ -56,7 +71,6 @@ class Forbidden(Refusal):
 
     Attributes:
         scope: the scope that would have been needed, or "" when no scope helps.
-
     """
 
     def __init__(self, message: str = "", *, scope: str = "", detail: str = "") -> None:
@@ -81,7 +95,6 @@ class NotConfigured(Refusal):
 
     Attributes:
         what: the channel's name as users know it, such as "WhatsApp".
-
     """
 
     def __init__(self, what: str) -> None:
@@ -95,7 +108,6 @@ class RateLimited(Refusal):
     Attributes:
         limiter: which limiter refused ("pair", "webhook", "api", "auth").
         retry_after_seconds: when it is worth trying again.
-
     """
 
     def __init__(self, limiter: str, retry_after_seconds: int) -> None:
@@ -138,7 +150,6 @@ class AgentError(GatewayError):
         code: one of "auth", "rate_limited", "overloaded", "timeout", "bad_request", "content", "unavailable", "protocol".
         retryable: whether the same prompt may succeed later.
         retry_after_seconds: what the vendor asked for, or None.
-
     """
 
     code = "unavailable"
@@ -210,7 +221,6 @@ class SendUnavailable(SendError):
 
     Attributes:
         retry_after_seconds: what the platform asked for, or None.
-
     """
 
     def __init__(self, message: str = "", *, retry_after_seconds: float | None = None, detail: str = "") -> None:

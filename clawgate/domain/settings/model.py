@@ -106,7 +106,7 @@ class MemorySettings(Section, frozen=True, kw_only=True):
 class ObservabilitySettings(Section, frozen=True, kw_only=True):
     """`[observability]`"""
 
-    backend: Annotated[str, Note("`prometheus`, `log` or `none`")] = "prometheus"
+    backend: Annotated[str, Note("`prometheus`, `log`, `otel` (an extra) or `none`")] = "prometheus"
     metrics_namespace: Annotated[str, Note("Prefix of metric names; `zeroclaw` keeps an old dashboard alive")] = "clawgate"
     log_level: Annotated[str, Note("`debug`, `info`, `warn` or `error`")] = "info"
     log_format: Annotated[str, Note("`text` or `json`")] = "text"
@@ -206,7 +206,6 @@ class Settings(Section, frozen=True, kw_only=True):
         unknown: dotted paths of keys nobody reads; kept in the file and listed by `clawgate check`.
         warnings: sentences for the operator about values that were read in a forgiving way.
         paired_tokens_present: whether the file has the `paired_tokens` key at all.
-
     """
 
     default_provider: Annotated[str, Note("Who answers; empty = the first provider whose key is in the environment, else `offline`")] = ""
