@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import islice, pairwise
+from typing import NamedTuple
 from urllib.parse import quote
 
 from clawgate.domain.secret import Secret
@@ -38,20 +40,35 @@ _SENSITIVE_WORDS = frozenset(
 _SENSITIVE_PAIRS = frozenset({("api", "key"), ("api", "keys"), ("private", "key"), ("access", "key"), ("pairing", "code"), ("auth", "code")})
 _PARAMETERS = r"[\w.\-]*(?:token|secret|passw(?:or)?d|passphrase|api[_\-]?key|signature|credential|authorization|cookie|pairing[_\-]code)"
 
-_SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,32}PRIVATE KEY-----|\Z)", re.DOTALL), MASK),
-    (re.compile(r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(['\"]?\s*:\s*)[^\r\n]+"), rf"\1\2{MASK}"),
-    (re.compile(r"(?i)(?<![\w\-])(x-[\w\-]*(?:secret|token|signature|key|code))(['\"]?\s*:\s*['\"]?)[^\s'\",;]+"), rf"\1\2{MASK}"),
-    (re.compile(rf"(?i)(['\"]{_PARAMETERS}['\"]\s*:\s*)(?:'[^']*'?|\"(?:[^\"\\]|\\.)*\"?)"), rf"\1'{MASK}'"),
-    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=\-]{4,}"), rf"\1 {MASK}"),
-    (re.compile(r"(?i)([?&](?:key|code|ticket|sig|state)=)[^&\s\"'#<>]+"), rf"\1{MASK}"),
-    (re.compile(rf"(?i)(?<![\w.\-])({_PARAMETERS})=(?:\"[^\"]*\"?|'[^']*'?|[^&\s\"'#<>;,]+)"), rf"\1={MASK}"),
-    (re.compile(r"(?<=://)[^/\s:@]{1,256}:[^/\s@]{1,1024}@"), f"{MASK}@"),
-    (re.compile(r"(?<![A-Za-z0-9])(sk-|gsk_|xox[a-z]-|gh[opusr]_|github_pat_|AIza)[A-Za-z0-9_\-]{8,}"), rf"\1{MASK}"),
-    (re.compile(r"(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{4,}\.[A-Za-z0-9_\-]{2,}(?:\.[A-Za-z0-9_\-]*)?"), MASK),
+
+class _Shape(NamedTuple):
+    """What secrets look like; `marks` are lower-case texts of which one is always there: looking for them is much cheaper than matching."""
+
+    marks: tuple[str, ...]
+    pattern: re.Pattern[str]
+    replacement: str
+
+
+_NAMES = ("token", "secret", "passw", "passphrase", "api", "signature", "credential", "authorization", "cookie", "pairing")
+_SHAPES: tuple[_Shape, ...] = (
+    _Shape(("private key",), re.compile(r"-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,32}PRIVATE KEY-----|\Z)", re.DOTALL), MASK),
+    _Shape(("authorization", "cookie"), re.compile(r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(['\"]?\s*:\s*)[^\r\n]+"), rf"\1\2{MASK}"),
+    _Shape(("x-",), re.compile(r"(?i)(?<![\w\-])(x-[\w\-]*(?:secret|token|signature|key|code))(['\"]?\s*:\s*['\"]?)[^\s'\",;]+"), rf"\1\2{MASK}"),
+    _Shape(_NAMES, re.compile(rf"(?i)(['\"]{_PARAMETERS}['\"]\s*:\s*)(?:'[^']*'?|\"(?:[^\"\\]|\\.)*\"?)"), rf"\1'{MASK}'"),
+    _Shape(("bearer", "basic"), re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=\-]{4,}"), rf"\1 {MASK}"),
+    _Shape(("?", "&"), re.compile(r"(?i)([?&](?:key|code|ticket|sig|state)=)[^&\s\"'#<>]+"), rf"\1{MASK}"),
+    _Shape(_NAMES, re.compile(rf"(?i)(?<![\w.\-])({_PARAMETERS})=(?:\"[^\"]*\"?|'[^']*'?|[^&\s\"'#<>;,]+)"), rf"\1={MASK}"),
+    _Shape(("://",), re.compile(r"(?<=://)[^/\s:@]{1,256}:[^/\s@]{1,1024}@"), f"{MASK}@"),
+    _Shape(
+        ("sk-", "gsk_", "xox", "gh", "github_pat_", "aiza"),
+        re.compile(r"(?<![A-Za-z0-9])(sk-|gsk_|xox[a-z]-|gh[opusr]_|github_pat_|AIza)[A-Za-z0-9_\-]{8,}"),
+        rf"\1{MASK}",
+    ),
+    _Shape(("eyj",), re.compile(r"(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{4,}\.[A-Za-z0-9_\-]{2,}(?:\.[A-Za-z0-9_\-]*)?"), MASK),
 )
 
 
+@lru_cache(maxsize=1024)
 def is_sensitive(key: str) -> bool:
     """Whether a key's value must not be shown, judged by the words of its name (`apiKey`, `x-webhook-secret`, `bot_token`)."""
     words = [word.lower() for word in _WORDS.findall(key[:MAX_VALUE_CHARS])]
@@ -113,8 +130,10 @@ class Redactor:
         if self._known:
             text = self._compiled().sub(MASK, text)
         text = self._tokens.sub(rf"\1{MASK}", text)
-        for shape, replacement in _SHAPES:
-            text = shape.sub(replacement, text)
+        lower = text.lower()
+        for marks, pattern, replacement in _SHAPES:
+            if any(mark in lower for mark in marks):
+                text = pattern.sub(replacement, text)
         return text
 
     def untrusted(self, text: str, limit: int = MAX_VALUE_CHARS) -> str:

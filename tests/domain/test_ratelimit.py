@@ -94,7 +94,7 @@ def test_max_keys_zero_means_ten_thousand() -> None:
 
 @given(st.integers(1, 4), st.integers(1, 3), st.lists(st.tuples(st.sampled_from("abcd"), st.floats(0, 40)), max_size=60))
 def test_no_window_ever_holds_more_than_the_limit(limit: int, max_keys: int, steps: list[tuple[str, float]]) -> None:
-    limiter, now, accepted = SlidingWindow(limit, max_keys), 0.0, []
+    limiter, now, accepted = SlidingWindow(limit, max_keys), 0.0, list[tuple[str, float]]()
     for key, wait in steps:
         now += wait
         before = [moment for other, moment in accepted if other == key and moment > now - 60]
