@@ -120,7 +120,7 @@ class Daemon:
             _log.error("config.toml was not taken up: {problem}", problem=str(problem))
             return
         self.gateway.health.ok("config")
-        adopting = Deferred.fromCoroutine(self.gateway.devices.adopt(fresh.gateway.paired_tokens, list_present=True))
+        adopting = Deferred.fromCoroutine(self.gateway.devices.adopt(fresh.gateway.paired_tokens, list_present=fresh.paired_tokens_present))
         adopting.addErrback(lambda failure: _log.failure("paired_tokens was not taken up", failure))
 
     # --- steps

@@ -297,7 +297,7 @@ class _Assembly:
         edges, own = self.edges, self.settings.gateway
 
         async def adopt() -> None:
-            await self.devices.adopt(own.paired_tokens, list_present=bool(self.settings.config_path))
+            await self.devices.adopt(own.paired_tokens, list_present=self.settings.paired_tokens_present)
 
         async def recover() -> None:
             await edges.store.inbox.recover(self.boot, edges.clock.wall_ms())

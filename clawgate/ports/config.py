@@ -10,6 +10,9 @@ from twisted.internet.defer import Deferred
 class TokenMirror(Protocol):
     """`[gateway] paired_tokens` of config.toml (design §4.10–4.11)."""
 
+    def acknowledge(self, entries: tuple[str, ...]) -> None:
+        """The list as it stands in the file has been taken up; `write` refuses only what was changed after this."""
+
     def write(self, hashes: frozenset[str]) -> Deferred[None]:
         """Makes the list hold exactly these hashes, keeping comments, order of everything else, and the file's mode.
 

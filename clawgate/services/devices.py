@@ -117,8 +117,9 @@ class Devices:
 
         Args:
             entries: hashes, or plain tokens of old files.
-            list_present: whether the file could be read at all; if not, nothing is taken as deleted.
+            list_present: whether the file has the list at all; if not, nothing is taken as deleted.
         """
+        self.mirror.acknowledge(entries)
         now_ms = self.clock.wall_ms()
         in_file = {stored_hash(entry) for entry in entries}
         known = await self.rows.all_hashes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attrs import define
+from twisted.internet.defer import Deferred
 
 from clawgate.domain.messages import MemoryEntry
 from clawgate.ports.clock import Clock, Ids
@@ -20,13 +21,16 @@ class Memory:
     clock: Clock
     ids: Ids
 
-    async def remember(self, text: str, principal: str) -> None:
-        """Stores a text. Raises StoreUnavailable."""
-        entry = MemoryEntry(key=f"core_{self.ids.uuid()}", content=text, category="core", session=principal, created_ms=self.clock.wall_ms())
-        await self.rows.put(entry)
+    def remember(self, text: str, principal: str) -> Deferred[None]:
+        """Stores a text; fires once it is stored, errbacks with StoreUnavailable."""
+        key, now_ms = f"core_{self.ids.uuid()}", self.clock.wall_ms()
+        return self.rows.put(MemoryEntry(key=key, content=text, category="core", session=principal, created_ms=now_ms))
 
-    async def recall(self, words: str, principal: str) -> list[str]:
+    def recall(self, words: str, principal: str) -> Deferred[list[str]]:
         """Remembered texts that hold every word, newest first; at most ten."""
-        found = await self.rows.find(words, _SEARCHED_AT_MOST)
-        own = [entry.content for entry in found if entry.category == "core" and entry.session == principal]
-        return own[:_FOUND_AT_MOST]
+        return self.rows.find(words, _SEARCHED_AT_MOST).addCallback(_own, principal)
+
+
+def _own(found: tuple[MemoryEntry, ...], principal: str) -> list[str]:
+    own = [entry.content for entry in found if entry.category == "core" and entry.session == principal]
+    return own[:_FOUND_AT_MOST]

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 import msgspec
 from twisted.web.server import Request
 
+from clawgate.web.request import GatewayRequest
+
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
 HTML = b"text/html; charset=utf-8"
@@ -60,16 +62,19 @@ def retry_after(seconds: float) -> tuple[bytes, bytes]:
 def send(request: Request, answer: Answer, request_id: bytes, *, secure: bool = False) -> None:
     """Writes the answer to a request that has not been answered. A client that has gone gets nothing, silently."""
     request.setResponseCode(answer.status)
-    headers = request.responseHeaders
-    for name, value in SECURITY_HEADERS:
-        headers.setRawHeaders(name, [value])
-    if secure:
-        headers.setRawHeaders(TRANSPORT_SECURITY[0], [TRANSPORT_SECURITY[1]])
-    headers.setRawHeaders(b"X-Request-Id", [request_id])
-    headers.setRawHeaders(b"Content-Type", [answer.content_type])
-    headers.setRawHeaders(b"Content-Length", [b"%d" % len(answer.body)])
-    for name, value in answer.headers:
-        headers.setRawHeaders(name, [value])
+    headers = (
+        *SECURITY_HEADERS,
+        *((TRANSPORT_SECURITY,) if secure else ()),
+        (b"X-Request-Id", request_id),
+        (b"Content-Type", answer.content_type),
+        *answer.headers,
+    )
+    if isinstance(request, GatewayRequest):
+        request.answer(headers, answer.body)
+        return
+    for name, value in headers:
+        request.responseHeaders.setRawHeaders(name, [value])
+    request.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % len(answer.body)])
     if request.method != b"HEAD":
         request.write(answer.body)
     request.finish()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from io import BytesIO
+from urllib.parse import unquote_to_bytes
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IProtocol
@@ -62,7 +63,7 @@ class GatewayRequest(server.Request):
     def args(self) -> dict[bytes, list[bytes]]:
         """Query parameters, percent-decoded, in order; never anything from the body."""
         if self._args is None:
-            self._args = http.parse_qs(self.query_string, 1)
+            self._args = _parse_query(self.query_string)
         return self._args
 
     @args.setter
@@ -209,6 +210,16 @@ class GatewayRequest(server.Request):
         waiting, self.notifications = self.notifications, []
         for deferred in waiting:
             deferred.callback(None)
+
+
+def _parse_query(raw: bytes) -> dict[bytes, list[bytes]]:
+    # Not Twisted's parse_qs: it drops a name without "=" and splits at ";", where proxies and signers do not.
+    found: dict[bytes, list[bytes]] = {}
+    for field in raw.split(b"&"):
+        if field:
+            name, _, value = field.replace(b"+", b" ").partition(b"=")
+            found.setdefault(unquote_to_bytes(name), []).append(unquote_to_bytes(value))
+    return found
 
 
 def peer_of(request: http.Request) -> str:

@@ -33,7 +33,7 @@ from clawgate.web.router import Match, NoRoute, Route, Router
 _log = Logger()
 _SHOWN_CHARS = 256
 _NOBODY = Caller("anonymous", frozenset(), "")
-DRAINING = json_answer(503, {"error": "The gateway is stopping. Please retry."}, (b"Retry-After", b"5"), (b"Connection", b"close"))
+DRAINING = json_answer(503, {"error": "The gateway is stopping. Please retry."}, (b"Retry-After", b"5"))
 NOT_FOUND = json_answer(404, {"error": "Not found"})
 
 

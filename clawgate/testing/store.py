@@ -1,0 +1,144 @@
+"""The real SQLite store without threads or files: every operation is committed before its method returns. Ring: testing.
+
+It runs the rows, rules and committer of `stores.sqlite` on a database in memory, so whole flows can be tested step by step; it passes `store_contract` like
+the threaded one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import TypeVar
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, execute, fail, succeed
+from twisted.internet.interfaces import IReactorFromThreads
+from zope.interface import implementer
+
+from clawgate.domain.errors import StoreUnavailable
+from clawgate.ports.clock import Clock
+from clawgate.stores import memory, migrations
+from clawgate.stores.operations import Committer, Operation, Tally
+from clawgate.stores.readers import Readers
+from clawgate.stores.sqlite import SqliteStore
+from clawgate.stores.writer import Writer
+
+_T = TypeVar("_T")
+
+
+@define(eq=False)
+class _InlineReaders(Readers):
+    """Reads in the caller's thread."""
+
+    shared: sqlite3.Connection | None = None
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def read(self, function: Callable[[sqlite3.Connection], _T]) -> Deferred[_T]:
+        """What `function` returns, at once."""
+        if self.shared is None:
+            return fail(StoreUnavailable(detail="the store is closed"))
+        return execute(function, self.shared)
+
+
+@define(eq=False)
+class _InlineWriter(Writer):
+    """Commits each operation in the caller's thread.
+
+    Attributes:
+        broken: what every write fails with, "" = nothing.
+        held: while a list, commits wait in it.
+    """
+
+    broken: str = field(default="", kw_only=True)
+    held: list[Callable[[], None]] | None = field(default=None, kw_only=True)
+    connection: sqlite3.Connection | None = field(default=None, kw_only=True)
+
+    def start(self) -> Deferred[None]:
+        """Opens the database."""
+        self.connection = self.open()
+        memory.prepare(self.connection)
+        if isinstance(self.readers, _InlineReaders):
+            self.readers.shared = self.connection
+        self.look()
+        return succeed(None)
+
+    def stop(self) -> Deferred[None]:
+        """Closes it, and with it everything is gone."""
+        if self.connection is not None:
+            self.connection.close()
+        self.connection = None
+        if isinstance(self.readers, _InlineReaders):
+            self.readers.shared = None
+        return succeed(None)
+
+    def look_soon(self) -> None:
+        """There is nothing to look at."""
+
+    def _submit(self, operation: Operation) -> Deferred[_T]:
+        self._depth += 1
+        if self.held is not None:
+            self.held.append(lambda: self._commit(operation))
+        else:
+            self._commit(operation)
+        return operation.deferred
+
+    def _commit(self, operation: Operation) -> None:
+        if self.connection is None or self.broken:
+            operation.error = StoreUnavailable(detail=self.broken or "the store is closed")
+            self.problem = self.broken
+            self._deliver([operation], Tally(0, 1, self.problem))
+            return
+        tally = Committer(self.connection, self.rolled_back).commit([operation])
+        self.problem = tally.problem
+        self._deliver([operation], tally)
+
+
+@implementer(IReactorFromThreads)
+class _NoThreads:
+    """A reactor for a store that has no threads to come back from."""
+
+    def callFromThread(self, callable: Callable[..., object], *args: object, **kwargs: object) -> None:
+        """Calls at once."""
+        callable(*args, **kwargs)
+
+
+class InlineStore(SqliteStore):
+    """A `ports.stores.Store` in memory."""
+
+    _writer: _InlineWriter
+
+    def __init__(self, clock: Clock, *, idempotency_max_keys: int = 10_000, high_water: int = 1_000_000) -> None:
+        super().__init__(
+            ":memory:",
+            _NoThreads(),
+            clock,
+            queue_max=10_000,
+            idempotency_max_keys=idempotency_max_keys,
+            high_water=high_water,
+            min_free_bytes=0,
+            backups_kept=0,
+            free_bytes=lambda path: 1 << 40,
+            readers=_InlineReaders,
+            writer=_InlineWriter,
+        )
+
+    def break_writes(self, problem: str) -> None:
+        """From now on every write fails with `problem`, like a full disk; "" mends it."""
+        self._writer.broken = problem
+
+    def hold_writes(self) -> None:
+        """From now on commits wait for `release_writes`, like those of a slow disk."""
+        self._writer.held = []
+
+    def release_writes(self) -> None:
+        """Commits what was held, in order, and holds nothing more."""
+        held, self._writer.held = self._writer.held or [], None
+        for commit in held:
+            commit()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = self._connect()
+        migrations.migrate(connection, ":memory:", migrations.shipped(), 0, self._clock.wall_ms())
+        return connection
