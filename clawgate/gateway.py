@@ -198,8 +198,16 @@ class Gateway:
     def lifecycle_service(self, on_failed: Callable[[Failure], object] = lambda failure: None) -> GatewayService:
         """The one service of this gateway; `on_failed` of the first call is told why a start failed."""
         if self._service is None:
-            self._service = GatewayService(Lifecycle((*self._steps, *self._outer), self.edges.clock), on_failed)
+            self._service = GatewayService(Lifecycle((*self._steps, *self._outer, self._pairing_step()), self.edges.clock), on_failed)
         return self._service
+
+    def _pairing_step(self) -> Step:
+        """Last: a code is announced when it can be used."""
+
+        async def stop() -> None:
+            self.pairing.stop()
+
+        return Step("pairing", self.pairing.start, stop)
 
     def add_steps(self, *steps: Step) -> None:
         """Steps around the gateway: started after it, stopped before it. Only before the service is first asked for."""
@@ -313,11 +321,9 @@ class _Assembly:
 
         async def open_door() -> None:
             self.health.ok("gateway")
-            await self.pairing.start()
 
         async def close_door() -> None:
             web.draining = True
-            self.pairing.stop()
 
         return (
             *edges.steps,
