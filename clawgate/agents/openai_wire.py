@@ -1,0 +1,211 @@
+"""OpenAI's chat completions, as every compatible server speaks them. Ring: agents (pure codec). Source: OpenAI API reference, "Chat" and "Streaming".
+
+A stream is `data:` events of `chat.completion.chunk`, then `data: [DONE]`. The choice ends at its `finish_reason`; the usage may follow in a chunk without
+choices. A stream that ends before a `finish_reason` or `[DONE]` was cut. Compatible servers differ in: tool calls without an `index`, whole tool calls in one
+chunk, content as a list of parts (Mistral), an `error` beside or instead of choices (OpenRouter, llama.cpp), `error` as plain text (Ollama).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from clawgate.agents.sse_wire import SseEvent
+from clawgate.agents.vendor_wire import TOOL_CALLS_MAX, Call, Piece, cut_short, decoded, error_of
+from clawgate.domain.errors import AgentContent, AgentProtocol
+from clawgate.domain.turn import Completion, Prompt, ToolCall, Usage
+
+PATH = "/chat/completions"
+
+_STOPS = {"stop": "stop", "length": "length", "tool_calls": "tool_calls", "function_call": "tool_calls", "content_filter": "content"}
+_FIXED_TEMPERATURE = re.compile(r"(?:.*/)?(?:o\d|gpt-5)")
+"""Reasoning models refuse a request that names a temperature."""
+
+
+class _Part(msgspec.Struct):
+    type: str = "text"
+    text: str = ""
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ToolCall(msgspec.Struct):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Message(msgspec.Struct):
+    content: str | list[_Part] | None = None
+    refusal: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Message | None = None
+    message: _Message | None = None
+    finish_reason: str | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    model: str | None = None
+    usage: _Usage | None = None
+    error: msgspec.Raw | None = None
+
+
+class OpenAIDialect:
+    """`dialects` of OpenAI-compatible servers.
+
+    Args:
+        path: appended to the base URL.
+
+    """
+
+    def __init__(self, path: str = PATH) -> None:
+        self._path = path
+
+    def call(self, prompt: Prompt, model: str, key: str) -> Call:
+        """A streaming request with usage."""
+        messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
+        messages += [{"role": line.role.value, "content": line.text} for line in prompt.lines]
+        body: dict[str, object] = {"model": model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
+        if prompt.temperature is not None and not _FIXED_TEMPERATURE.match(model):
+            body["temperature"] = prompt.temperature
+        headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        if prompt.idempotency_key:
+            headers["Idempotency-Key"] = prompt.idempotency_key
+        return Call(self._path, headers, msgspec.json.encode(body))
+
+    def decoder(self) -> OpenAIDecoder:
+        """A reader for one answer."""
+        return OpenAIDecoder()
+
+
+class OpenAIDecoder:
+    """Reads one answer."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._refusal: list[str] = []
+        self._calls: list[_Draft] = []
+        self._told: tuple[ToolCall, ...] | None = None
+        self._model = self._finish = ""
+        self._usage = Usage()
+        self._is_done = False
+
+    def event(self, event: SseEvent) -> Iterable[Piece]:
+        """What an event of the stream adds."""
+        if event.data == "[DONE]":
+            self._is_done = True
+            return list(self._finished())
+        return list(self._chunk(decoded(event.data, _Chunk)))
+
+    def whole(self, body: bytes) -> Iterable[Piece]:
+        """What an answer that did not stream holds."""
+        self._is_done = True
+        chunk: _Chunk = decoded(body, _Chunk)
+        if not chunk.choices and chunk.error is None:
+            raise AgentProtocol("the provider's answer has no choices", detail=body[:200].decode("utf-8", "replace"))
+        return [*self._chunk(chunk), *self._finished()]
+
+    def is_complete(self) -> bool:
+        """Whether `[DONE]` or the whole body has been read."""
+        return self._is_done
+
+    def completion(self) -> Completion:
+        """The answer.
+
+        Raises:
+            AgentProtocol: its end never came. AgentContent: filtered to nothing.
+
+        """
+        if not self._is_done and not self._finish:
+            raise cut_short()
+        text, stop = "".join(self._text), _STOPS.get(self._finish, self._finish) or "stop"
+        if stop == "content" and not text:
+            raise AgentContent("the provider refuses the content", detail="finish_reason content_filter")
+        if self._refusal and not text:
+            text, stop = "".join(self._refusal), "content"
+        return Completion(text=text, model=self._model, usage=self._usage, stop=stop, tool_calls=self._told or ())
+
+    def _chunk(self, chunk: _Chunk) -> Iterator[Piece]:
+        if chunk.error is not None and bytes(chunk.error) != b"null":
+            raise error_of(0, b'{"error":' + bytes(chunk.error) + b"}")
+        self._model = self._model or chunk.model or ""
+        for choice in (chunk.choices or ())[:1]:
+            yield from self._choice(choice)
+        if chunk.usage is not None:
+            self._usage = Usage(max(0, chunk.usage.prompt_tokens or 0), max(0, chunk.usage.completion_tokens or 0))
+            yield self._usage
+
+    def _choice(self, choice: _Choice) -> Iterator[Piece]:
+        message = choice.delta or choice.message or _Message()
+        text = _text(message.content)
+        if text:
+            self._text.append(text)
+            yield text
+        if message.refusal:
+            self._refusal.append(message.refusal)
+            yield message.refusal
+        for call in message.tool_calls or ():
+            self._draft(call).add(call)
+        if choice.finish_reason:
+            self._finish = choice.finish_reason
+            yield from self._finished()
+
+    def _draft(self, call: _ToolCall) -> _Draft:
+        """The draft this piece belongs to: by index, else a new id begins a new one."""
+        for draft in self._calls:
+            if call.index is not None and draft.index == call.index:
+                return draft
+        if call.index is None and self._calls and (not call.id or call.id == self._calls[-1].id):
+            return self._calls[-1]
+        if len(self._calls) >= TOOL_CALLS_MAX:
+            raise AgentProtocol("the provider asks for too many tools", detail=f"more than {TOOL_CALLS_MAX}")
+        self._calls.append(_Draft(call.index))
+        return self._calls[-1]
+
+    def _finished(self) -> Iterator[Piece]:
+        if self._told is None:
+            self._told = tuple(draft.call(number) for number, draft in enumerate(self._calls))
+            yield from self._told
+
+
+class _Draft:
+    """A tool call being written."""
+
+    def __init__(self, index: int | None) -> None:
+        self.index = index
+        self.id = ""
+        self._name = ""
+        self._arguments: list[str] = []
+
+    def add(self, call: _ToolCall) -> None:
+        self.id = self.id or call.id or ""
+        if call.function is not None:
+            self._name = self._name or call.function.name or ""
+            self._arguments.append(call.function.arguments or "")
+
+    def call(self, number: int) -> ToolCall:
+        if not self._name:
+            raise AgentProtocol("the provider asks for a tool without a name")
+        return ToolCall(self.id or f"call_{number}", self._name, "".join(self._arguments) or "{}")
+
+
+def _text(content: str | list[_Part] | None) -> str:
+    if isinstance(content, list):
+        return "".join(part.text for part in content if part.type == "text")
+    return content or ""

@@ -1,0 +1,116 @@
+r"""Server-sent events, byte by byte. Ring: agents (pure codec). Source: WHATWG HTML, section 9.2.6 "Interpreting an event stream".
+
+    stream = [BOM] *event        event = *(comment / field) EOL        field = name [":" [" "] value] EOL        EOL = CR LF / LF / CR
+
+Lines are cut on bytes and only whole lines are decoded, so a chunk may end anywhere, inside a character too. What follows the last blank line is not an
+event: a stream that is cut never delivers half of one.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from clawgate.domain.errors import AgentProtocol
+
+_EOL = re.compile(rb"\r\n|\n|\r")
+_BOM = b"\xef\xbb\xbf"
+
+
+class SseEvent(msgspec.Struct, frozen=True):
+    """One event.
+
+    Attributes:
+        data: its data lines, joined by line feeds.
+        name: "message" unless the stream says otherwise.
+        last_id: the last id seen on the stream.
+
+    """
+
+    data: str
+    name: str = "message"
+    last_id: str = ""
+
+
+class SseParser:
+    """Takes bytes, gives events.
+
+    Args:
+        line_cap_bytes: longest line.
+        event_cap_bytes: most data in one event.
+
+    """
+
+    def __init__(self, *, line_cap_bytes: int = 1 << 20, event_cap_bytes: int = 2 << 20) -> None:
+        self._line_cap, self._event_cap = line_cap_bytes, event_cap_bytes
+        self._partial: list[bytes] = []
+        self._partial_bytes = 0
+        self._skip_line_feed = False
+        self._is_first_line = True
+        self._data: list[bytes] = []
+        self._data_bytes = 0
+        self._name = self._last_id = ""
+
+    def feed(self, chunk: bytes) -> list[SseEvent]:
+        """The events that `chunk` completes, in order.
+
+        Raises:
+            AgentProtocol: a line or an event is over its cap. The parser is of no use afterwards.
+
+        """
+        if self._skip_line_feed and chunk:
+            self._skip_line_feed = False
+            chunk = chunk.removeprefix(b"\n")
+        if not chunk:
+            return []
+        self._skip_line_feed = chunk.endswith(b"\r")
+        *lines, rest = _EOL.split(chunk)
+        events: list[SseEvent] = []
+        for line in lines:
+            event = self._line(self._whole(line))
+            if event is not None:
+                events.append(event)
+        self._keep(rest)
+        return events
+
+    def _whole(self, end: bytes) -> bytes:
+        self._keep(end)
+        line = end if len(self._partial) == 1 else b"".join(self._partial)
+        self._partial, self._partial_bytes = [], 0
+        return line
+
+    def _keep(self, piece: bytes) -> None:
+        self._partial_bytes += len(piece)
+        if self._partial_bytes > self._line_cap:
+            raise AgentProtocol("the event stream has a line over its cap", detail=f"more than {self._line_cap} bytes")
+        if piece or not self._partial:
+            self._partial.append(piece)
+
+    def _line(self, line: bytes) -> SseEvent | None:
+        if self._is_first_line:
+            self._is_first_line = False
+            line = line.removeprefix(_BOM)
+        if not line:
+            return self._dispatch()
+        name, _, value = line.partition(b":")
+        self._field(name, value.removeprefix(b" "))
+        return None
+
+    def _field(self, name: bytes, value: bytes) -> None:
+        if name == b"data":
+            self._data_bytes += len(value) + 1
+            if self._data_bytes > self._event_cap:
+                raise AgentProtocol("the event stream has an event over its cap", detail=f"more than {self._event_cap} bytes")
+            self._data.append(value)
+        elif name == b"event":
+            self._name = value.decode("utf-8", "replace")
+        elif name == b"id" and b"\0" not in value:
+            self._last_id = value.decode("utf-8", "replace")
+
+    def _dispatch(self) -> SseEvent | None:
+        data, name = self._data, self._name
+        self._data, self._data_bytes, self._name = [], 0, ""
+        if not data:
+            return None
+        return SseEvent(b"\n".join(data).decode("utf-8", "replace"), name or "message", self._last_id)
