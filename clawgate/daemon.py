@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
-from clawgate.banner import code_block, listening
+from clawgate.banner import code_block, listening, outside_url
 from clawgate.domain.errors import GatewayError, Invalid
 from clawgate.domain.settings import Settings
 from clawgate.domain.settings.findings import bind_refusal
@@ -26,6 +26,7 @@ from clawgate.gateway import Gateway
 from clawgate.lifecycle import GatewayService, Step
 from clawgate.system.atomic import replace_file
 from clawgate.system.configfile import load_settings
+from clawgate.system.lan import outward_address
 from clawgate.system.notify import Notifier
 from clawgate.system.tunnel import Tunnel
 from clawgate.system.watch import FileWatch
@@ -128,7 +129,7 @@ class Daemon:
     async def _listening(self) -> None:
         await self._listener.start()
         self._write_announcement()
-        self.show(listening(self._listener.url, None, self.settings))
+        self.show(listening(self._listener.url, None, self.settings, is_paired=self.gateway.devices.is_paired))
 
     async def _tunnel(self, tunnel: Tunnel) -> None:
         """Starts the tunnel beside the running gateway: one that does not come up costs nobody else anything."""
@@ -167,13 +168,8 @@ class Daemon:
     # --- details
 
     def _announce(self, code: str) -> None:
-        url = self._public_url or self._listener.url
-        self.show(code_block(url, code, self._reachable()))
-
-    def _reachable(self) -> bool:
-        from clawgate.domain.settings.findings import is_public
-
-        return self._public_url is not None or is_public(self.settings.gateway.host)
+        outside = self._public_url or outside_url(self._listener.url, outward_address())
+        self.show(code_block((outside or self._listener.url) + self.settings.gateway.path_prefix, code, outside is not None))
 
     def _new_site(self) -> GatewaySite:
         own, web = self.settings.gateway, self.gateway.web

@@ -18,6 +18,7 @@ from twisted.logger import ILogObserver, LogBeginner, globalLogBeginner
 from twisted.python import usage
 from twisted.python.components import Componentized
 
+from clawgate.banner import fit
 from clawgate.daemon import EX_CONFIG, Daemon, check_startable, prepare_process
 from clawgate.domain.errors import GatewayError
 from clawgate.domain.redaction import Redactor
@@ -131,7 +132,7 @@ def show(text: str) -> None:
     if stream is None:
         return
     try:
-        stream.write(text if text.endswith("\n") else text + "\n")
+        stream.write(fit(text if text.endswith("\n") else text + "\n", stream.encoding))
         stream.flush()
     except (OSError, ValueError):
         pass
