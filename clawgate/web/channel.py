@@ -20,7 +20,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Protocol, cast
 
-from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IReactorTime, ISSLTransport, ITCPTransport
 from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.resource import IResource
@@ -341,12 +341,7 @@ class GatewayChannel(http.HTTPChannel):
         transport = self._transport()
         transport.write(answer)
         self._networkProducer.unregisterProducer()  # type: ignore[attr-defined]  # upstream annotates less than it provides
-        close_writing = getattr(transport, "loseWriteConnection", None)
-        if close_writing is None or self.isSecure():  # type: ignore[no-untyped-call]  # untyped upstream
-            # TLS has no half close of its own: this sends the close alert and goes on reading until the client's.
-            transport.loseConnection()
-        else:
-            close_writing()
+        if half_close(transport):
             self._networkProducer.resumeProducing()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
@@ -463,3 +458,17 @@ class GatewayChannel(http.HTTPChannel):
         if transport is None:
             raise RuntimeError("the connection is not made")
         return cast(ITCPTransport, transport)
+
+
+def half_close(transport: ITCPTransport) -> bool:
+    """Says that nothing more will be written, and goes on reading; False where reading ends with it.
+
+    TLS has no half close of its own: its `loseConnection` sends the close alert and waits for the client's, while the raw socket's half close would
+    cut the alert off.
+    """
+    close_writing = getattr(transport, "loseWriteConnection", None)
+    if close_writing is None or ISSLTransport.providedBy(transport):
+        transport.loseConnection()
+        return False
+    close_writing()
+    return True

@@ -19,7 +19,7 @@ from twisted.web import http, server
 from twisted.web.resource import IResource
 
 from clawgate.domain.caller import bucket, parse_address
-from clawgate.web.channel import LINGER_SECONDS, GatewayChannel
+from clawgate.web.channel import LINGER_SECONDS, GatewayChannel, half_close
 from clawgate.web.http_wire import default_refusal, refusal_bytes
 from clawgate.web.limits import Limits
 from clawgate.web.request import GatewayRequest
@@ -233,7 +233,7 @@ class TurnedAway(Protocol):
         self._site.turned_away(+1)
         transport = cast(ITCPTransport, self.transport)
         transport.write(self._site.refusal_of(http.SERVICE_UNAVAILABLE, b""))
-        (getattr(transport, "loseWriteConnection", None) or transport.loseConnection)()
+        half_close(transport)
         self._timer = self._site.reactor.callLater(LINGER_SECONDS, transport.abortConnection)
 
     def dataReceived(self, data: bytes) -> None:

@@ -93,6 +93,26 @@ def test_malformed_bytes_are_a_400_and_nothing_after_them_is_read(name: str, del
     assert bench.events == ["malformed"]
 
 
+PROMPT = {
+    "http 0.9": b"GET /\r\n",
+    "lf instead of crlf": b"GET / HTTP/1.1\nHost: g\n\n",
+    "lf in a header": b"GET / HTTP/1.1\r\nHost: g\n",
+    "tls hello": b"\x16\x03",
+    "lf after chunk size": CHUNKED + b"5\n",
+    "lf in a trailer": CHUNKED + b"0\r\nX-A: a\n",
+    "second blank line": b"\r\n\r\n",
+    "cr and no lf": b"\rG",
+}
+
+
+@cuts
+@pytest.mark.parametrize("name", PROMPT)
+def test_what_cannot_become_good_is_refused_without_waiting(name: str, deliver: Deliver) -> None:
+    bench = Bench()
+    bench.send(PROMPT[name], deliver)
+    assert bench.statuses == [400]
+
+
 OVER = {
     "long target": (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n" + H + b"\r\n", 414),
     "endless target": (b"GET /" + b"a" * 20_000, 414),
@@ -155,7 +175,9 @@ def test_losing_the_connection_anywhere_in_a_request_leaves_nothing_behind() -> 
 
 
 mutations = st.lists(
-    st.tuples(st.sampled_from(["delete", "insert", "replace", "double"]), st.integers(0, 200), st.binary(min_size=1, max_size=3)), min_size=1, max_size=4
+    st.tuples(st.sampled_from(["delete", "insert", "replace", "double"]), st.integers(0, 200), st.binary(min_size=1, max_size=3)),
+    min_size=1,
+    max_size=4,
 )
 
 

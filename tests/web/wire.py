@@ -138,6 +138,9 @@ def byte_by_byte(data: bytes) -> list[bytes]:
     return [data[index : index + 1] for index in range(len(data))]
 
 
-POST = b"POST /webhook?x=1&y=%20 HTTP/1.1\r\nHost: gate.example:3000\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n" + b'{"message":"hi"}'
+POST = (
+    b"POST /webhook?x=1&y=%20 HTTP/1.1\r\nHost: gate.example:3000\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
+    + b'{"message":"hi"}'
+)
 GET = b"GET /health HTTP/1.1\r\nHost: gate.example\r\n\r\n"
 CHUNKED = b"POST /c HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: chunked\r\n\r\n"

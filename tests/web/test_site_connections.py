@@ -1,0 +1,254 @@
+"""Deadlines, caps on connections, and stopping."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.web.server import Site
+
+from clawgate.web.channel import LINGER_BYTES, GatewayChannel
+from clawgate.web.limits import Limits
+from clawgate.web.site import MOST_TURNED_AWAY, TurnedAway
+from tests.web.wire import GET, LIMITS, POST, Bench, Wire, replies
+
+# -- deadlines
+
+
+def test_silent_connection_is_closed_without_a_word() -> None:
+    bench = Bench()
+    bench.clock.advance(10)
+    assert bench.wire.disconnecting and bench.wire.value() == b""
+    assert bench.events == ["header_timeout"]
+
+
+def test_a_byte_a_second_does_not_keep_a_head_open() -> None:
+    bench = Bench()
+    for byte in range(11):
+        bench.send(POST[byte : byte + 1])
+        bench.clock.advance(1)
+    assert bench.statuses == [408] and bench.wire.half_closed
+    assert bench.events == ["header_timeout"] and bench.resource.seen == []
+
+
+def test_a_byte_a_second_does_not_keep_a_body_open() -> None:
+    bench = Bench()
+    bench.send(b"POST / HTTP/1.1\r\nHost: g\r\nContent-Length: 100\r\n\r\n")
+    for _ in range(31):
+        bench.send(b"x")
+        bench.clock.advance(1)
+    assert bench.statuses == [408] and bench.events == ["body_timeout"]
+
+
+def test_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
+    bench = Bench()
+    bench.send(GET)
+    bench.clock.advance(59)
+    bench.resource.holds = True
+    bench.send(GET)
+    bench.clock.advance(1000)
+    assert not bench.wire.is_closing
+    bench.resource.held[0].answer((), b"")
+    bench.clock.advance(59)
+    assert not bench.wire.is_closing
+    bench.clock.advance(1)
+    assert bench.wire.disconnecting and bench.statuses == [200, 200] and bench.events == []
+
+
+def test_second_head_has_its_own_deadline() -> None:
+    bench = Bench()
+    bench.send(GET)
+    bench.clock.advance(50)
+    bench.send(b"GET")
+    bench.clock.advance(9.5)
+    assert not bench.wire.is_closing
+    bench.clock.advance(0.5)
+    assert bench.statuses == [200, 408]
+
+
+def test_there_is_never_more_than_one_timer_and_a_quick_request_adds_none() -> None:
+    bench = Bench()
+    (timer,) = bench.clock.getDelayedCalls()
+    for _ in range(5):
+        bench.send(GET + POST)
+        assert bench.clock.getDelayedCalls() == [timer]
+    bench.send(POST[:10])
+    assert len(bench.clock.getDelayedCalls()) == 1
+
+
+def test_client_that_never_takes_the_close_is_aborted() -> None:
+    bench = Bench()
+    bench.send(b"GET / HTTP/1.0\r\n\r\n")
+    assert bench.wire.disconnecting and not bench.wire.aborted
+    bench.clock.advance(15)
+    assert bench.wire.aborted
+
+
+# -- refused
+
+
+def test_refused_client_is_drained_for_a_second_then_dropped() -> None:
+    bench = Bench()
+    bench.send(b"POST / HTTP/1.1\r\nHost: g\r\nContent-Length: 30000000\r\n\r\n")
+    bench.send(b"x" * 100_000 + GET)
+    bench.clock.advance(0.9)
+    assert bench.wire.half_closed and not bench.wire.aborted
+    bench.clock.advance(0.2)
+    assert bench.wire.aborted and bench.statuses == [413]
+
+
+def test_refused_client_is_drained_of_so_many_bytes_only() -> None:
+    bench = Bench()
+    bench.send(b"POST / HTTP/1.1\r\nHost: g\r\nContent-Length: 300000000\r\n\r\n")
+    megabyte = b"x" * 1_048_576
+    for _ in range(LINGER_BYTES // len(megabyte)):
+        bench.send(megabyte)
+    assert not bench.wire.aborted
+    bench.send(b"x")
+    assert bench.wire.aborted
+
+
+# -- caps
+
+
+def address(host: str) -> IPv4Address | IPv6Address:
+    return (IPv6Address if ":" in host else IPv4Address)("TCP", host, 1)
+
+
+def test_connections_of_one_client_are_capped_and_others_are_served() -> None:
+    bench = Bench(Limits(max_connections_per_client=2))
+    _, _ = bench.connect("192.0.2.1")
+    assert isinstance(bench.build(address("192.0.2.1")), TurnedAway)
+    assert isinstance(bench.build(address("::ffff:192.0.2.1")), TurnedAway)
+    assert isinstance(bench.build(address("192.0.2.2")), GatewayChannel)
+    assert bench.events == ["connections_per_client"] * 2
+    bench.lose()
+    assert isinstance(bench.build(address("192.0.2.1")), GatewayChannel)
+
+
+def test_ipv6_clients_are_counted_by_their_64() -> None:
+    bench = Bench(Limits(max_connections_per_client=1), host="2001:db8::1")
+    assert isinstance(bench.build(address("2001:db8::2")), TurnedAway)
+    assert isinstance(bench.build(address("2001:db8:0:1::1")), GatewayChannel)
+
+
+def test_unix_peers_and_exempt_proxies_are_not_capped_per_client() -> None:
+    bench = Bench(Limits(max_connections_per_client=1), host="127.0.0.1", is_uncapped=lambda host: host == "127.0.0.1")
+    bench.connect("127.0.0.1")
+    for peer in (address("127.0.0.1"), UNIXAddress(None)):
+        assert isinstance(bench.build(peer), GatewayChannel)
+
+
+def test_connections_in_all_are_capped_and_the_rest_is_told() -> None:
+    gauge: list[int] = []
+    bench = Bench(Limits(max_connections=1), on_connections=gauge.append)
+    turned = bench.build(address("192.0.2.9"))
+    wire = Wire()
+    turned.makeConnection(wire)
+    turned.dataReceived(GET)
+    (reply,) = replies(wire.value())
+    assert reply.status == 503 and reply.headers[b"retry-after"] == b"1" and wire.half_closed
+    assert bench.events == ["connections"] and bench.site.connections == 1
+    bench.clock.advance(1)
+    assert wire.aborted
+    bench.lose()
+    assert gauge == [1, 0]
+
+
+def test_turning_away_is_itself_bounded() -> None:
+    bench = Bench(Limits(max_connections=1))
+    turned = [bench.build(address("192.0.2.9")) for _ in range(1)]
+    turned[0].makeConnection(Wire())
+    for _ in range(MOST_TURNED_AWAY - 1):
+        bench.build(address("192.0.2.9")).makeConnection(Wire())
+    assert bench.build(address("192.0.2.9")) is None
+    turned[0].connectionLost()
+    assert isinstance(bench.build(address("192.0.2.9")), TurnedAway)
+
+
+# -- stopping
+
+
+def test_drain_closes_idle_connections_and_lets_the_others_answer() -> None:
+    bench = Bench()
+    bench.send(GET)
+    fresh, fresh_wire = bench.connect("192.0.2.2")
+    busy, busy_wire = bench.connect("192.0.2.3")
+    bench.resource.holds = True
+    busy.dataReceived(GET)
+    bench.site.drain()
+    assert bench.wire.disconnecting and not busy_wire.is_closing and not fresh_wire.is_closing
+    bench.resource.held[0].answer((), b"")
+    assert replies(busy_wire.value())[0].headers[b"connection"] == b"close" and busy_wire.disconnecting
+    fresh.dataReceived(GET)
+    assert len(bench.resource.held) == 2
+
+
+def test_wait_idle_waits_for_requests_in_progress_and_arriving() -> None:
+    bench = Bench()
+    bench.resource.holds = True
+    bench.send(GET)
+    arriving, _ = bench.connect("192.0.2.2")
+    arriving.dataReceived(POST[:20])
+    idle: list[None] = []
+    bench.site.wait_idle().addCallback(idle.append)
+    bench.resource.held[0].answer((), b"")
+    assert idle == []
+    arriving.dataReceived(POST[20:])
+    assert idle == []
+    bench.resource.held[1].answer((), b"")
+    assert idle == [None]
+
+
+def test_wait_idle_fires_at_once_when_idle_and_when_clients_leave() -> None:
+    bench = Bench()
+    idle: list[None] = []
+    bench.site.wait_idle().addCallback(idle.append)
+    bench.resource.holds = True
+    bench.send(GET)
+    bench.site.wait_idle().addCallback(idle.append)
+    assert idle == [None]
+    bench.lose()
+    assert idle == [None, None]
+
+
+def test_cancelled_wait_is_forgotten() -> None:
+    bench = Bench()
+    bench.resource.holds = True
+    bench.send(GET)
+    waiting = bench.site.wait_idle()
+    waiting.addErrback(lambda _: None)
+    waiting.cancel()
+    bench.resource.held[0].answer((), b"")
+    assert bench.statuses == [200]
+
+
+# -- the site itself
+
+
+def test_only_http_1_1_is_offered_and_spoken() -> None:
+    bench = Bench()
+    assert isinstance(bench.site, Site)
+    assert bench.site.acceptableProtocols() == [b"http/1.1"]
+    assert type(bench.build(address("192.0.2.1"))) is GatewayChannel
+
+
+def test_the_factory_keeps_no_timer_of_its_own() -> None:
+    bench = Bench()
+    bench.lose()
+    assert bench.clock.getDelayedCalls() == []
+    bench.site.stopFactory()
+
+
+@pytest.mark.parametrize("limit", ["max_connections", "max_connections_per_client"])
+def test_zero_is_unlimited(limit: str) -> None:
+    bench = Bench(Limits(**{limit: 0}))
+    for _ in range(20):
+        bench.connect("192.0.2.1")
+    assert bench.site.connections == 21 and bench.events == []
+
+
+def test_new_limits_hold_from_the_next_request() -> None:
+    bench = Bench(LIMITS)
+    bench.site.limits = Limits(max_body_bytes=4)
+    bench.send(POST)
+    assert bench.statuses == [413]
