@@ -57,8 +57,8 @@ class GatewaySettings(Section, frozen=True, kw_only=True):
     header_timeout_secs: Annotated[int, Note("Seconds for the whole request head to arrive")] = 10
     body_timeout_secs: Annotated[int, Note("Seconds for the whole request body to arrive")] = 30
     idle_timeout_secs: Annotated[int, Note("Seconds an idle kept-alive connection stays open")] = 60
-    max_connections: Annotated[int, Note("Open connections in all; more are closed at once")] = 10_000
-    max_connections_per_client: Annotated[int, Note("Open connections per client address")] = 512
+    max_connections: Annotated[int, Note("Open connections in all; more are turned away; 0 = unlimited")] = 10_000
+    max_connections_per_client: Annotated[int, Note("Open connections per client address; 0 = unlimited")] = 512
     listen_backlog: Annotated[int, Note("Connections the kernel may hold before they are accepted")] = 1024
     tls: TlsSettings = TlsSettings()
 

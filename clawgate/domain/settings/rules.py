@@ -36,8 +36,6 @@ _AT_LEAST_ONE = frozenset(
         "gateway.header_timeout_secs",
         "gateway.body_timeout_secs",
         "gateway.idle_timeout_secs",
-        "gateway.max_connections",
-        "gateway.max_connections_per_client",
         "agent.max_concurrent_turns",
         "agent.turn_timeout_secs",
         "agent.max_attempts",

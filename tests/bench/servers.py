@@ -1,0 +1,132 @@
+"""Servers under measurement, each a process of its own pinned to one core."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+SERVER_CORE, LOAD_CORE = 0, 1
+_WAIT_SECONDS = 20.0
+
+PEER = """
+import os, sys
+from twisted.internet import reactor
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+class Health(Resource):
+    isLeaf = True
+    def render_GET(self, request):
+        request.setHeader(b"Content-Type", b"application/json")
+        return BODY
+BODY = sys.argv[2].encode()
+site = Site(Health(), parsePOSTFormSubmission=False)
+site.log = lambda request: None
+reactor.listenTCP(int(sys.argv[1]), site, 1024, "127.0.0.1")
+reactor.run()
+"""
+
+
+class Server(msgspec.Struct, frozen=True):
+    """A running server."""
+
+    pid: int
+    url: str
+    token: str = ""
+    start_seconds: float = 0.0
+
+    @property
+    def rss_mib(self) -> float:
+        """Resident memory now."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _pinned(*command: str) -> list[str]:
+    return ["taskset", "-c", str(SERVER_CORE), *command]
+
+
+@contextlib.contextmanager
+def daemon(directory: Path, extra: str = "") -> Iterator[Server]:
+    """The real daemon with its offline agent, paired; unlimited, so that the limiter is not what is measured."""
+    directory.mkdir(parents=True, exist_ok=True)
+    config = directory / "config.toml"
+    config.write_text(
+        "[clawgate]\nversion = 1\n[gateway]\nport = 0\nwebhook_rate_limit_per_minute = 0\napi_rate_limit_per_minute = 0\n"
+        "max_connections_per_client = 0\n" + extra
+    )
+    config.chmod(0o600)
+    environ = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+    twistd = str(Path(sys.executable).parent / "twistd")
+    command = _pinned(twistd, "-n", "--pidfile=", "clawgate", "--config", str(config))
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environ, cwd=directory)
+    try:
+        url = _announced(directory / "state" / "daemon.json", process)
+        _wait_for(url + "/health")
+        seconds = time.monotonic() - started
+        yield Server(process.pid, url, _paired(url, process), seconds)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+@contextlib.contextmanager
+def peer(body: str) -> Iterator[Server]:
+    """Plain twisted.web answering a constant, at its fastest settings."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(_pinned(sys.executable, "-c", PEER, str(port), body), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_for(url + "/")
+        yield Server(process.pid, url)
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def _announced(path: Path, process: subprocess.Popen[str]) -> str:
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError, ValueError):
+            told = json.loads(path.read_text())
+            if told["pid"] == process.pid:
+                return str(told["url"])
+        if process.poll() is not None:
+            raise RuntimeError(f"the daemon ended with {process.returncode}")
+        time.sleep(0.002)
+    raise RuntimeError("the daemon did not come up")
+
+
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:  # our own loopback URL
+            answer.read()
+            return
+        time.sleep(0.002)
+    raise RuntimeError(f"{url} did not answer")
+
+
+def _paired(url: str, process: subprocess.Popen[str]) -> str:
+    """Reads the code off the daemon's stdout, as a person would, and pairs."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        found = re.search(r"X-Pairing-Code: (\d{6})", line)
+        if found:
+            request = urllib.request.Request(url + "/pair", method="POST", headers={"X-Pairing-Code": found[1]})
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return str(json.loads(answer.read())["token"])
+    raise RuntimeError("no pairing code was printed")
