@@ -182,7 +182,17 @@ class Daemon:
             max_connections_per_client=own.max_connections_per_client,
         )
         meter = self.gateway.edges.meter
-        return GatewaySite(web, limits, reactor=self.reactor, cap_for=web.body_cap, on_event=lambda name: meter.count("http_refused_total", name))
+        site = GatewaySite(
+            web,
+            limits,
+            reactor=self.reactor,
+            cap_for=web.body_cap,
+            on_event=lambda name: meter.count("http_refused_total", name),
+            on_connections=lambda count: meter.gauge("http_connections", count),
+            is_uncapped=web.peers.is_trusted,
+        )
+        site.noisy = False
+        return site
 
     def _write_announcement(self) -> None:
         told = Announcement(os.getpid(), self._listener.url, self._public_url, self.gateway.edges.clock.wall_ms() // 1000)

@@ -6,7 +6,7 @@ from attrs import define
 from twisted.internet.address import UNIXAddress
 from twisted.web.server import Request
 
-from clawgate.domain.caller import ALL_SCOPES, Caller, Network, Peer, Scope, client_key, is_loopback
+from clawgate.domain.caller import ALL_SCOPES, Caller, Network, Peer, Scope, client_key, is_loopback, parse_address
 from clawgate.domain.errors import Forbidden, Unauthenticated
 from clawgate.domain.tokens import bearer
 from clawgate.services.access import Access
@@ -40,6 +40,11 @@ class Peers:
         client = client_key(host, _first(request, b"x-forwarded-for"), _first(request, b"x-real-ip"), trusted=self.trusted)
         is_local = not self.has_tunnel and is_loopback(host) and not any(headers.hasHeader(name) for name in _FORWARDING)
         return Peer(client, is_local=is_local)
+
+    def is_trusted(self, host: str) -> bool:
+        """Whether a socket peer is a proxy that many clients come through."""
+        address = parse_address(host)
+        return address is not None and any(address.version == network.version and address in network for network in self.trusted)
 
 
 def _first(request: Request, name: bytes) -> str | None:
