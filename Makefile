@@ -1,0 +1,75 @@
+# Everything that is done twice is a target; `make` lists them.
+
+PYTHON ?= python3
+VENV ?= .venv
+CONFIG ?= $(HOME)/.clawgate/config.toml
+MODEL ?=
+ARGS ?=
+T ?=
+
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip --quiet --disable-pip-version-check install
+# Without the compat mode an editable install hides twisted/plugins from twistd.
+EDITABLE := --config-settings editable_mode=compat --editable
+SOURCES := pyproject.toml setup.py
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test lint format docs bench wheel check-wheel clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  variables: CONFIG=$(CONFIG)  MODEL=/path/model.gguf  ARGS='--port 0'  T=tests/test_cli.py  PYTHON=$(PYTHON)  VENV=$(VENV)"
+
+run: $(VENV)/.stamp-$(if $(MODEL),local,base) ## run the gateway; MODEL=/path/model.gguf answers with a model on this machine
+	@test -e "$(CONFIG)" || $(BIN)/clawgate init --config "$(CONFIG)"
+	@exec $(BIN)/clawgate run --config "$(CONFIG)" $(if $(MODEL),--provider "local:$$(realpath -- "$(MODEL)")") $(ARGS)
+
+test: $(VENV)/.stamp-test ## run the tests; T=path for some of them
+	$(BIN)/python -m pytest -q $(T)
+
+lint: $(VENV)/.stamp-test ## style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy clawgate
+
+format: $(VENV)/.stamp-test ## put the code into its format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.stamp-test ## write the generated reference pages anew
+	$(BIN)/python docs/generate.py
+
+bench: $(VENV)/.stamp-test ## measure
+	$(BIN)/python -m tests.bench
+
+wheel: $(VENV)/.stamp-base ## build dist/*.whl
+	@rm -rf build dist
+	$(BIN)/python -m pip --quiet --disable-pip-version-check wheel --no-deps --wheel-dir dist .
+
+check-wheel: wheel ## install the wheel in a throw-away environment and start its commands
+	PYTHON="$(PYTHON)" .ci/check-wheel dist/clawgate-*.whl
+
+clean: ## remove what was built and cached
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis twisted/plugins/dropin.cache
+	find clawgate tests twisted docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## remove the virtual environment too
+	rm -rf "$(VENV)"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "clawgate needs Python 3.11 or newer; name one, such as: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv "$(VENV)"
+
+$(VENV)/.stamp-base: $(SOURCES) | $(BIN)/python
+	$(INSTALL) $(EDITABLE) .
+	@touch $@
+
+$(VENV)/.stamp-test: $(SOURCES) | $(BIN)/python
+	$(INSTALL) $(EDITABLE) '.[test]'
+	@touch $@ $(VENV)/.stamp-base
+
+$(VENV)/.stamp-local: $(SOURCES) | $(BIN)/python
+	$(INSTALL) $(EDITABLE) '.[local]'
+	@touch $@ $(VENV)/.stamp-base

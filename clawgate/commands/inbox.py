@@ -1,0 +1,180 @@
+"""`clawgate inbox` and `clawgate send`. Ring: entry. Source: design §1, §4.5, §4.6; routes of `web/surfaces/inbox.py` and `webhook.py`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
+
+import click
+
+from clawgate.commands.operator import EX_TEMPFAIL, Operator, Refused, accepted, operator
+from clawgate.commands.options import config_option, duration, json_option, parse_duration, states
+from clawgate.commands.output import pairs, safe, show, show_json, table, terminal_width
+from clawgate.domain.times import parse_rfc3339
+
+_MAX_PAGE = 500
+_MOST_STDIN_CHARS = 1_000_000
+
+
+@click.group()
+def inbox() -> None:
+    """Look at accepted messages, and decide about those that stopped."""
+
+
+@inbox.command("list")
+@click.option(
+    "--state", type=states, metavar="STATES", help="Only these, separated by commas: received, running, waiting, done, dead, uncertain, dropped."
+)
+@click.option("--since", type=click.STRING, help="Accepted since: 2h (ago), an RFC 3339 time, or seconds since 1970.")
+@click.option("--limit", type=click.IntRange(1, _MAX_PAGE), default=50, show_default=True, help="At most so many.")
+@click.option("--cursor", type=click.STRING, help="Go on where the page before ended.")
+@config_option
+@json_option
+def list_items(state: str | None, since: str | None, limit: int, cursor: str | None, config: str | None, as_json: bool) -> None:
+    """Accepted messages, newest first."""
+    own = operator(config)
+    query = {"limit": str(limit), "state": state, "since": moment(own, since) if since else None, "cursor": cursor}
+    answer = own.ask("GET", "/api/inbox?" + urlencode({name: value for name, value in query.items() if value}))
+    if as_json:
+        return show_json(answer)
+    found = answer.get("items")
+    items = [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    if not items:
+        return show("No messages.")
+    rows = [
+        [item.get("id"), item.get("state"), item.get("attempts"), _second(item.get("accepted_at")), item.get("source"), item.get("message")]
+        for item in items
+    ]
+    show(table(("ID", "STATE", "TRIES", "ACCEPTED", "SOURCE", "MESSAGE"), rows, width=terminal_width()))
+    if answer.get("cursor"):
+        show(f"More with: --cursor {safe(answer['cursor'])}")
+
+
+@inbox.command("show")
+@click.argument("item_id", metavar="ID", type=click.STRING)
+@config_option
+@json_option
+def show_item(item_id: str, config: str | None, as_json: bool) -> None:
+    """One message, its outcome and the parts of its reply."""
+    answer = operator(config).ask("GET", _path(item_id))
+    if as_json:
+        return show_json(answer)
+    names = ("id", "state", "source", "conversation", "attempts", "accepted_at", "updated_at", "next_attempt_at", "model", "error")
+    show(pairs({name.replace("_", " "): answer.get(name) for name in names if answer.get(name) not in (None, "")}))
+    for name in ("message", "response"):
+        if isinstance(answer.get(name), str):
+            show(f"\n{name}:\n{safe(answer[name], keep_lines=True)}")
+    sends = answer.get("sends")
+    rows = (
+        [[s.get("part"), s.get("channel"), s.get("target"), s.get("state"), s.get("attempts"), s.get("error")] for s in sends]
+        if isinstance(sends, list)
+        else []
+    )
+    if rows:
+        show("\n" + table(("PART", "CHANNEL", "TO", "STATE", "TRIES", "ERROR"), rows, width=terminal_width()))
+
+
+@inbox.command()
+@click.argument("item_id", metavar="ID", type=click.STRING)
+@config_option
+@json_option
+def retry(item_id: str, config: str | None, as_json: bool) -> None:
+    """Try a stopped message again."""
+    _decided(operator(config).ask("POST", _path(item_id) + "/retry"), as_json)
+
+
+@inbox.command()
+@click.argument("item_id", metavar="ID", type=click.STRING)
+@config_option
+@json_option
+def drop(item_id: str, config: str | None, as_json: bool) -> None:
+    """Give a message up."""
+    _decided(operator(config).ask("POST", _path(item_id) + "/drop"), as_json)
+
+
+@click.command()
+@click.argument("text", type=click.STRING)
+@click.option("--session", type=click.STRING, help="Conversation it belongs to; not given = one of its own.")
+@click.option("--async", "is_async", is_flag=True, type=click.BOOL, help="Do not wait for the answer.")
+@click.option("--key", type=click.STRING, help="Idempotency key: the same key is answered once.")
+@click.option("--timeout", type=duration, metavar="DURATION", default="10m", show_default=True, help="Longest wait for the daemon.")
+@config_option
+@json_option
+@click.pass_context
+def send(
+    context: click.Context, text: str, session: str | None, is_async: bool, key: str | None, timeout: int, config: str | None, as_json: bool
+) -> None:
+    """Ask the agent; TEXT of "-" is read from stdin.
+
+    Exit code 75: the message is accepted and has no answer yet.
+    """
+    own = operator(config)
+    message = _from_stdin() if text == "-" else text
+    reply = own.exchange(
+        "POST", "/webhook", {"message": message, "session_id": session}, headers=_headers(own, is_async, key), timeout_seconds=timeout
+    )
+    if reply.status == 408:
+        item_id = reply.headers.get("location", "").rpartition("/")[2]
+        show_json({"id": item_id, "status": "running"}) if as_json else show(f"No answer yet. Look later with: clawgate inbox show {safe(item_id)}")
+        context.exit(EX_TEMPFAIL)
+    answer = accepted(reply)
+    if as_json:
+        show_json(answer)
+    elif reply.status == 202:
+        show(f"Accepted as {safe(answer.get('id'))}. Look later with: clawgate inbox show {safe(answer.get('id'))}")
+    else:
+        show(safe(answer.get("response"), keep_lines=True))
+
+
+def moment(own: Operator, text: str) -> str:
+    """What the daemon takes for `since`: a duration counts back from the daemon's own clock.
+
+    Raises:
+        click.BadParameter: it is none of the three forms.
+
+    """
+    if (text.isascii() and text.isdigit()) or parse_rfc3339(text) is not None:
+        return text
+    try:
+        seconds = parse_duration(text)
+    except ValueError:
+        raise click.BadParameter("use 2h (ago), an RFC 3339 time with a zone, or seconds since 1970", param_hint="--since") from None
+    runtime = own.ask("GET", "/health").get("runtime")
+    now_ms = parse_rfc3339(str(runtime.get("updated_at"))) if isinstance(runtime, dict) else None
+    if now_ms is None:
+        raise Refused("the daemon does not tell its time; use an RFC 3339 time")
+    return str(max(0, now_ms // 1000 - seconds))
+
+
+def _from_stdin() -> str:
+    text = sys.stdin.read(_MOST_STDIN_CHARS + 1)
+    if len(text) > _MOST_STDIN_CHARS:
+        raise click.BadParameter(f"stdin holds more than {_MOST_STDIN_CHARS} characters", param_hint="TEXT")
+    return text
+
+
+def _headers(own: Operator, is_async: bool, key: str | None) -> dict[str, str]:
+    headers = {"Prefer": "respond-async"} if is_async else {}
+    if key is not None:
+        if not key.isascii() or not key.isprintable():
+            raise click.BadParameter("use visible ASCII characters", param_hint="--key")
+        headers["X-Idempotency-Key"] = key
+    settings = own.settings_if_good()
+    webhook = settings.channels_config.webhook if settings is not None else None
+    if webhook is not None and webhook.secret:
+        headers["X-Webhook-Secret"] = webhook.secret.reveal()
+    return headers
+
+
+def _path(item_id: str) -> str:
+    return f"/api/inbox/{quote(item_id, safe='')}"
+
+
+def _decided(answer: Mapping[str, object], as_json: bool) -> None:
+    show_json(answer) if as_json else show(f"{safe(answer.get('id'))} is now {safe(answer.get('state'))}.")
+
+
+def _second(text: object) -> object:
+    """`2026-01-31 12:30:05` of an RFC 3339 time in UTC."""
+    return text[:19].replace("T", " ") if isinstance(text, str) else None
