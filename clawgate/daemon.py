@@ -32,7 +32,7 @@ from clawgate.system.tunnel import Tunnel
 from clawgate.system.watch import FileWatch
 from clawgate.system.watchdog import StallWatchdog, UnhandledErrors, enable_faulthandler, force_exit_after, raise_nofile, tune_gc
 from clawgate.web.limits import Limits
-from clawgate.web.listen import ControlListener, PublicListener
+from clawgate.web.listen import Certificate, ControlListener, PublicListener
 from clawgate.web.site import GatewaySite
 
 _log = Logger()
@@ -57,13 +57,11 @@ def check_startable(settings: Settings) -> None:
     """Refuses settings that must not be served.
 
     Raises:
-        Invalid: a public bind without a tunnel, or TLS, which this version does not serve.
+        Invalid: a public bind without TLS or a tunnel.
     """
     refusal = bind_refusal(settings)
     if refusal:
         raise Invalid("gateway.host", refusal)
-    if settings.gateway.tls.enabled:
-        raise Invalid("gateway.tls.enabled", "this version does not serve TLS itself", "Set it to false and put a TLS proxy or a tunnel in front")
 
 
 @define(eq=False)
@@ -83,6 +81,8 @@ class Daemon:
     _listener: PublicListener = field(init=False)
     _site: GatewaySite = field(init=False)
     _public_url: str | None = field(default=None, init=False)
+    _is_ready: bool = field(default=False, init=False)
+    _reload_wanted: bool = field(default=False, init=False)
     _notifier: Notifier = field(init=False)
     _finished: Callable[[], None] = field(default=lambda: None, init=False)
 
@@ -93,7 +93,7 @@ class Daemon:
         edges = self.gateway.edges
         self._site = self._new_site()
         own = settings.gateway
-        self._listener = PublicListener(self._site, reactor, own.host, own.port, own.listen_backlog, _activated())
+        self._listener = PublicListener(self._site, reactor, own.host, own.port, own.listen_backlog, _activated(), _certificate(settings))
         control_site = self._new_site()
         control = ControlListener(control_site, reactor, Path(settings.state_dir) / CONTROL_SOCKET)
         tunnel = Tunnel(settings.tunnel, reactor=reactor, clock=edges.clock, health=self.gateway.health, on_url=self._tunnel_up)
@@ -113,7 +113,13 @@ class Daemon:
         return self.gateway.lifecycle_service(self._failed)
 
     def reload(self) -> None:
-        """SIGHUP, or config.toml changed: takes up what is live, and keeps the last good settings when the file is bad."""
+        """SIGHUP, or config.toml changed: takes up what is live, and keeps the last good settings when the file is bad.
+
+        During the start it is put off until everything is up; during the stop nothing is taken up any more.
+        """
+        if not self._is_ready:
+            self._reload_wanted = True
+            return
         try:
             fresh = load_settings(self.settings.config_path, os.environ)
         except GatewayError as problem:
@@ -149,8 +155,12 @@ class Daemon:
         globalLogPublisher.addObserver(UnhandledErrors(self.gateway.edges.meter))
         self._notifier.ready(f"listening on {self._listener.url}")
         _log.info("listening on {url}", url=self._listener.url)
+        self._is_ready = True
+        if self._reload_wanted:
+            self.reload()
 
     async def _ending(self) -> None:
+        self._is_ready = False
         self._notifier.stopping()
         self._finished = force_exit_after(self.settings.gateway.drain_secs + _DRAIN_MARGIN_SECONDS, EX_FAILED)
         signal.signal(signal.SIGTERM, lambda *_: os._exit(EX_FAILED))
@@ -195,7 +205,9 @@ class Daemon:
         return site
 
     def _write_announcement(self) -> None:
-        told = Announcement(os.getpid(), self._listener.url, self._public_url, self.gateway.edges.clock.wall_ms() // 1000)
+        prefix = self.settings.gateway.path_prefix
+        public_url = self._public_url + prefix if self._public_url is not None else None
+        told = Announcement(os.getpid(), self._listener.url + prefix, public_url, self.gateway.edges.clock.wall_ms() // 1000)
         replace_file(str(Path(self.settings.state_dir, DAEMON_FILE)), msgspec.json.encode(told))
 
     def _failed(self, failure: Failure) -> None:
@@ -217,6 +229,11 @@ def prepare_process(reactor: Any) -> None:  # see Daemon.reactor
     """What a process does once, before anything runs: waits follow the monotonic clock, crashes leave a stack."""
     reactor.seconds = time.monotonic
     enable_faulthandler()
+
+
+def _certificate(settings: Settings) -> Certificate | None:
+    tls = settings.gateway.tls
+    return Certificate(tls.cert_path, tls.key_path) if tls.enabled else None
 
 
 def _activated() -> int | None:

@@ -35,9 +35,6 @@ def port_number(text: str) -> int:
     return port
 
 
-port_number.coerceDoc = "a port, 0 … 65535"  # type: ignore[attr-defined]  # twisted.python.usage reads it off the function
-
-
 class Options(usage.Options):
     """Options of the `clawgate` subcommand of twistd."""
 

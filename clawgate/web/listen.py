@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 from pathlib import Path
@@ -17,7 +18,59 @@ from twisted.web.server import Site
 from clawgate.domain.errors import Invalid
 
 _SOCKET_PATH_BYTES = 100
+_PEM = 1
+"""OpenSSL's number for the PEM format (crypto.FILETYPE_PEM)."""
+_PEM_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_TLS_REMEDY = "Name PEM files: the certificate chain, leaf first, and its private key without a passphrase"
 _REMEDY = "Stop what listens there, or set another port (0 picks a free one)"
+
+
+@define(frozen=True)
+class Certificate:
+    """`[gateway.tls]`: PEM files of a certificate chain, leaf first, and its key."""
+
+    cert_path: str
+    key_path: str
+
+    def wrap(self, site: Site, reactor: Any) -> Any:  # a reactor; a TLSMemoryBIOFactory
+        """The site behind TLS 1.2 or newer, HTTP/1.1 only.
+
+        Raises:
+            Invalid: a file is missing, or is no certificate or not its key.
+        """
+        from OpenSSL.SSL import Error as TlsError
+        from twisted.internet.ssl import Certificate as Leaf
+        from twisted.internet.ssl import CertificateOptions, KeyPair, TLSVersion
+        from twisted.protocols.tls import TLSMemoryBIOFactory
+
+        chain = [Leaf.loadPEM(pem).original for pem in _pem_blocks(self.cert_path)]
+        try:
+            key = KeyPair.load(_read("gateway.tls.key_path", self.key_path), _PEM).original
+            options = CertificateOptions(
+                privateKey=key,
+                certificate=chain[0],
+                extraCertChain=chain[1:],
+                raiseMinimumTo=TLSVersion.TLSv1_2,
+                acceptableProtocols=[b"http/1.1"],
+            )
+            options.getContext()
+        except (TlsError, ValueError) as problem:
+            raise Invalid("gateway.tls.key_path", f"{self.key_path} is not the key of {self.cert_path}: {problem}", _TLS_REMEDY) from None
+        return TLSMemoryBIOFactory(options, False, site, reactor)
+
+
+def _pem_blocks(path: str) -> list[bytes]:
+    blocks = _PEM_BLOCK.findall(_read("gateway.tls.cert_path", path))
+    if not blocks:
+        raise Invalid("gateway.tls.cert_path", f"{path} holds no PEM certificate", _TLS_REMEDY)
+    return blocks
+
+
+def _read(setting: str, path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as problem:
+        raise Invalid(setting, f"{path or 'it'} cannot be read: {problem.strerror}", _TLS_REMEDY) from None
 
 
 @define
@@ -26,6 +79,7 @@ class PublicListener:
 
     Attributes:
         activated: a listening socket's file descriptor, None = bind ourselves.
+        certificate: serve TLS with it; None = plain HTTP.
     """
 
     site: Site
@@ -34,15 +88,17 @@ class PublicListener:
     port: int
     backlog: int
     activated: int | None = None
+    certificate: Certificate | None = None
     _listening: IListeningPort | None = field(default=None, init=False)
 
     async def start(self) -> None:
-        """Listens. Raises Invalid naming `gateway.port` or `gateway.host`."""
+        """Listens. Raises Invalid naming `gateway.port`, or the file of the certificate that cannot be used."""
+        factory = self.site if self.certificate is None else self.certificate.wrap(self.site, self.reactor)
         if self.activated is not None:
-            self._listening = _adopt(self.reactor, self.activated, self.site)
+            self._listening = _adopt(self.reactor, self.activated, factory)
             return
         try:
-            self._listening = self.reactor.listenTCP(self.port, self.site, self.backlog, bindable(self.host))
+            self._listening = self.reactor.listenTCP(self.port, factory, self.backlog, bindable(self.host))
         except CannotListenError as problem:
             raise Invalid("gateway.port", f"cannot listen on {self.host}:{self.port}: {problem.socketError}", _REMEDY) from None
 
@@ -59,7 +115,8 @@ class PublicListener:
             return ""
         address: Any = self._listening.getHost()  # IPv4Address or IPv6Address, by their interface neither
         host = self.host if self.activated is None else address.host
-        return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{address.port}"
+        scheme = "http" if self.certificate is None else "https"
+        return f"{scheme}://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{address.port}"
 
 
 def bindable(host: str) -> str:
@@ -67,11 +124,11 @@ def bindable(host: str) -> str:
     return "127.0.0.1" if host == "localhost" else host.removeprefix("[").removesuffix("]")
 
 
-def _adopt(reactor: Any, descriptor: int, site: Site) -> Any:  # IReactorSocket to IListeningPort
+def _adopt(reactor: Any, descriptor: int, factory: Any) -> Any:  # IReactorSocket and a factory to IListeningPort
     with socket.socket(fileno=os.dup(descriptor)) as passed:
         family = passed.family
     os.set_blocking(descriptor, False)
-    return reactor.adoptStreamPort(descriptor, family, site)
+    return reactor.adoptStreamPort(descriptor, family, factory)
 
 
 @define
