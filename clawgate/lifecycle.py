@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable
 
 from attrs import define, field
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from clawgate.ports.clock import Clock
+from clawgate.services.shield import shielded
 
 _log = Logger()
 Action = Callable[[], Awaitable[object]]
@@ -46,19 +47,36 @@ class Lifecycle:
     steps: tuple[Step, ...]
     clock: Clock
     _started: list[Step] = field(factory=list, init=False)
+    _stopping: Deferred[None] | None = field(default=None, init=False)
 
     async def start(self) -> None:
-        """Starts every step; when one fails, stops those already started and raises what it raised."""
+        """Starts every step; when one fails, stops those already started and raises what it raised.
+
+        A step whose start is cancelled is stopped too: what it had begun may still come up.
+        """
         for step in self.steps:
             try:
                 await step.start()
-            except BaseException:
+            except CancelledError:
+                self._started.append(step)
+                await self.stop()
+                raise
+            except Exception:
                 await self.stop()
                 raise
             self._started.append(step)
 
     async def stop(self) -> None:
-        """Stops what was started, last first; a failure or a hang of one step does not keep the others from stopping."""
+        """Stops what was started, last first; a failure or a hang of one step does not keep the others from stopping.
+
+        A second call waits for the same end; cancelling it interrupts nothing.
+        """
+        if self._stopping is None:
+            self._stopping = Deferred.fromCoroutine(self._stop_all())
+        await shielded(self._stopping)
+        self._stopping = None
+
+    async def _stop_all(self) -> None:
         while self._started:
             step = self._started.pop()
             try:
@@ -93,6 +111,7 @@ class GatewayService(Service):
         self.lifecycle, self.on_failed = lifecycle, on_failed
         self.setName("clawgate")  # type: ignore[no-untyped-call]  # twisted.application is untyped
         self.started: Deferred[None] = Deferred()
+        self._starting: Deferred[None] = succeed(None)
 
     def startService(self) -> None:
         """Begins to start; the reactor need not run yet."""
@@ -106,8 +125,8 @@ class GatewayService(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        if not self._starting.called:
-            self._starting.cancel()
+        self._starting.cancel()
+        await shielded(self._starting)
         await self.lifecycle.stop()
 
     def _failed(self, failure: Failure) -> None:

@@ -54,10 +54,13 @@ class Inbox(Protocol):
             Overloaded: the inbox is over its high-water mark, or the bound of keys is full of running work.
         """
 
-    def claim(self, owner: str, now_ms: int, limit: int) -> Deferred[tuple[Item, ...]]:
+    def claim(self, owner: str, now_ms: int, limit: int, asked: Sequence[str] = ()) -> Deferred[tuple[Item, ...]]:
         """Marks up to `limit` startable items running under `owner` and returns them in order of acceptance.
 
         Startable: received, or waiting and due; and first in its conversation's line.
+
+        Args:
+            asked: ids of items that somebody waits for; those of them that are received and startable come first, and on top of `limit`.
         """
 
     def settle(self, item_id: str, event: inbox.Event, now_ms: int, sends: Sequence[Send] = ()) -> Deferred[Settled]:
@@ -124,7 +127,10 @@ class Devices(Protocol):
         """Stores a new device. A hash that exists already, revoked or not, is a `Conflict`."""
 
     def replace(self, device: Device) -> Deferred[None]:
-        """Stores the device's new record under its id (rotation, narrowing, revocation, mirroring). Raises NotFound."""
+        """Stores the device's new record under its id (rotation, narrowing, revocation, mirroring). Raises NotFound.
+
+        A device that is revoked stays so, also when a record read before says otherwise.
+        """
 
     def by_hash(self, token_hash: str) -> Deferred[Device | None]:
         """The device with this hash, dead or alive, or None."""

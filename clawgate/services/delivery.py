@@ -59,6 +59,8 @@ class Delivery:
         deadline = self.clock.monotonic() + seconds
         while any(pump.sending for pump in self._pumps.values()) and self.clock.monotonic() < deadline:
             await self.clock.sleep(0.05)
+        for pump in self._pumps.values():
+            pump.give_up()
 
     def wake(self, channel: str) -> None:
         """There is something for this channel."""
@@ -135,6 +137,7 @@ class _Pump:
     delivery: Delivery
     channel: Channel
     sending: int = 0
+    _under_way: set[Deferred[None]] = field(factory=set)
     _pending: bool = False
     _claiming: bool = False
     _stopped: bool = False
@@ -149,6 +152,11 @@ class _Pump:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
 
+    def give_up(self) -> None:
+        """Waits for nothing more: a record that says "sending" is settled at the next start."""
+        for send in tuple(self._under_way):
+            send.cancel()
+
     def _pump(self) -> None:
         if self._pending and not self._claiming and not self._stopped and self.sending < _AT_ONCE:
             self._pending, self._claiming = False, True
@@ -158,15 +166,23 @@ class _Pump:
         clock, outbox = self.delivery.clock, self.delivery.outbox
         sends = await outbox.claim_sends(self.channel.name, clock.wall_ms(), limit)
         self._claiming = False
+        self.sending += len(sends)
         for send in sends:
-            self.sending += 1
-            Deferred.fromCoroutine(self.delivery.deliver(self.channel, send)).addErrback(self._broke).addBoth(self._done)
-        if not sends and not self.sending:
+            self._begin(send)
+        if len(sends) == limit:
+            self.wake()
+        else:
             due_ms = await outbox.next_send_due_ms(self.channel.name)
             if due_ms is not None:
                 self._again((due_ms - clock.wall_ms()) / 1000)
 
-    def _done(self, _: object) -> None:
+    def _begin(self, send: Send) -> None:
+        work = Deferred.fromCoroutine(self.delivery.deliver(self.channel, send))
+        self._under_way.add(work)
+        work.addErrback(self._broke).addBoth(self._done, work)
+
+    def _done(self, _: object, work: Deferred[None]) -> None:
+        self._under_way.discard(work)
         self.sending -= 1
         self.wake()
 

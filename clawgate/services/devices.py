@@ -119,23 +119,31 @@ class Devices:
             entries: hashes, or plain tokens of old files.
             list_present: whether the file has the list at all; if not, nothing is taken as deleted.
         """
-        self.mirror.acknowledge(entries)
-        now_ms = self.clock.wall_ms()
+        may_be_old = bool(self._lock.locked)  # a write of ours is under way; the watch on the file brings the list that it leaves
         in_file = {stored_hash(entry) for entry in entries}
+        self.mirror.acknowledge(tuple(sorted(in_file)))
+        await self._lock.run(self._adopt, entries, in_file, list_present and not may_be_old)
+
+    async def _adopt(self, entries: tuple[str, ...], in_file: set[str], may_revoke: bool) -> None:
+        now_ms = self.clock.wall_ms()
         known = await self.rows.all_hashes()
         for hashed in sorted(in_file - known.keys()):
             imported = Device(id=self.ids.uuid(), token_hash=hashed, device_type="legacy", paired_ms=now_ms, last_seen_ms=now_ms, mirrored=True)
             await self.rows.add(imported)
-        if list_present:
-            for device in await self.rows.alive(now_ms):
-                if device.mirrored and device.token_hash not in in_file:
-                    await self.rows.replace(msgspec.structs.replace(device, revoked_ms=now_ms))
-                    self._killed(device)
-                    _log.warn("device {device} revoked: its hash was removed from [gateway] paired_tokens", device=device.id)
-        alive = {device.token_hash for device in await self.rows.alive(now_ms)}
+        if may_revoke:
+            await self._revoke_deleted(in_file, now_ms)
+        alive = await self.rows.alive(now_ms)
         self._paired = bool(alive)
-        if alive != in_file or any(entry not in in_file for entry in entries):
-            await self._mirrored()
+        is_mirrored = {device.token_hash for device in alive} == in_file and all(device.mirrored for device in alive)
+        if not is_mirrored or any(entry not in in_file for entry in entries):
+            await self._write_mirror()
+
+    async def _revoke_deleted(self, in_file: set[str], now_ms: int) -> None:
+        for device in await self.rows.alive(now_ms):
+            if device.mirrored and device.token_hash not in in_file:
+                await self.rows.replace(msgspec.structs.replace(device, revoked_ms=now_ms))
+                self._killed(device)
+                _log.warn("device {device} revoked: its hash was removed from [gateway] paired_tokens", device=device.id)
 
     def _killed(self, device: Device) -> None:
         self.access.forget(device.token_hash)
@@ -155,6 +163,13 @@ class Devices:
             return False
         for device in alive:
             if not device.mirrored:
-                await self.rows.replace(msgspec.structs.replace(device, mirrored=True))
-                self.access.forget(device.token_hash)
+                await self._mark_mirrored(device)
         return True
+
+    async def _mark_mirrored(self, device: Device) -> None:
+        """What cannot be marked is marked when the list is next taken up; a device that was revoked or rotated meanwhile stays so (the store sees to it)."""
+        try:
+            await self.rows.replace(msgspec.structs.replace(device, mirrored=True))
+        except GatewayError as problem:
+            _log.info("device {device} is not marked as written: {problem}", device=device.id, problem=str(problem))
+        self.access.forget(device.token_hash)

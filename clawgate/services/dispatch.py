@@ -2,6 +2,7 @@
 
     slots           at most `slots` turns at once; the backlog on disk gets at most three quarters of them, so that somebody who waits never stands behind
                     ten thousand who do not
+    who waits       is claimed before the backlog, and on any slot
     one start       per reactor turn: between two starts everything that has arrived is read and accepted
     the backlog     is claimed from the store in small pages; what is in memory is what runs
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
@@ -21,10 +23,11 @@ from twisted.python.failure import Failure
 
 from clawgate.domain.delivery import Send
 from clawgate.domain.errors import AgentUnavailable, Conflict, Draining, GatewayError, NotFound, StoreUnavailable
-from clawgate.domain.inbox import Completed, Effect, Event, Item, OwnerLost
+from clawgate.domain.inbox import Completed, Effect, Event, Failed, Item, OwnerLost
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import Meter
 from clawgate.ports.stores import Accepted, Inbox, Settled
+from clawgate.services.shield import shielded
 from clawgate.services.turns import Turns
 from clawgate.services.waiters import Waiters
 
@@ -32,6 +35,8 @@ _log = Logger()
 _STORE_RETRY_SECONDS = 1.0
 _PAGE = 32
 _DRAIN_POLL_SECONDS = 0.05
+UNRECORDABLE = "unrecordable"
+"""The error of an item whose outcome no store or channel could take."""
 
 
 @define
@@ -56,10 +61,13 @@ class Dispatch:
     _running: dict[str, Deferred[None]] = field(factory=dict, init=False)
     _from_backlog: set[str] = field(factory=set, init=False)
     _claimed: deque[Item] = field(factory=deque, init=False)
+    _asked: dict[str, None] = field(factory=dict, init=False)
     _reserved: int = field(default=0, init=False)
-    _pending: bool = field(default=False, init=False)
+    _backlog_pending: bool = field(default=False, init=False)
+    _asked_pending: bool = field(default=False, init=False)
     _claiming: bool = field(default=False, init=False)
     _paused: bool = field(default=True, init=False)
+    _is_over: bool = field(default=False, init=False)
     _pump_call: IDelayedCall | None = field(default=None, init=False)
     _due_call: IDelayedCall | None = field(default=None, init=False)
 
@@ -72,8 +80,17 @@ class Dispatch:
 
     def wake(self) -> None:
         """Something may be startable."""
-        self._pending = True
+        self._backlog_pending = self._asked_pending = True
         self._schedule()
+
+    def wake_for(self, item_id: str) -> None:
+        """This item may be startable, and somebody waits for it: it goes before the backlog until `forget`."""
+        self._asked[item_id] = None
+        self.wake()
+
+    def forget(self, item_id: str) -> None:
+        """Nobody waits for this item any more."""
+        self._asked.pop(item_id, None)
 
     def _schedule(self) -> None:
         if self._pump_call is None and not self._paused:
@@ -81,43 +98,65 @@ class Dispatch:
 
     def _pump(self) -> None:
         self._pump_call = None
-        if self._paused:
+        if self._paused or self._free <= 0:
             return
         if self._claimed:
-            item = self._claimed.popleft()
-            self._from_backlog.add(item.id)
-            self._begin(item)
+            self._begin(self._claimed.popleft())
             self._schedule()
-        elif self._pending and not self._claiming and (room := self._room()) > 0:
-            self._pending, self._claiming = False, True
-            Deferred.fromCoroutine(self._claim(room)).addErrback(self._claim_failed)
+        elif not self._claiming:
+            asked = tuple(islice(self._asked, _PAGE)) if self._asked_pending else ()
+            room = self._room() if self._backlog_pending else 0
+            if asked or room > 0:
+                self._claiming, self._asked_pending = True, False
+                self._backlog_pending = self._backlog_pending and room <= 0
+                Deferred.fromCoroutine(self._claim(max(room, 0), asked)).addErrback(self._claim_failed)
+
+    @property
+    def _free(self) -> int:
+        return self.slots - len(self._running) - self._reserved
 
     def _room(self) -> int:
         backlog_slots = max(1, self.slots * 3 // 4)
-        return min(backlog_slots - len(self._from_backlog), self.slots - len(self._running) - self._reserved, _PAGE)
+        return min(backlog_slots - len(self._from_backlog), self._free, _PAGE)
 
-    async def _claim(self, limit: int) -> None:
-        items = await self.inbox.claim(self.owner, self.clock.wall_ms(), limit)
+    async def _claim(self, limit: int, asked: tuple[str, ...]) -> None:
+        items = await self.inbox.claim(self.owner, self.clock.wall_ms(), limit, asked)
         self._claiming = False
-        self._claimed.extend(items)
-        if len(items) == limit:
-            self._pending = True
-        else:
-            await self._arm_due()
+        first = [item for item in items if item.id in asked]
+        backlog = [item for item in items if item.id not in asked]
+        self._claimed.extend((*first, *backlog))
+        self._from_backlog.update(item.id for item in backlog)
+        self._look_again_later(asked, {item.id for item in first})
+        self._asked_pending = self._asked_pending or (bool(first) and bool(self._asked))
+        self._backlog_pending = self._backlog_pending or len(backlog) == limit > 0
         self._schedule()
+        if len(backlog) < limit:
+            await self._arm_due()
+
+    def _look_again_later(self, asked: tuple[str, ...], claimed: set[str]) -> None:
+        """Those that were startable are no longer asked for; the others stand behind another of their conversation, and queue up again."""
+        for item_id in asked:
+            if item_id in self._asked:
+                del self._asked[item_id]
+                if item_id not in claimed:
+                    self._asked[item_id] = None
 
     def _claim_failed(self, failure: Failure) -> None:
         self._claiming = False
         if not failure.check(StoreUnavailable):
             _log.failure("the backlog could not be claimed", failure)
-        self.clock.call_later(_STORE_RETRY_SECONDS, self.wake)
+        self._wake_in(_STORE_RETRY_SECONDS)
 
     async def _arm_due(self) -> None:
         due_ms = await self.inbox.next_due_ms()
+        if due_ms is not None:
+            self._wake_in((due_ms - self.clock.wall_ms()) / 1000)
+
+    def _wake_in(self, seconds: float) -> None:
         if self._due_call is not None and self._due_call.active():
             self._due_call.cancel()
-        if due_ms is not None and not self._paused:
-            self._due_call = self.clock.call_later(max(0.0, (due_ms - self.clock.wall_ms()) / 1000), self.wake)
+        if not self._paused:
+            self._due_call = self.clock.call_later(max(0.0, seconds), self.wake)
 
     # --- one item
 
@@ -140,15 +179,24 @@ class Dispatch:
             accepted: the commit of the accept that is still under way beside the turn; if it fails, so do the turn and its caller.
         """
         self._reserved -= 1
-        self._begin(item)
+        is_refused = accepted is not None and isinstance(getattr(accepted, "result", None), Failure)
         if accepted is not None:
             accepted.addErrback(self._not_accepted, item.id)
+        if self._is_over:
+            self.waiters.fail(item.id, Draining("the gateway is stopping"))
+        elif is_refused:
+            self._schedule()
+        else:
+            self._begin(item)
 
     def cancel(self, item_id: str) -> None:
-        """Ends the turn of an item whose record says already that it will not finish."""
+        """Ends the turn of an item whose record says already that it will not finish; a commit under way is not interrupted."""
         turn = self._running.get(item_id)
         if turn is not None:
             turn.cancel()
+        elif any(item.id == item_id for item in self._claimed):
+            self._claimed = deque(item for item in self._claimed if item.id != item_id)
+            self._from_backlog.discard(item_id)
 
     def _not_accepted(self, failure: Failure, item_id: str) -> None:
         error = failure.value if isinstance(failure.value, GatewayError) else StoreUnavailable(detail=str(failure.value))
@@ -160,11 +208,12 @@ class Dispatch:
         self._running[item.id] = turn
         self.meter.gauge("turns_running", len(self._running))
         turn.addErrback(self._broke, item)
-        turn.addBoth(self._ended, item.id)
+        turn.addBoth(self._ended, item.id, turn)
 
-    def _ended(self, _: None, item_id: str) -> None:
-        self._running.pop(item_id, None)
-        self._from_backlog.discard(item_id)
+    def _ended(self, _: None, item_id: str, turn: Deferred[None]) -> None:
+        if self._running.get(item_id) is turn:
+            del self._running[item_id]
+            self._from_backlog.discard(item_id)
         self.meter.gauge("turns_running", len(self._running))
         self._schedule()
 
@@ -183,27 +232,54 @@ class Dispatch:
     async def _commit(self, item: Item, event: Event) -> None:
         while True:
             try:
-                settled = await self._settle(item, event)
+                settled = await self._settled(item, event)
+            except CancelledError:
+                raise
             except StoreUnavailable as problem:
                 self.waiters.fail(item.id, problem)
                 await self.clock.sleep(_STORE_RETRY_SECONDS)
             except (Conflict, NotFound) as problem:
                 _log.info("the outcome of {item} came too late: {problem}", item=item.id, problem=str(problem))
                 return
+            except Exception as problem:
+                event = self._unrecordable(item, event, problem)
             else:
                 self.perform(settled)
                 return
+
+    def _unrecordable(self, item: Item, event: Event, problem: Exception) -> Event:
+        """What is recorded instead of an outcome that no store or channel can take, so that nothing runs for ever.
+
+        Raises:
+            Exception: `problem`, when that was tried before.
+        """
+        if isinstance(event, Failed) and event.code == UNRECORDABLE:
+            raise problem
+        _log.failure("the outcome of {item} cannot be recorded", item=item.id)
+        return Failed(item.owner, UNRECORDABLE, retryable=False, delay_seconds=0.0, max_attempts=0)
+
+    async def _settled(self, item: Item, event: Event) -> Settled:
+        """The committed record. A cancelled turn leaves its commit to finish: whatever comes of that is performed."""
+        committing = self._settle(item, event)
+        try:
+            return await shielded(committing)
+        except CancelledError:
+            committing.addCallbacks(self.perform, lambda _: None)
+            raise
 
     def _settle(self, item: Item, event: Event) -> Deferred[Settled]:
         now_ms = self.clock.wall_ms()
         if isinstance(event, Completed) and item.reply is None and item.conversation is None:
             return self.inbox.complete(item, event, now_ms)
-        return self.inbox.settle(item.id, event, now_ms, self.replies(item, event))
+        is_unrecordable = isinstance(event, Failed) and event.code == UNRECORDABLE
+        return self.inbox.settle(item.id, event, now_ms, () if is_unrecordable else self.replies(item, event))
 
     def perform(self, settled: Settled) -> None:
         """Does what follows from a committed transition, whoever made it."""
         item, effects = settled.item, settled.effects
         self.meter.count("inbox_items_total", item.state)
+        if not item.is_open:
+            self.forget(item.id)
         if Effect.CANCEL_TURN in effects:
             self.cancel(item.id)
         if Effect.ANSWER in effects:
@@ -221,19 +297,30 @@ class Dispatch:
         for call in (self._pump_call, self._due_call):
             if call is not None and call.active():
                 call.cancel()
-        await self._wait_for_turns(seconds)
+        stopping = Draining("the gateway is stopping")
+        for item_id in tuple(self._asked):
+            self.waiters.fail(item_id, stopping)
+        try:
+            await self._wait_for_turns(seconds)
+            self._is_over = True
+            await self._park()
+        finally:
+            self._is_over = True
+            self.waiters.fail_all(stopping)
+
+    async def _park(self) -> None:
         left = [*self._running, *(item.id for item in self._claimed)]
+        self._claimed.clear()
         for item_id in left:
             self.cancel(item_id)
             try:
                 await self.inbox.settle(item_id, OwnerLost(), self.clock.wall_ms())
             except GatewayError as problem:
                 _log.info("item {item} is left to recovery: {problem}", item=item_id, problem=str(problem))
-        self.waiters.fail_all(Draining("the gateway is stopping"))
         if left:
             _log.info("{count} turns parked", count=len(left))
 
     async def _wait_for_turns(self, seconds: float) -> None:
         deadline = self.clock.monotonic() + seconds
-        while self._running and self.clock.monotonic() < deadline:
+        while (self._running or self._reserved) and self.clock.monotonic() < deadline:
             await self.clock.sleep(_DRAIN_POLL_SECONDS)

@@ -41,6 +41,22 @@ class Guard:
         if locked and not peer.is_local:
             raise RateLimited("auth", locked)
 
+    def refused(self, peer: Peer, surface: str, *, counts: bool) -> None:
+        """Notes a bearer that opened nothing.
+
+        Args:
+            counts: whether it counts towards the lock. On the API it does not, as upstream: a dashboard that polls with a token just revoked must
+                still be able to pair again.
+
+        Raises:
+            RateLimited: limiter "auth", for one that counts.
+        """
+        if counts:
+            self.check_failures(peer)
+            self.record_failure(peer, surface)
+        else:
+            self.meter.count("auth_failures_total", surface)
+
     def record_failure(self, peer: Peer, surface: str) -> None:
         """Counts a wrong credential; a local peer cannot lock itself out."""
         self.meter.count("auth_failures_total", surface)

@@ -6,7 +6,6 @@ import msgspec
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from clawgate.domain import inbox
 from clawgate.domain.errors import Conflict, Draining, NotFound
@@ -16,6 +15,7 @@ from clawgate.ports.clock import Clock, Ids
 from clawgate.ports.events import Meter
 from clawgate.ports.stores import Accepted, Inbox
 from clawgate.services.dispatch import Dispatch
+from clawgate.services.shield import shielded
 from clawgate.services.waiters import Waiters
 
 _log = Logger()
@@ -81,6 +81,7 @@ class Ingress:
             accepting.addCallbacks(self._caller_left, lambda _: None)
             raise
         finally:
+            self.dispatch.forget(item.id)
             waiter.addErrback(lambda _: None)
             waiter.cancel()
 
@@ -106,8 +107,8 @@ class Ingress:
             self.dispatch.run(item)
         elif reserved:
             self.dispatch.release()
-        else:
-            self.dispatch.wake()
+        elif not accepted.is_duplicate:
+            self.dispatch.wake_for(item.id)
         return accepted
 
     async def _join(self, earlier: Item, source: str, wait_seconds: float) -> Asked:
@@ -157,7 +158,9 @@ class Ingress:
             )
 
     async def _abandon(self, item_id: str) -> None:
-        self.dispatch.perform(await self.inbox.settle(item_id, CallerLeft(), self.clock.wall_ms()))
+        settled = await self.inbox.settle(item_id, CallerLeft(), self.clock.wall_ms())
+        if not settled.item.is_open:
+            self.dispatch.perform(settled)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -182,17 +185,3 @@ class Ingress:
         if not self.auto_save or message.memory_key is None:
             return None
         return MemoryEntry(key=message.memory_key, content=message.text, session=message.conversation, created_ms=self.clock.wall_ms())
-
-
-def shielded(inner: Deferred[Accepted]) -> Deferred[Accepted]:
-    """A Deferred that fires like `inner`; cancelling it leaves `inner` to run to its end."""
-    outer: Deferred[Accepted] = Deferred()
-
-    def pass_on(result: Accepted | Failure) -> Accepted | None:
-        if not outer.called:
-            outer.callback(result) if not isinstance(result, Failure) else outer.errback(result)
-            return result if not isinstance(result, Failure) else None
-        return result if not isinstance(result, Failure) else None
-
-    inner.addBoth(pass_on)
-    return outer

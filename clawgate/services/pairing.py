@@ -8,23 +8,21 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from clawgate.domain import pairing
 from clawgate.domain.caller import Peer
-from clawgate.domain.errors import Conflict, LockedOut, Unauthenticated, Unavailable
+from clawgate.domain.errors import Conflict, Forbidden, LockedOut, Unauthenticated, Unavailable
 from clawgate.domain.pairing import Grant, Slot, Verdict
-from clawgate.domain.ratelimit import FailureLimiter
+from clawgate.domain.ratelimit import FailureLimiter, pairing_limiter
 from clawgate.ports.clock import Clock, Entropy
 from clawgate.ports.events import Meter
 from clawgate.services.devices import Devices, Issued
 
 _log = Logger()
 _MAX_NAME_CHARS = 128
-
-
-def lockout() -> FailureLimiter:
-    """The per-client lockout of wrong codes: five failures, 300 seconds, forgotten after 900 idle ones."""
-    return FailureLimiter(attempts=pairing.ATTEMPTS_PER_CLIENT, window_seconds=pairing.IDLE_SECONDS, lockout_seconds=pairing.LOCKOUT_SECONDS)
+_RENEWAL_RETRY_SECONDS = 60.0
+NO_SCOPE = "Forbidden — a token without any scope would open nothing; ask for scopes that you hold"
 
 
 @define
@@ -43,14 +41,16 @@ class Pairing:
     code_ttl_seconds: int
     announce: Callable[[str], None]
     _slot: Slot = field(factory=Slot, init=False)
-    _lockout: FailureLimiter = field(factory=lockout, init=False)
+    _lockout: FailureLimiter = field(factory=pairing_limiter, init=False)
     _renewal: IDelayedCall | None = field(default=None, init=False)
 
     async def start(self) -> None:
-        """Makes and announces the first code when nothing is paired yet; keeps it fresh while that is so."""
-        if self.required and not await self.devices.any_paired():
+        """Makes and announces a code when nothing is paired yet and none is pending; keeps one fresh while that is so."""
+        if not self.required or await self.devices.any_paired():
+            return
+        if self.pending_code is None:
             self.announce(self.issue(Grant()))
-            self._renewal = self.clock.call_later(self.code_ttl_seconds, self._renew)
+        self._renew_in(self._slot.expires - self.clock.monotonic())
 
     def stop(self) -> None:
         """Forgets the code."""
@@ -63,9 +63,12 @@ class Pairing:
 
         Raises:
             Conflict: pairing is off.
+            Forbidden: the grant holds no scope, so its token would open nothing.
         """
         if not self.required:
             raise Conflict("Pairing is disabled for this gateway")
+        if not grant.scopes:
+            raise Forbidden(NO_SCOPE)
         code = self._draw()
         self._slot, _ = pairing.step(self._slot, pairing.Issue(code, grant, ttl_seconds or self.code_ttl_seconds), self.clock.monotonic())
         return code
@@ -105,7 +108,7 @@ class Pairing:
 
     async def _grant(self, grant: Grant, peer: Peer, *, name: str | None, device_type: str | None) -> Issued:
         issued = await self.devices.add(
-            name=grant.name or name,
+            name=_clean(grant.name) or name,
             device_type=grant.device_type or device_type,
             scopes=grant.scopes,
             ttl_seconds=grant.ttl_seconds,
@@ -130,8 +133,15 @@ class Pairing:
             code = pairing.code_from(self.entropy.random_bytes(4))
         return code
 
+    def _renew_in(self, seconds: float) -> None:
+        self._renewal = self.clock.call_later(seconds, self._renew)
+
     def _renew(self) -> None:
-        Deferred.fromCoroutine(self.start()).addErrback(lambda failure: _log.failure("no new pairing code", failure))
+        Deferred.fromCoroutine(self.start()).addErrback(self._not_renewed)
+
+    def _not_renewed(self, failure: Failure) -> None:
+        _log.failure("no new pairing code", failure)
+        self._renew_in(_RENEWAL_RETRY_SECONDS)
 
 
 def _clean(text: str | None) -> str | None:
