@@ -41,7 +41,7 @@ class _Block(msgspec.Struct):
     text: str | None = None
     id: str | None = None
     name: str | None = None
-    input: msgspec.Raw | None = None
+    input: msgspec.Raw = msgspec.Raw()
 
 
 class _Message(msgspec.Struct):
@@ -200,7 +200,7 @@ class AnthropicDecoder:
         if block.type == "text" and block.text:
             yield from self._said(block.text)
         elif block.type == "tool_use":
-            yield from self._called(block.id or "", block.name or "", bytes(block.input or b"{}").decode("utf-8", "replace"))
+            yield from self._called(block.id or "", block.name or "", (bytes(block.input) or b"{}").decode("utf-8", "replace"))
 
     def _said(self, text: str) -> Iterator[Piece]:
         self._text.append(text)

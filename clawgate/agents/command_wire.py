@@ -45,7 +45,7 @@ class _Line(msgspec.Struct):
     stop: str | None = None
     id: str | None = None
     name: str | None = None
-    arguments: msgspec.Raw | None = None
+    arguments: msgspec.Raw = msgspec.Raw()
     input_tokens: int = 0
     output_tokens: int = 0
     code: str | None = None
@@ -149,7 +149,7 @@ class CommandDecoder:
         return (self._final,) if self._final and not streamed else ()
 
     def _call(self, read: _Line) -> ToolCall:
-        raw = bytes(read.arguments or b"{}")
+        raw = bytes(read.arguments) or b"{}"
         arguments: str = decoded(raw, str) if raw[:1] == b'"' else raw.decode("utf-8", "replace")
         if not read.name:
             raise AgentProtocol("the program asks for a tool without a name")

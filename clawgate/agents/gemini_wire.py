@@ -23,7 +23,7 @@ _STOPS = {"STOP": "stop", "MAX_TOKENS": "length", **dict.fromkeys(_FILTERED, "co
 class _FunctionCall(msgspec.Struct):
     name: str = ""
     id: str | None = None
-    args: msgspec.Raw | None = None
+    args: msgspec.Raw = msgspec.Raw()
 
 
 class _Part(msgspec.Struct):
@@ -56,7 +56,7 @@ class _Response(msgspec.Struct):
     usageMetadata: _Usage | None = None
     modelVersion: str | None = None
     promptFeedback: _Feedback | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw()
 
 
 class GeminiDialect:
@@ -126,7 +126,7 @@ class GeminiDecoder:
         return Completion(text=text, model=self._model, usage=self._usage, stop=stop, tool_calls=tuple(self._calls))
 
     def _response(self, response: _Response) -> Iterator[Piece]:
-        if response.error is not None:
+        if bytes(response.error) not in (b"", b"null"):
             raise error_of(0, b'{"error":' + bytes(response.error) + b"}")
         if response.promptFeedback is not None and response.promptFeedback.blockReason:
             raise AgentContent("the provider refuses the content", detail=f"blockReason {response.promptFeedback.blockReason}"[:200])
@@ -150,6 +150,6 @@ class GeminiDecoder:
     def _called(self, call: _FunctionCall) -> ToolCall:
         if len(self._calls) >= TOOL_CALLS_MAX:
             raise AgentProtocol("the provider asks for too many tools", detail=f"more than {TOOL_CALLS_MAX}")
-        arguments = bytes(call.args or b"{}").decode("utf-8", "replace")
+        arguments = (bytes(call.args) or b"{}").decode("utf-8", "replace")
         self._calls.append(ToolCall(call.id or f"call_{len(self._calls)}", call.name, arguments))
         return self._calls[-1]

@@ -144,7 +144,8 @@ class LocalBackend:
         return waiter
 
     def _waiters_remove(self, waiter: Deferred[None]) -> None:
-        self._waiters.remove(waiter)
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
 
     def _wake(self, error: GatewayError | None) -> None:
         waiters, self._waiters = self._waiters, []
@@ -152,6 +153,8 @@ class LocalBackend:
             started, self._started = self._started, None
             waiters.append(started)
         for waiter in waiters:
+            if waiter.called:
+                continue  # cancelled by what an earlier one did
             if error is None:
                 waiter.callback(None)
             else:

@@ -61,7 +61,7 @@ class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     model: str | None = None
     usage: _Usage | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw()
 
 
 class OpenAIDialect:
@@ -117,7 +117,7 @@ class OpenAIDecoder:
         """What an answer that did not stream holds."""
         self._is_done = True
         chunk: _Chunk = decoded(body, _Chunk)
-        if not chunk.choices and chunk.error is None:
+        if not chunk.choices and not bytes(chunk.error):
             raise AgentProtocol("the provider's answer has no choices", detail=body[:200].decode("utf-8", "replace"))
         return [*self._chunk(chunk), *self._finished()]
 
@@ -142,7 +142,7 @@ class OpenAIDecoder:
         return Completion(text=text, model=self._model, usage=self._usage, stop=stop, tool_calls=self._told or ())
 
     def _chunk(self, chunk: _Chunk) -> Iterator[Piece]:
-        if chunk.error is not None and bytes(chunk.error) != b"null":
+        if bytes(chunk.error) not in (b"", b"null"):
             raise error_of(0, b'{"error":' + bytes(chunk.error) + b"}")
         self._model = self._model or chunk.model or ""
         for choice in (chunk.choices or ())[:1]:

@@ -76,7 +76,7 @@ class SseParser:
 
     def _whole(self, end: bytes) -> bytes:
         self._keep(end)
-        line = end if len(self._partial) == 1 else b"".join(self._partial)
+        line = b"".join(self._partial)
         self._partial, self._partial_bytes = [], 0
         return line
 
@@ -84,7 +84,7 @@ class SseParser:
         self._partial_bytes += len(piece)
         if self._partial_bytes > self._line_cap:
             raise AgentProtocol("the event stream has a line over its cap", detail=f"more than {self._line_cap} bytes")
-        if piece or not self._partial:
+        if piece:
             self._partial.append(piece)
 
     def _line(self, line: bytes) -> SseEvent | None:

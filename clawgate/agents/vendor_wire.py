@@ -155,7 +155,7 @@ def retry_after(value: str | None, milliseconds: str | None, now_seconds: float)
 
 def clean(text: str) -> str:
     """Text of a stranger made fit for a log line."""
-    return re.sub(r"[\x00-\x1f\x7f\u2028\u2029]+", " ", text)[:_DETAIL_CHARS].strip()
+    return re.sub(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+", " ", text)[:_DETAIL_CHARS].strip()
 
 
 def _shown(body: str | bytes) -> str:

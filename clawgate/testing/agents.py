@@ -111,7 +111,8 @@ class ScriptedAgent:
 
     def release(self, count: int | None = None) -> None:
         """Lets the first `count` held calls go on; None = all."""
-        released, self._held = self._held[:count], self._held[len(self._held) if count is None else count :]
+        released = self._held[:count]
+        del self._held[: len(released)]
         for waiter in released:
             waiter.callback(None)
 
