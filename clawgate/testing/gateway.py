@@ -27,12 +27,12 @@ from clawgate.gateway import Edges, Gateway
 from clawgate.ports.agents import AgentBackend
 from clawgate.ports.channels import Channel
 from clawgate.services.memory import Memory
-from clawgate.system.prometheus import PrometheusMeter
+from clawgate.system.prometheus import NoMeter, PrometheusMeter
 from clawgate.testing.agents import ScriptedAgent
 from clawgate.testing.clock import CountingIds, FixedEntropy, ManualClock
 from clawgate.testing.store import InlineStore
+from clawgate.web.front import FrontSite
 from clawgate.web.limits import Limits
-from clawgate.web.site import GatewaySite
 
 _PUMPS = 200
 
@@ -84,20 +84,23 @@ class MemoryGateway:
         agent: AgentBackend | None = None,
         channels: Mapping[str, Channel] | None = None,
         store: InlineStore | None = None,
+        store_image: bytes = b"",
         start: bool = True,
+        before: MemoryGateway | None = None,
     ) -> None:
         self.settings = settings or Settings()
-        self.clock = ManualClock()
-        self.store = store or InlineStore(self.clock)
+        self.clock = ManualClock() if before is None else ManualClock(before.clock.wall_ms())
+        self.store = store or InlineStore(self.clock, image=store_image)
         self.agent = agent or ScriptedAgent()
-        self.mirror = RecordingMirror()
+        self.mirror = RecordingMirror() if before is None else before.mirror
         self.codes: list[str] = []
-        ids = CountingIds()
+        ids = CountingIds() if before is None else before.edges.ids
+        observed = self.settings.observability
         self.edges = Edges(
             clock=self.clock,
-            entropy=FixedEntropy(),
+            entropy=FixedEntropy() if before is None else before.edges.entropy,
             ids=ids,
-            meter=PrometheusMeter(self.settings.observability.metrics_namespace),
+            meter=NoMeter() if observed.backend == "none" else PrometheusMeter(observed.metrics_namespace),
             store=self.store,
             backend=self.agent,
             channels=channels or {},
@@ -107,7 +110,7 @@ class MemoryGateway:
         self.gateway = Gateway.build(self.settings, None, self.edges, announce=self.codes.append, pid=4711)
         own = self.settings.gateway
         limits = Limits(max_body_bytes=own.max_body_bytes)
-        self.site = GatewaySite(self.gateway.web, limits, reactor=self.clock.reactor, cap_for=self.gateway.web.body_cap)
+        self.site = FrontSite(self.gateway.web, limits, reactor=self.clock.reactor)
         self.client = GateClient(self)
         if start:
             self.start()
@@ -120,6 +123,17 @@ class MemoryGateway:
     def stop(self) -> Deferred[None]:
         """Stops it; the Deferred fires as the clock is advanced."""
         return self.gateway.lifecycle_service().stopService()
+
+    def restart(self, *, kill: bool = False) -> MemoryGateway:
+        """The next process on the same rows, with the same agent, channels and mirror, on a clock of its own.
+
+        Args:
+            kill: this one ends here, as by `kill -9`; otherwise stop it first.
+        """
+        if kill:
+            self.store.kill()
+        channels = dict(self.edges.channels)
+        return MemoryGateway(self.settings, agent=self.agent, channels=channels, store_image=self.store.image(), before=self)
 
     def pump(self) -> None:
         """Lets everything happen that needs no time."""
@@ -225,6 +239,9 @@ class _Transport(StringTransport):
 
     def loseWriteConnection(self) -> None:
         self.disconnecting = True
+
+    def resumeProducing(self) -> None:
+        """Reading goes on after half of it was closed."""
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Nothing to delay."""

@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from clawgate.domain.errors import StoreUnavailable
 from clawgate.ports.clock import Clock
-from clawgate.stores import memory, migrations
+from clawgate.stores import inbox_rows, memory, migrations
 from clawgate.stores.operations import Committer, Operation, Tally
 from clawgate.stores.readers import Readers
 from clawgate.stores.sqlite import SqliteStore
@@ -109,7 +109,13 @@ class InlineStore(SqliteStore):
 
     _writer: _InlineWriter
 
-    def __init__(self, clock: Clock, *, idempotency_max_keys: int = 10_000, high_water: int = 1_000_000) -> None:
+    def __init__(self, clock: Clock, *, idempotency_max_keys: int = 10_000, high_water: int = 1_000_000, image: bytes = b"") -> None:
+        """
+        Args:
+            image: what another store's `image` gave: this one begins with its rows.
+
+        """
+        self._image = image
         super().__init__(
             ":memory:",
             _NoThreads(),
@@ -128,6 +134,22 @@ class InlineStore(SqliteStore):
         """From now on every write fails with `problem`, like a full disk; "" mends it."""
         self._writer.broken = problem
 
+    def image(self) -> bytes:
+        """Everything committed so far, as a killed process leaves it behind."""
+        connection = self._writer.connection
+        return self._image if connection is None else connection.serialize()
+
+    def stop(self) -> Deferred[None]:
+        """As the threaded one; what was committed is there again after the next `start`."""
+        self._image = self.image()
+        return super().stop()
+
+    def kill(self) -> None:
+        """From now on nothing reaches the rows, as after the end of the process: what was held is lost, whoever waits for it waits for ever."""
+        self._image = self.image()
+        self._writer.held = None
+        self._writer.stop()
+
     def hold_writes(self) -> None:
         """From now on commits wait for `release_writes`, like those of a slow disk."""
         self._writer.held = []
@@ -140,5 +162,8 @@ class InlineStore(SqliteStore):
 
     def _open(self) -> sqlite3.Connection:
         connection = self._connect()
+        if self._image:
+            connection.deserialize(self._image)
         migrations.migrate(connection, ":memory:", migrations.shipped(), 0, self._clock.wall_ms())
+        self._open_at_start = connection.execute(inbox_rows.COUNT_OPEN).fetchone()[0]
         return connection
