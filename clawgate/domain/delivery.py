@@ -6,7 +6,8 @@
     sending   | Delivered    | sent                                                              | SendSettled when it was the last part
     sending   | NotDelivered | pending until tries run out, then dead                            | SendDead
     sending   | Rejected     | dead                                                              | SendDead
-    sending   | Unanswered   | uncertain; pending if the channel declares sends idempotent       | SendUnsettled
+    sending   | Unanswered   | pending if the channel declares sends idempotent and tries are    |
+              |              |   left; else uncertain                                            | SendUnsettled
     uncertain,|              |                                                                   |
     dead      | Resend       | pending, tries start again                                        |
     pending   | GiveUp       | dead                                                              | SendDead
@@ -41,7 +42,6 @@ class Send(msgspec.Struct, frozen=True, kw_only=True):
         item_id: whose answer it is.
         part: 1 … n of a split reply.
         receipt: the platform's id of the delivered message, "" when it gives none.
-
     """
 
     id: str
@@ -83,9 +83,16 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 class Unanswered(msgspec.Struct, frozen=True):
-    """The bytes left and no answer came; `again` is the channel's own word that sending twice is harmless."""
+    """The bytes left and no answer came; `again` is the channel's own word that sending twice is harmless.
+
+    Attributes:
+        delay_seconds: the wait before it is sent again.
+        max_attempts: sends in all before it is uncertain after all.
+    """
 
     again: bool = False
+    delay_seconds: float = 0.0
+    max_attempts: int = 5
 
 
 class Resend(msgspec.Struct, frozen=True):
@@ -106,7 +113,6 @@ def step(send: Send, event: Event, now_ms: int) -> Send:
 
     Raises:
         Conflict: the table has no such row.
-
     """
     match event, send.state:
         case Started(), SendState.PENDING:
@@ -118,8 +124,9 @@ def step(send: Send, event: Event, now_ms: int) -> Send:
             return _with(send, now_ms, state=SendState.PENDING, due_ms=due_ms, error=event.code)
         case NotDelivered() | Rejected(), SendState.SENDING:
             return _with(send, now_ms, state=SendState.DEAD, error=event.code)
-        case Unanswered(again=True), SendState.SENDING:
-            return _with(send, now_ms, state=SendState.PENDING, due_ms=now_ms, error="unanswered")
+        case Unanswered(again=True), SendState.SENDING if send.attempts < event.max_attempts:
+            due_ms = now_ms + int(event.delay_seconds * 1000)
+            return _with(send, now_ms, state=SendState.PENDING, due_ms=due_ms, error="unanswered")
         case Unanswered(), SendState.SENDING:
             return _with(send, now_ms, state=SendState.UNCERTAIN, error="unanswered")
         case Resend(), (SendState.UNCERTAIN | SendState.DEAD):

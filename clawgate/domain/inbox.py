@@ -16,11 +16,19 @@ its caller is gone and the process is killed. "Keyed" means an idempotency key o
     received   | CallerLeft     | dropped unless promised or keyed             | ReleaseKey, NextInLine
     running    | CallerLeft     | dropped unless promised, keyed or a tool is  | CancelTurn, ReleaseKey, NextInLine
                |                |   journalled; else unchanged                 |
-    received … | Promise        | same, promised                               |
-    waiting    |                |                                              |
-    done       | SendUnsettled  | uncertain                                    |
-    done       | SendDead       | dead (the key stays: the answer exists)      |
-    uncertain  | SendSettled    | done, once the operator's resend is through  |
+    waiting    | CallerLeft     | unchanged: what waits was promised           |
+    received,  |                |                                              |
+    running,   |                |                                              |
+    waiting    | Promise        | same, promised                               |
+    done,      |                |                                              |
+    uncertain  | SendUnsettled  | uncertain, if there is an answer             |
+    done,      |                |                                              |
+    uncertain, |                |                                              |
+    dead       | SendDead       | dead (the key stays), if there is an answer  |
+    done,      |                |                                              |
+    uncertain, |                |                                              |
+    dead       | SendSettled    | done, if there is an answer: every part of   |
+               |                |   it has its receipt, the resent ones too    |
     dead,      |                |                                              |
     uncertain, | Retry          | received, tries start again; with an answer  | Resend when there is an answer
     dropped    |                |   already committed: done                    |
@@ -30,8 +38,9 @@ its caller is gone and the process is killed. "Keyed" means an idempotency key o
     uncertain  |                |                                              |
     running    | Drop           | dropped                                      | CancelTurn, Answer, ReleaseKey, NextInLine
 
-Every other pair is refused with `Conflict`. `Completed`, `Failed` and `ToolUnsettled` carry their owner: from another than the present owner they are
-refused too, so the late result of a lost owner is discarded.
+Every other pair is refused with `Conflict`: what becomes of the apology for an item without an answer does not change its outcome. `Completed`,
+`Failed` and `ToolUnsettled` carry their owner: from another than the present owner they are refused too, so the late result of a lost owner is
+discarded.
 """
 
 from __future__ import annotations
@@ -76,7 +85,6 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
         attempts: turns started, this one included.
         due_ms: not to be started before (wall clock, milliseconds); 0 = at once.
         answer, model: the committed outcome; `error` the last failure's code.
-
     """
 
     id: str
@@ -115,7 +123,6 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     Attributes:
         max_attempts: turns in all before the item is dead.
         initial_seconds, factor, max_seconds: the wait before attempt n+1 is initial × factor^(n−1), at most max.
-
     """
 
     max_attempts: int = 5
@@ -130,7 +137,6 @@ class RetryPolicy(msgspec.Struct, frozen=True):
             attempts: failures so far, at least 1.
             jitter: random in [0, 1): the wait is between half and all of the exponential.
             asked_for: what the other side asked for; the wait is never shorter, and never longer than ten times `max_seconds`.
-
         """
         exponential = min(self.initial_seconds * self.factor ** min(attempts - 1, 32), self.max_seconds)
         return max(exponential * (0.5 + jitter / 2), min(asked_for or 0.0, self.max_seconds * 10))
@@ -225,7 +231,6 @@ def step(item: Item, event: Event, now_ms: int) -> Step:
 
     Raises:
         Conflict: the table has no such row, or the event comes from an owner that lost the item.
-
     """
     match event:
         case Claimed(owner=owner) if item.state in (State.RECEIVED, State.WAITING):
@@ -275,12 +280,13 @@ def _caller_left(item: Item, now_ms: int) -> Step:
 
 
 def _send_settled(item: Item, event: SendUnsettled | SendDead | SendSettled, now_ms: int) -> Step:
+    has_answer = item.answer is not None
     match event:
-        case SendUnsettled() if item.state in (State.DONE, State.UNCERTAIN):
+        case SendUnsettled() if has_answer and item.state in (State.DONE, State.UNCERTAIN):
             return _with(item, now_ms, state=State.UNCERTAIN, error="send_unsettled"), ()
-        case SendDead() if item.state in (State.DONE, State.UNCERTAIN, State.DEAD):
+        case SendDead() if has_answer and item.state in (State.DONE, State.UNCERTAIN, State.DEAD):
             return _with(item, now_ms, state=State.DEAD, error=event.code), ()
-        case SendSettled() if item.state in (State.DONE, State.UNCERTAIN, State.DEAD) and item.answer is not None:
+        case SendSettled() if has_answer and item.state in (State.DONE, State.UNCERTAIN, State.DEAD):
             return _with(item, now_ms, state=State.DONE, error=None), ()
     raise Conflict(f"item {item.id} is {item.state}: {type(event).__name__} does not apply")
 

@@ -1,0 +1,57 @@
+"""What is asked often is answered from an index, however many rows there are."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from clawgate.stores import dedupe_rows, devices, inbox_rows, memory, outbox_rows
+from clawgate.stores.migrations import migrate, shipped
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection, ":memory:", shipped(), 0, 0)
+        yield connection
+
+
+_INDEXED = {
+    "whether a line is empty": (inbox_rows.INSERT, "inbox_line"),
+    "complete": (inbox_rows.COMPLETE, "INTEGER PRIMARY KEY"),
+    "startable": (inbox_rows.STARTABLE, "inbox_startable"),
+    "due": (inbox_rows.DUE, "inbox_due"),
+    "next due": (inbox_rows.NEXT_DUE, "inbox_due"),
+    "running in a line": (inbox_rows.BUSY, "inbox_busy"),
+    "first of a line": (inbox_rows.FIRST_OPEN, "inbox_line"),
+    "unready": (inbox_rows.UNREADY, "inbox_lead"),
+    "page of a state": (inbox_rows.PAGE_OF_STATE, "inbox_state"),
+    "history": (inbox_rows.HISTORY, "inbox_answered"),
+    "counts": (inbox_rows.COUNTS, "inbox_state"),
+    "open": (inbox_rows.COUNT_OPEN, "inbox_state"),
+    "oldest of a state": (inbox_rows.OLDEST_OF_STATE, "inbox_state"),
+    "recovery": (inbox_rows.OF_STATE, "inbox_state"),
+    "keys of an item": (dedupe_rows.BOUNDED_OF, "dedupe_item"),
+    "keys that ran out": (dedupe_rows.RUN_OUT, "dedupe_expiry"),
+    "oldest ended key": (dedupe_rows.OLDEST_ENDED, "dedupe_bounded"),
+    "due parts": (outbox_rows.DUE, "outbox_startable"),
+    "next due part": (outbox_rows.NEXT_DUE, "outbox_startable"),
+    "part being sent": (outbox_rows.BUSY, "outbox_busy"),
+    "first part": (outbox_rows.FIRST, "outbox_line"),
+    "parts of an item": (outbox_rows.OF_ITEM, "outbox_item"),
+    "device by hash": (devices.BY_HASH, "sqlite_autoindex_devices_2"),
+    "newest memory": (memory.FIND.format(matches=memory.LIKE), "memory_newest"),
+}
+
+
+@pytest.mark.parametrize("what", _INDEXED)
+def test_query_uses_its_index_and_sorts_nothing(connection: sqlite3.Connection, what: str) -> None:
+    sql, index = _INDEXED[what]
+    wanted = max((int(number) for number in re.findall(r"\?(\d+)", sql)), default=sql.count("?"))
+    plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + sql, (1,) * wanted)]
+    assert index in " ".join(plan)
+    assert not [line for line in plan if "TEMP B-TREE" in line]
