@@ -30,6 +30,7 @@ _actions = st.one_of(
     st.tuples(st.just("accept"), st.sampled_from([inbox.State.RECEIVED, inbox.State.RUNNING]), st.sampled_from([None, "c", "d"])),
     st.tuples(st.just("claim"), st.integers(0, 3), st.frozensets(_numbers, max_size=2)),
     st.tuples(st.just("event"), _numbers, st.sampled_from(EVENTS)),
+    st.tuples(st.just("reply"), st.none(), st.none()),
     st.tuples(st.just("send"), st.integers(0, 15), st.sampled_from(_SEND_EVENTS)),
     st.tuples(st.just("sends"), st.integers(0, 3), st.none()),
     st.tuples(st.just("recover"), st.none(), st.none()),
@@ -61,6 +62,9 @@ class _Store:
             self._claim(connection, first, [(NOW_MS << 20) + asked for asked in second])
         elif what == "event":
             self._settle(connection, number, second)
+        elif what == "reply":
+            for (running,) in connection.execute("SELECT id FROM inbox WHERE state = 'running' AND owner = ? LIMIT 1", (OWNER,)).fetchall():
+                self._settle(connection, running, inbox.Completed(OWNER, "an answer", "m"))
         elif what == "send":
             self.rules.settle_send(connection, number, second, NOW_MS)  # type: ignore[arg-type]  # one of _SEND_EVENTS
         elif what == "sends" and isinstance(first, int):
