@@ -27,7 +27,7 @@ _SEND_EVENTS: tuple[delivery.Event, ...] = (
 )
 _numbers = st.integers(0, 7)
 _actions = st.one_of(
-    st.tuples(st.just("accept"), st.sampled_from([inbox.State.RECEIVED, inbox.State.RUNNING]), st.sampled_from([None, "c", "d"])),
+    st.tuples(st.just("accept"), st.sampled_from([inbox.State.RECEIVED, inbox.State.RUNNING]), st.sampled_from(["c", "c", "d", None])),
     st.tuples(st.just("claim"), st.integers(0, 3), st.frozensets(_numbers, max_size=2)),
     st.tuples(st.just("event"), _numbers, st.sampled_from(EVENTS)),
     st.tuples(st.just("reply"), st.none(), st.none()),
@@ -112,7 +112,7 @@ class _Store:
 
 
 @given(st.lists(_actions, max_size=40))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=400)
 def test_every_line_has_one_leader_after_whatever_happened(actions: list[tuple[str, object, object]]) -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         migrate(connection, ":memory:", shipped(), 0, 0)
