@@ -122,7 +122,7 @@ class _Build:
         tokens = self._settings.agent.max_output_tokens
 
         def make(url: str, key: Secret) -> Any:  # Any: VendorBackend, imported above only when needed
-            return openai_backend("local", self._http(url), self._clock, model=self._model("local"), key=key)
+            return openai_backend("local", self._http(url, keeps_connections=False), self._clock, model=self._model("local"), key=key)
 
         return LocalBackend(self._reactor, self._clock, path, make, output_tokens=tokens, environment=self._environment)
 
@@ -154,7 +154,7 @@ class _Build:
         http, model = self._http(url), self._model(DEFAULT_MODEL)
         return anthropic_backend(name, http, self._clock, model=model, max_output_tokens=tokens, key=key, key_remedy=remedy)
 
-    def _http(self, url: str) -> Any:  # Any: HttpClient, imported only when needed
+    def _http(self, url: str, keeps_connections: bool = True) -> Any:  # Any: HttpClient, imported only when needed
         from clawgate.agents.http import HttpClient
 
         agent = self._settings.agent
@@ -165,6 +165,7 @@ class _Build:
             max_inflight=agent.service_max_inflight,
             idle_timeout_seconds=agent.idle_timeout_secs,
             response_cap_bytes=agent.max_answer_bytes,
+            keeps_connections=keeps_connections,
         )
 
     def _model(self, default: str) -> str:

@@ -15,12 +15,15 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.logger import Logger
 
 from clawgate.agents.http_exchange import Exchange, Receiver
 from clawgate.agents.http_guard import Guard, GuardedEndpoint, OneEndpoint
 from clawgate.agents.slots import Slots
 from clawgate.domain.errors import AgentProtocol, AgentUnavailable, Invalid
 from clawgate.ports.clock import Clock
+
+_log = Logger()
 
 _CACHED_SECONDS = 50
 _PATH = re.compile(r"[!-~]*\Z")
@@ -35,6 +38,10 @@ class HttpClient:
         max_inflight: requests at once, and connections kept; 16 times as many may wait in line.
         response_cap_bytes: largest body.
         endpoint: where to connect instead of the URL's host.
+        keeps_connections: whether connections are used again. Given up by itself for a server that closes them right after its answers.
+
+    Attributes:
+        live: open connections.
 
     Raises:
         Invalid: the URL cannot be used.
@@ -52,15 +59,16 @@ class HttpClient:
         response_cap_bytes: int,
         connect_timeout_seconds: float = 10,
         endpoint: IStreamClientEndpoint | None = None,
+        keeps_connections: bool = True,
     ) -> None:
         self._reactor, self._clock = reactor, clock
         self._base = checked_url(base_url)
         self._max_inflight = max_inflight
         self._idle_seconds, self._connect_seconds = idle_timeout_seconds, connect_timeout_seconds
         self._cap_bytes = response_cap_bytes
-        self._endpoint = endpoint
+        self._endpoint, self._keeps_connections = endpoint, keeps_connections
         self._slots = Slots(max_inflight, 16 * max_inflight)
-        self._live: set[Guard] = set()
+        self.live: set[Guard] = set()
         self._agent: Any = None  # Any: twisted.web.client.Agent, imported on first use
         self._pool: Any = None  # Any: its HTTPConnectionPool
         self._host = b""
@@ -94,9 +102,20 @@ class HttpClient:
         """Aborts every connection. Idempotent."""
         self._is_stopped = True
         closed: Deferred[None] = self._pool.closeCachedConnections() if self._pool is not None else succeed(None)
-        for guard in tuple(self._live):
+        for guard in tuple(self.live):
             guard.loseConnection()
         return closed
+
+    def monotonic(self) -> float:
+        """Seconds, for the guards."""
+        return self._clock.monotonic()
+
+    def closed_early(self) -> None:
+        """The server does not keep connections, whatever it says: a later request would race with its close, so each gets its own."""
+        if self._pool.persistent:
+            self._pool.persistent = False
+            self._pool.closeCachedConnections().addErrback(lambda failure: _log.failure("closing kept connections", failure=failure))
+            _log.info("{url} closes kept connections; each request now gets its own", url=self._base)
 
     def _request(self, url: bytes, headers: Mapping[str, str], body: bytes) -> Deferred[Any]:
         from twisted.web.http_headers import Headers
@@ -115,12 +134,12 @@ class HttpClient:
 
         uri = URI.fromBytes(self._base.encode("ascii"))
         self._host = uri.netloc
-        self._pool = pool = HTTPConnectionPool(self._reactor, persistent=True)
+        self._pool = pool = HTTPConnectionPool(self._reactor, persistent=self._keeps_connections)
         pool.maxPersistentPerHost = self._max_inflight
         pool.cachedConnectionTimeout = _CACHED_SECONDS
         pool.retryAutomatically = False
         inner = self._endpoint or _endpoint(self._reactor, uri, self._connect_seconds, BrowserLikePolicyForHTTPS)
-        self._agent = Agent.usingEndpointFactory(self._reactor, OneEndpoint(GuardedEndpoint(inner, self._live)), pool)
+        self._agent = Agent.usingEndpointFactory(self._reactor, OneEndpoint(GuardedEndpoint(inner, self)), pool)
 
 
 def checked_url(url: str) -> str:

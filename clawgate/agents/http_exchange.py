@@ -151,22 +151,23 @@ def translated(error: Exception) -> Exception:
         reasons = [failure.value for failure in error.reasons]
         if any(isinstance(reason, CancelledError) for reason in reasons):
             return CancelledError()
-        if all(isinstance(reason, _lost_types()) for reason in reasons):
+        if all(_is_lost(reason) for reason in reasons):
             return AgentUnavailable("the provider closed the connection before its answer was whole", detail=repr(reasons)[:500])
         return AgentProtocol("the provider's answer is not HTTP", detail=repr(reasons)[:500])
     if isinstance(error, net.ConnectError | net.DNSLookupError | net.ConnectionLost | net.ConnectionDone | net.ConnectBindError):
         return AgentUnavailable("the provider cannot be reached", detail=repr(error)[:500])
-    if type(error).__module__.startswith("OpenSSL") or isinstance(error, OSError):
+    if _is_lost(error):
         return AgentUnavailable("the provider cannot be reached", detail=repr(error)[:500])
     return error
 
 
-def _lost_types() -> tuple[type[BaseException], ...]:
+def _is_lost(error: BaseException) -> bool:
     from twisted.internet import error as net
     from twisted.web import http
 
-    # _DataLoss has no public name; it says that a body ended before its length.
-    return (net.ConnectionLost, net.ConnectionDone, net.ConnectionAborted, http._DataLoss, OSError)
+    # _DataLoss has no public name; it says that a body ended before its length. TLS that fails comes as OpenSSL's or service_identity's own error.
+    lost = (net.ConnectionLost, net.ConnectionDone, net.ConnectionAborted, http._DataLoss, OSError)
+    return isinstance(error, lost) or type(error).__module__.partition(".")[0] in {"OpenSSL", "service_identity"}
 
 
 def _lookup(headers: Any) -> HeaderLookup:  # Any: twisted.web.http_headers.Headers

@@ -251,6 +251,7 @@ class Hostile(Http):
         posted = self.post()
         self.says(answer(b"ok"))
         self.successResultOf(posted)
+        self.lets_pass(5)
         self.upstream.last.hang_up()
         self.upstream.net.pump()
         posted = self.post()
@@ -343,6 +344,59 @@ class Hostile(Http):
         self.refused(posted, AgentTimeout)
         self.assert_quiet()
         assert self.upstream.last.is_lost
+
+
+class Keeping(Http):
+    """A server may say that it keeps connections and close them right after its answers, as llama.cpp does after a stream."""
+
+    def answered(self) -> None:
+        posted = self.post()
+        self.says(answer(b"ok"))
+        self.successResultOf(posted)
+
+    def test_a_connection_closed_right_after_its_answer_is_the_last_that_is_kept(self) -> None:
+        self.answered()
+        self.upstream.last.hang_up()
+        self.upstream.net.pump()
+        self.answered()
+        assert b"Connection: close" in self.upstream.last.last_head
+        self.answered()
+        assert len(self.upstream.servers) == 3
+
+    def test_a_request_that_raced_with_the_close_is_the_only_one(self) -> None:
+        self.answered()
+        self.upstream.last.hang_up()
+        self.refused(self.post(), AgentUnavailable)
+        self.answered()
+        self.answered()
+        assert len(self.upstream.servers) == 3
+
+    def test_a_close_after_some_idling_changes_nothing(self) -> None:
+        self.answered()
+        self.lets_pass(5)
+        self.upstream.last.hang_up()
+        self.upstream.net.pump()
+        self.answered()
+        self.answered()
+        assert len(self.upstream.servers) == 2
+
+    def test_an_announced_close_changes_nothing(self) -> None:
+        posted = self.post()
+        self.says(answer(b"ok", headers=("Connection: close",)))
+        self.successResultOf(posted)
+        self.answered()
+        self.answered()
+        assert len(self.upstream.servers) == 2
+
+    def test_a_close_inside_an_answer_changes_nothing(self) -> None:
+        posted = self.post()
+        self.says(stream_head(), chunk(b"x"))
+        self.upstream.last.hang_up()
+        self.upstream.net.pump()
+        self.refused(posted, AgentUnavailable)
+        self.answered()
+        self.answered()
+        assert len(self.upstream.servers) == 2
 
 
 class Cancelling(Http):
