@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
 from clawgate.testing.sqlite_stores import SqliteStores
-
-pytest.register_assert_rewrite(
-    "clawgate.testing.store_builders", *(f"clawgate.testing.store_contract_{noun}" for noun in ("inbox", "lines", "dedupe", "outbox", "rest"))
-)
 
 
 @pytest_twisted.async_yield_fixture()  # type: ignore[untyped-decorator]  # pytest-twisted ships no types
