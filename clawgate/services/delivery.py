@@ -142,15 +142,18 @@ class _Pump:
     _claiming: bool = False
     _stopped: bool = False
     _timer: IDelayedCall | None = None
+    _pump_call: IDelayedCall | None = None
 
     def wake(self) -> None:
         self._pending = True
-        self._pump()
+        if self._pump_call is None and not self._stopped:
+            self._pump_call = self.delivery.clock.call_later(0, self._pump)
 
     def stop(self) -> None:
         self._stopped = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        for call in (self._timer, self._pump_call):
+            if call is not None and call.active():
+                call.cancel()
 
     def give_up(self) -> None:
         """Waits for nothing more: a record that says "sending" is settled at the next start."""
@@ -158,6 +161,7 @@ class _Pump:
             send.cancel()
 
     def _pump(self) -> None:
+        self._pump_call = None
         if self._pending and not self._claiming and not self._stopped and self.sending < _AT_ONCE:
             self._pending, self._claiming = False, True
             Deferred.fromCoroutine(self._claim(_AT_ONCE - self.sending)).addErrback(self._failed)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
 
 from clawgate.domain import inbox
-from clawgate.domain.errors import Conflict, Draining, NotFound
+from clawgate.domain.errors import Conflict, Draining, NotFound, StoreUnavailable
 from clawgate.domain.inbox import CallerLeft, Item, Promise
 from clawgate.domain.messages import Inbound, MemoryEntry
 from clawgate.ports.clock import Clock, Ids
@@ -19,6 +21,13 @@ from clawgate.services.shield import shielded
 from clawgate.services.waiters import Waiters
 
 _log = Logger()
+_LANDING_SECONDS = 30.0
+_PROMISE_SECONDS = 5.0
+_T = TypeVar("_T")
+
+
+class StoreHangs(StoreUnavailable):
+    """The store has not said whether a commit happened."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -49,10 +58,10 @@ class Ingress:
         """Accepts a message whose sender is promised an outcome; fires after the commit.
 
         Raises:
-            Draining, Overloaded, StoreUnavailable: nothing was accepted.
+            Draining, Overloaded, StoreUnavailable: nothing was accepted, or a store that hangs has not said so yet.
         """
         self._check_open()
-        accepted = await self.inbox.accept(self._new(message, promised=True), message.dedupe, self._memory(message))
+        accepted = await self._landed(self.inbox.accept(self._new(message, promised=True), message.dedupe, self._memory(message)), _LANDING_SECONDS)
         if not accepted.is_duplicate:
             self.dispatch.wake()
             return accepted
@@ -69,21 +78,43 @@ class Ingress:
             Draining, Overloaded, StoreUnavailable: no outcome was committed for this caller.
         """
         self._check_open()
+        until = self.clock.monotonic() + wait_seconds
         item = self._new(message, promised=False)
         waiter = self.waiters.expect(item.id)
         accepting = self._accept_at_once(item, message) or Deferred.fromCoroutine(self._accept(item, message))
         try:
-            accepted = await shielded(accepting)
+            accepted = await self._landed(accepting, wait_seconds)
+            left_seconds = max(0.0, until - self.clock.monotonic())
             if accepted.is_duplicate:
-                return await self._join(accepted.item, message.source, wait_seconds)
-            return Asked(await self._outcome(item, waiter, wait_seconds))
-        except CancelledError:
+                return await self._join(accepted.item, message.source, left_seconds)
+            return Asked(await self._outcome(item, waiter, left_seconds))
+        except (CancelledError, StoreHangs):
             accepting.addCallbacks(self._caller_left, lambda _: None)
             raise
         finally:
             self.dispatch.forget(item.id)
             waiter.addErrback(lambda _: None)
             waiter.cancel()
+
+    async def _landed(self, committing: Deferred[_T], wait_seconds: float) -> _T:
+        """What became of a commit that is not interrupted. Raises StoreHangs when that takes longer than the caller waits."""
+        landing, expired = shielded(committing), False
+
+        def expire() -> None:
+            nonlocal expired
+            expired = True
+            landing.cancel()
+
+        timer = self.clock.call_later(wait_seconds, expire)
+        try:
+            return await landing
+        except CancelledError:
+            if expired:
+                raise StoreHangs(detail=f"a commit took longer than {wait_seconds} s") from None
+            raise
+        finally:
+            if timer.active():
+                timer.cancel()
 
     def _accept_at_once(self, item: Item, message: Inbound) -> Deferred[Accepted] | None:
         """The hot path: nothing can recognise a copy and nothing stands before it, so its commit goes beside its turn (design §1)."""
@@ -147,7 +178,7 @@ class Ingress:
     async def _promised(self, item: Item) -> Item:
         """The stored item, from now on promised; one that ended meanwhile is returned as it ended."""
         try:
-            return (await self.inbox.settle(item.id, Promise(), self.clock.wall_ms())).item
+            return (await self._landed(self.inbox.settle(item.id, Promise(), self.clock.wall_ms()), _PROMISE_SECONDS)).item
         except (Conflict, NotFound):
             return await self.inbox.get(item.id) or item
 

@@ -90,7 +90,12 @@ class MemoryGateway:
     ) -> None:
         self.settings = settings or Settings()
         self.clock = ManualClock() if before is None else ManualClock(before.clock.wall_ms())
-        self.store = store or InlineStore(self.clock, image=store_image)
+        self.store = store or InlineStore(
+            self.clock,
+            idempotency_max_keys=self.settings.gateway.idempotency_max_keys,
+            high_water=self.settings.inbox.high_water,
+            image=store_image,
+        )
         self.agent = agent or ScriptedAgent()
         self.mirror = RecordingMirror() if before is None else before.mirror
         self.codes: list[str] = []
