@@ -18,7 +18,6 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
         expires_ms: 0 = never.
         revoked_ms: 0 = alive. A revoked row stays, so that an old file cannot bring its hash back (design §4.10).
         mirrored: its hash has been written to config.toml; if it is missing there later, somebody deleted it by hand.
-
     """
 
     id: str

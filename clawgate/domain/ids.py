@@ -18,7 +18,6 @@ def next_id(previous: int, now_ms: int, noise: int) -> int:
         previous: the last id given out, 0 at first.
         now_ms: wall clock, milliseconds. A clock that stepped back does not bring ids back.
         noise: random, 0 … 65535; spreads two processes that start in the same millisecond.
-
     """
     return max(previous + 1, (now_ms << _COUNTER_BITS) | noise)
 

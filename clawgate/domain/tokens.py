@@ -22,7 +22,6 @@ def new_token(prefix: str, random_bytes: bytes) -> str:
 
     Raises:
         ValueError: there are not exactly 32 bytes.
-
     """
     if len(random_bytes) != 32:
         raise ValueError("a token takes 32 random bytes")
@@ -59,7 +58,6 @@ def parse_scopes(names: tuple[str, ...]) -> frozenset[Scope]:
 
     Raises:
         Invalid: a name is no scope; the remedy lists them.
-
     """
     try:
         return frozenset(Scope(name) for name in names) or ALL_SCOPES

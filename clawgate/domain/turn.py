@@ -31,7 +31,6 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
         temperature: None = the vendor's default.
         idempotency_key: "item_id:step", passed on to vendors that take one.
         principal, conversation: who asks and where, for agents that keep notes (offline, service, command).
-
     """
 
     lines: tuple[Line, ...]
@@ -60,7 +59,6 @@ class ToolCall(msgspec.Struct, frozen=True):
 
     Attributes:
         arguments: JSON text exactly as the model wrote it.
-
     """
 
     id: str
@@ -75,7 +73,6 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
         text: the whole answer.
         model: the model that answered, as the vendor reports it; "" when it does not.
         stop: why it ended: "stop", "length", "tool_calls", "content" or the vendor's own word.
-
     """
 
     text: str

@@ -28,7 +28,6 @@ class AgentBackend(Protocol):
     Attributes:
         name: the provider's label in metrics and health, such as "openai".
         default_model: what `Prompt.model == ""` stands for; shown as the answer's model when the vendor names none.
-
     """
 
     name: str

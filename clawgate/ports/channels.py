@@ -21,7 +21,6 @@ class Channel(Protocol):
         title: as users know it: "WhatsApp".
         retry_safe: sending the same part twice is harmless (the platform takes an idempotency key), so an unanswered send is repeated.
         tolerance_seconds: how old a signed delivery may be; 0 = the scheme has no time.
-
     """
 
     name: str
@@ -34,7 +33,6 @@ class Channel(Protocol):
 
         Raises:
             Unauthenticated: missing, stale or wrong signature, or no secret ("no secret" in its text).
-
         """
 
     def handshake(self, query: Mapping[str, str]) -> str:
