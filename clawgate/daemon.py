@@ -31,6 +31,7 @@ from clawgate.system.notify import Notifier
 from clawgate.system.tunnel import Tunnel
 from clawgate.system.watch import FileWatch
 from clawgate.system.watchdog import StallWatchdog, UnhandledErrors, enable_faulthandler, force_exit_after, raise_nofile, tune_gc
+from clawgate.web.front import FrontSite
 from clawgate.web.limits import Limits
 from clawgate.web.listen import Certificate, ControlListener, PublicListener
 from clawgate.web.site import GatewaySite
@@ -192,11 +193,10 @@ class Daemon:
             max_connections_per_client=own.max_connections_per_client,
         )
         meter = self.gateway.edges.meter
-        site = GatewaySite(
+        site = FrontSite(
             web,
             limits,
             reactor=self.reactor,
-            cap_for=web.body_cap,
             on_event=lambda name: meter.count("http_refused_total", name),
             on_connections=lambda count: meter.gauge("http_connections", count),
             is_uncapped=web.peers.is_trusted,

@@ -23,7 +23,7 @@ from clawgate.channels.kinds import KINDS, build_channels
 from clawgate.domain.caller import parse_networks
 from clawgate.domain.inbox import RetryPolicy
 from clawgate.domain.prompts import PromptPolicy
-from clawgate.domain.ratelimit import FailureLimiter, SlidingWindow
+from clawgate.domain.ratelimit import SlidingWindow, auth_limiter
 from clawgate.domain.settings import Settings
 from clawgate.lifecycle import GatewayService, Lifecycle, Step
 from clawgate.ports.agents import AgentBackend
@@ -61,7 +61,6 @@ from clawgate.web.surfaces.webhook import WebhookSurface
 from clawgate.web.surfaces.welcome import WelcomeSurface
 
 Reactor = Any  # the reactor offers some fifteen interfaces; there is no intersection type
-_FAILURES_PER_MINUTE = 10
 
 
 @define
@@ -225,7 +224,7 @@ class _Assembly:
         self.access = Access(edges.store.devices, clock, own.require_pairing)
         self.devices = Devices(edges.store.devices, self.access, edges.mirror, clock, edges.entropy, edges.ids, own.token_prefix)
         self.pairing = Pairing(self.devices, clock, edges.entropy, edges.meter, own.require_pairing, own.pairing_code_ttl_secs, announce)
-        self.guard = Guard(_windows(settings), FailureLimiter(attempts=_FAILURES_PER_MINUTE, window_seconds=60.0), clock, edges.meter)
+        self.guard = Guard(_windows(settings), auth_limiter(own.rate_limit_max_keys), clock, edges.meter)
         self._wire_road()
 
     def _wire_road(self) -> None:
@@ -254,7 +253,8 @@ class _Assembly:
         )
         auto_save = settings.memory.auto_save and settings.memory.backend != "none"
         self.ingress = Ingress(store.inbox, self.dispatch, self.waiters, clock, edges.ids, edges.meter, auto_save)
-        self.housekeeping = Housekeeping(store, self.access, clock, edges.meter, self.health, settings.inbox.retention_secs)
+        kept = (settings.inbox.retention_secs, settings.memory.max_auto_saved)
+        self.housekeeping = Housekeeping(store, self.access, clock, edges.meter, self.health, *kept)
 
     def gateway(self) -> Gateway:
         router = Router()
@@ -277,7 +277,6 @@ class _Assembly:
                 webhook.secret if webhook is not None else None,
                 own.idempotency_ttl_secs,
                 own.request_timeout_secs,
-                own.path_prefix,
             ),
             InboxSurface(desk),
             *(

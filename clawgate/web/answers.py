@@ -54,21 +54,25 @@ def text_answer(status: int, text: str, *headers: tuple[bytes, bytes]) -> Answer
     return Answer(status, text.encode(), TEXT, headers)
 
 
+def empty_answer(status: int, *headers: tuple[bytes, bytes]) -> Answer:
+    """An answer without a body."""
+    return Answer(status, b"", TEXT, headers)
+
+
 def retry_after(seconds: float) -> tuple[bytes, bytes]:
     """The header that says when to try again; whole seconds, at least 1."""
     return b"Retry-After", b"%d" % max(1, round(seconds))
 
 
+def common_headers(request_id: bytes, *, secure: bool = False) -> tuple[tuple[bytes, bytes], ...]:
+    """What every answer carries, whoever words it."""
+    return (*SECURITY_HEADERS, *((TRANSPORT_SECURITY,) if secure else ()), (b"X-Request-Id", request_id))
+
+
 def send(request: Request, answer: Answer, request_id: bytes, *, secure: bool = False) -> None:
     """Writes the answer to a request that has not been answered. A client that has gone gets nothing, silently."""
     request.setResponseCode(answer.status)
-    headers = (
-        *SECURITY_HEADERS,
-        *((TRANSPORT_SECURITY,) if secure else ()),
-        (b"X-Request-Id", request_id),
-        (b"Content-Type", answer.content_type),
-        *answer.headers,
-    )
+    headers = (*common_headers(request_id, secure=secure), (b"Content-Type", answer.content_type), *answer.headers)
     if isinstance(request, GatewayRequest):
         request.answer(headers, answer.body)
         return

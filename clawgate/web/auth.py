@@ -37,7 +37,7 @@ class Peers:
             return Peer("operator", is_local=True, is_operator=True)
         host = getattr(address, "host", "") or ""
         headers = request.requestHeaders
-        client = client_key(host, _first(request, b"x-forwarded-for"), _first(request, b"x-real-ip"), trusted=self.trusted)
+        client = client_key(host, _joined(request, b"x-forwarded-for"), _joined(request, b"x-real-ip"), trusted=self.trusted)
         is_local = not self.has_tunnel and is_loopback(host) and not any(headers.hasHeader(name) for name in _FORWARDING)
         return Peer(client, is_local=is_local)
 
@@ -47,9 +47,10 @@ class Peers:
         return address is not None and any(address.version == network.version and address in network for network in self.trusted)
 
 
-def _first(request: Request, name: bytes) -> str | None:
+def _joined(request: Request, name: bytes) -> str | None:
+    """All lines of a header as one: a proxy that adds a line of its own instead of extending the client's still has the last word."""
     values = request.requestHeaders.getRawHeaders(name)
-    return values[0].decode("latin-1") if values else None
+    return b",".join(values).decode("latin-1") if values else None
 
 
 @define
@@ -77,16 +78,17 @@ class Doorkeeper:
             case Door.LOCAL:
                 if call.header("authorization") is None:
                     raise Forbidden(LOCAL_ONLY)
-                return await self._bearer(route, call, Scope.ADMIN)
+                caller = await self._bearer(route, call, Scope.ADMIN)
+                if not self.access.require_pairing:
+                    raise Forbidden(LOCAL_ONLY)
+                return caller
             case scope:
                 return await self._bearer(route, call, scope)
 
     async def _bearer(self, route: Route, call: Call, scope: Scope) -> Caller:
         caller = await self.access.identify(bearer(call.header("authorization")), call.peer.client)
         if caller is None:
-            if route.limiter == "webhook":
-                self.guard.check_failures(call.peer)
-            self.guard.record_failure(call.peer, route.path)
+            self.guard.refused(call.peer, route.path, counts=route.limiter == "webhook")
             raise Unauthenticated("bearer")
         if not caller.may(scope):
             raise Forbidden(f"Forbidden — this token lacks the scope `{scope}`", scope=scope)

@@ -24,6 +24,7 @@ class Call:
         caller: set before the handler runs; on public and signed routes a caller without scopes.
         body: the raw bytes, within the cap.
         values: the path's converters.
+        base: raw path of the gateway's root in the URL, "" for "/": where it is mounted, then `gateway.path_prefix`.
     """
 
     request: Request
@@ -32,6 +33,7 @@ class Call:
     body: bytes
     values: dict[str, Any]  # werkzeug converters make str, int or uuid
     request_id: bytes
+    base: str = ""
 
     def header(self, name: str) -> str | None:
         """The first value of a header, or None; one with bytes outside visible ASCII, space and tab counts as absent (zeroclaw.md, stack facts)."""

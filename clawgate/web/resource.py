@@ -16,14 +16,14 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.server import NOT_DONE_YET, Request, Site
 from zope.interface import implementer
 
 from clawgate.domain.caller import Caller
 from clawgate.domain.errors import BadRequest, GatewayError, TooLarge
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import Meter
-from clawgate.web.answers import Answer, json_answer, retry_after, send
+from clawgate.web.answers import Answer, empty_answer, json_answer, retry_after, send
 from clawgate.web.auth import Doorkeeper, Peers
 from clawgate.web.call import Call
 from clawgate.web.dialects import root_wire
@@ -59,6 +59,8 @@ class GatewayResource:
     draining: bool = False
     _served: int = field(default=0, init=False)
     _in_flight: int = field(default=0, init=False)
+    server: Site | None = field(default=None, init=False)
+    """Set by `putChild` of the resource that we are mounted below."""
     isLeaf: bool = True
     renders_raw_path: bool = True
     """Our site calls `render` directly, without splitting the path."""
@@ -82,13 +84,21 @@ class GatewayResource:
 
     def body_cap(self, path: bytes) -> int | None:
         """The body cap of a path, for the site while it reads; None = the site's own."""
-        found = self.router.match("POST", path.removeprefix(self.prefix)) if path.isascii() else None
+        try:
+            check_path(path)
+        except GatewayError:
+            return None
+        found = self.router.match("POST", path.removeprefix(self.prefix))
         return found.route.cap_bytes or None if isinstance(found, Match) else None
+
+    def next_request_id(self) -> bytes:
+        """An id that no other request of this or another run has."""
+        self._served += 1
+        return f"{self.boot}-{self._served:x}".encode()
 
     def render(self, request: Request) -> int:
         """Answers, now or later."""
-        self._served += 1
-        exchange = _Exchange(self, request, f"{self.boot}-{self._served:x}".encode())
+        exchange = _Exchange(self, request, self.next_request_id())
         try:
             route, values = self._find(request)
             if self.draining:
@@ -101,16 +111,20 @@ class GatewayResource:
         except GatewayError as problem:
             exchange.answer(refused(problem, root_wire.refusal))
         else:
-            call = Call(request, self.peers.of(request), _NOBODY, body, values, exchange.request_id)
+            call = Call(request, self.peers.of(request), _NOBODY, body, values, exchange.request_id, self._base(request))
             exchange.begin(route, call)
         return NOT_DONE_YET
+
+    def _base(self, request: Request) -> str:
+        mount = b"/".join(request.path.split(b"/")[: 1 + _mounted(request)])
+        return (mount + self.prefix).decode("latin-1")
 
     def _find(self, request: Request) -> tuple[Route, dict[str, object]]:
         path = _raw_path(request)
         check_path(path)
         if self.prefix:
             if path == self.prefix + b"/":
-                raise _Answered(Answer(308, headers=((b"Location", self.prefix),)))
+                raise _Answered(empty_answer(308, (b"Location", self._base(request).encode())))
             if path != self.prefix and not path.startswith(self.prefix + b"/"):
                 raise _Answered(NOT_FOUND)
             path = path[len(self.prefix) :] or b"/"
@@ -123,12 +137,15 @@ class GatewayResource:
         return found.route, found.values
 
 
+def _mounted(request: Request) -> int:
+    """How many segments of the path lead to our mount point."""
+    return sum(1 for segment in request.prepath or () if segment)
+
+
 def _raw_path(request: Request) -> bytes:
     """The path below our mount point, still percent-encoded."""
-    if not request.prepath or not any(request.prepath):
-        return request.path
-    mounted = [segment for segment in request.prepath if segment]
-    return b"/" + b"/".join(request.path.split(b"/")[1 + len(mounted) :])
+    depth = _mounted(request)
+    return b"/" + b"/".join(request.path.split(b"/")[1 + depth :]) if depth else request.path
 
 
 def _no_route(found: NoRoute) -> Answer:
@@ -207,7 +224,7 @@ class _Exchange:
             self.answer(json_answer(500, {"error": "Internal error"}))
 
     def _expired(self) -> None:
-        self.answer(Answer(408))
+        self.answer(empty_answer(408))
 
     def _client_left(self, _: Failure, work: Deferred[Answer]) -> None:
         self._answered = True

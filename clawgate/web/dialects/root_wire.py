@@ -6,6 +6,8 @@ docs/reference/compatibility.md.
 
 from __future__ import annotations
 
+import json
+
 from clawgate.domain.errors import (
     BadRequest,
     Conflict,
@@ -77,6 +79,15 @@ _STATUS: tuple[tuple[type[GatewayError], int], ...] = (
     (Conflict, 409),
     (TooLarge, 413),
 )
+
+
+def has_twice(body: bytes, name: str) -> bool:
+    """Whether a JSON object that has been decoded already holds a field twice: upstream refuses that, and the last one silently wins elsewhere."""
+    if body.count(b'"%b"' % name.encode()) < 2 and b"\\u" not in body:
+        return False
+    names = []
+    json.loads(body, object_pairs_hook=lambda pairs: names.append([key for key, _ in pairs]))
+    return names[-1].count(name) > 1
 
 
 def _later(status: int, text: str, seconds: int) -> Refusal:

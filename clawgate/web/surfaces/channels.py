@@ -25,6 +25,8 @@ from clawgate.web.dialects import root_wire
 from clawgate.web.router import Door, Router
 from clawgate.web.surfaces.webhook import is_storable
 
+_HANDSHAKE = ("hub.mode", "hub.verify_token", "hub.challenge")
+
 
 @define
 class ChannelSurface:
@@ -48,7 +50,10 @@ class ChannelSurface:
 
     async def handshake(self, call: Call) -> Answer:
         """The platform's challenge, as plain text."""
-        query = {name: call.query(name) for name in call.queries()}
+        try:
+            query = {name: call.query(name) for name in _HANDSHAKE}
+        except BadRequest as problem:
+            return text_answer(400, str(problem))
         channel = self.channels.get(self.name)
         if channel is None:
             return text_answer(404, f"{self.title} not configured")
@@ -82,7 +87,7 @@ class ChannelSurface:
             principal=f"channel:{name}",
             text=message.text,
             conversation=conversation_key(name, message.target),
-            dedupe=from_platform(name, message.message_id, channel.tolerance_seconds) if message.message_id else None,
+            dedupe=from_platform(name, message.message_id or "", channel.tolerance_seconds),
             reply=ReplyTo(name, message.target),
             memory_key=memory_key(name, message.sender, message.message_id or self.ids.uuid()),
         )

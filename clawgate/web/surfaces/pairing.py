@@ -6,18 +6,19 @@ Source: zeroclaw.md A3 (/pair), B1, B3, B4; construct-realtime.md §1; design §
 from __future__ import annotations
 
 from functools import partial
+from typing import Annotated
 
 import msgspec
 from attrs import define
 
 from clawgate.domain.caller import Scope
-from clawgate.domain.errors import BadRequest, Conflict, Unauthenticated
+from clawgate.domain.errors import BadRequest, Conflict, Forbidden, Invalid, Unauthenticated
 from clawgate.domain.pairing import Grant
 from clawgate.domain.tokens import narrowed, parse_scopes
 from clawgate.ports.clock import Clock
 from clawgate.services.devices import Devices, Issued
 from clawgate.services.guard import Guard
-from clawgate.services.pairing import Pairing
+from clawgate.services.pairing import NO_SCOPE, Pairing
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import DECODE_ERRORS, Call
 from clawgate.web.dialects import pairing_wire as wire
@@ -26,6 +27,7 @@ from clawgate.web.router import Door, Router
 
 _BAD_PAIR_BODY = 'Invalid JSON body. Expected: {"code": "..."}'
 _BAD_CODE_BODY = 'Invalid JSON body. Expected: {"name"?: "...", "scopes"?: ["..."], "ttl_secs"?: 0, "code_ttl_secs"?: 3600}'
+_MAX_SECONDS = 100 * 365 * 86_400
 
 
 class PairBody(msgspec.Struct):
@@ -41,8 +43,8 @@ class CodeBody(msgspec.Struct):
 
     name: str | None = None
     scopes: tuple[str, ...] = ()
-    ttl_secs: int = 0
-    code_ttl_secs: int = 0
+    ttl_secs: Annotated[int, msgspec.Meta(ge=0, le=_MAX_SECONDS)] = 0
+    code_ttl_secs: Annotated[int, msgspec.Meta(ge=0, le=_MAX_SECONDS)] = 0
 
 
 @define
@@ -96,13 +98,13 @@ class PairingSurface:
         if not self.pairing.required:
             return json_answer(400, {"success": False, "pairing_required": False, "pairing_code": None, "message": wire.CODE_OFF})
         body = _code_body(call)
-        grant = Grant(name=body.name, scopes=narrowed(parse_scopes(body.scopes), call.caller.scopes), ttl_seconds=max(body.ttl_secs, 0))
+        grant = Grant(name=body.name, scopes=_scopes(body.scopes, call.caller.scopes), ttl_seconds=body.ttl_secs)
         rotate = call.query("rotate")
         if rotate == "all":
             await self.devices.revoke_all()
         elif rotate:
             await self.devices.revoke(rotate)
-        return self._code(self.pairing.issue(grant, max(body.code_ttl_secs, 0) or None), wire.CODE_NEW)
+        return self._code(self.pairing.issue(grant, body.code_ttl_secs or None), wire.CODE_NEW)
 
     async def initiate(self, call: Call) -> Answer:
         """A code for another device, with no more than the caller's own scopes."""
@@ -125,10 +127,12 @@ class PairingSurface:
         device = await self.devices.find(device_id)
         if not self.pairing.required:
             raise Conflict(wire.CODE_OFF)
+        scopes = narrowed(device.scopes, call.caller.scopes)
+        if not scopes:
+            raise Forbidden(NO_SCOPE)
         await self.devices.revoke(device_id)
         code = None
         if self.pairing.pending_code is None:
-            scopes = narrowed(device.scopes, call.caller.scopes)
             code = self.pairing.issue(Grant(name=device.name, device_type=device.device_type, scopes=scopes))
         message = wire.ROTATED if code is not None else wire.ROTATED_NO_CODE
         return json_answer(200, {"device_id": device_id, "pairing_code": code, "message": message})
@@ -149,6 +153,18 @@ class PairingSurface:
     def _code(self, code: str | None, message: str) -> Answer:
         body = {"success": True, "pairing_required": self.pairing.required, "pairing_code": code, "message": message}
         return json_answer(200, body)
+
+
+def _scopes(names: tuple[str, ...], own: frozenset[Scope]) -> frozenset[Scope]:
+    """What is asked for and held. Raises BadRequest for a name that is no scope, Forbidden when nothing is left."""
+    try:
+        wanted = parse_scopes(names)
+    except Invalid as problem:
+        raise BadRequest(str(problem)) from None
+    scopes = narrowed(wanted, own)
+    if not scopes:
+        raise Forbidden(NO_SCOPE)
+    return scopes
 
 
 def _text(value: object) -> str | None:

@@ -9,6 +9,8 @@ import re
 
 import msgspec
 from attrs import define
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
 
 from clawgate.domain.caller import Scope
 from clawgate.domain.errors import BadRequest, Conflict
@@ -17,12 +19,15 @@ from clawgate.domain.inbox import Item, State
 from clawgate.domain.messages import Inbound
 from clawgate.domain.secret import Secret
 from clawgate.ports.clock import Ids
+from clawgate.ports.stores import Accepted
 from clawgate.services.ingress import Asked, Ingress
-from clawgate.web.answers import Answer, json_answer
+from clawgate.services.shield import shielded
+from clawgate.web.answers import Answer, empty_answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import root_wire
 from clawgate.web.router import Router
 
+_log = Logger()
 _SESSION = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 
 
@@ -42,7 +47,6 @@ class WebhookSurface:
     secret: Secret | None
     idempotency_ttl_seconds: int
     wait_seconds: float
-    prefix: str = ""
 
     def register(self, router: Router) -> None:
         """Adds the route. It keeps its own time and leaves with its client: what that means is `Ingress.ask`'s to say."""
@@ -64,12 +68,21 @@ class WebhookSurface:
             return json_answer(401, {"error": root_wire.BAD_WEBHOOK_SECRET})
         message = self._inbound(call, call.decode(WebhookBody, root_wire.BAD_WEBHOOK_BODY))
         if prefers_async(call):
-            accepted = await self.ingress.accept(message)
-            return self._asked(Asked(accepted.item, accepted.is_duplicate), accepted_only=True)
-        return self._asked(await self.ingress.ask(message, self.wait_seconds), accepted_only=False)
+            accepted = await self._accepted(message)
+            return _asked(call, Asked(accepted.item, accepted.is_duplicate), accepted_only=True)
+        return _asked(call, await self.ingress.ask(message, self.wait_seconds), accepted_only=False)
+
+    async def _accepted(self, message: Inbound) -> Accepted:
+        """A client that leaves during the commit does not undo it: what was written down is carried on."""
+        accepting = Deferred.fromCoroutine(self.ingress.accept(message))
+        try:
+            return await shielded(accepting)
+        except CancelledError:
+            accepting.addErrback(lambda failure: _log.info("not accepted for a client that left: {problem}", problem=failure.getErrorMessage()))
+            raise
 
     def _inbound(self, call: Call, body: WebhookBody) -> Inbound:
-        if not is_storable(body.message):
+        if not is_storable(body.message) or root_wire.has_twice(call.body, "message"):
             raise BadRequest(root_wire.BAD_WEBHOOK_BODY)
         principal = call.caller.principal
         return Inbound(
@@ -81,22 +94,24 @@ class WebhookSurface:
             memory_key=f"webhook_msg_{self.ids.uuid()}",
         )
 
-    def _asked(self, asked: Asked, *, accepted_only: bool) -> Answer:
-        item = asked.item
-        if item.is_open:
-            return self._pending(item, accepted_only)
-        if item.state is State.DONE:
-            return _done(item, asked.is_duplicate)
-        if item.state is State.DEAD:
-            return json_answer(500, {"error": root_wire.LLM_FAILED})
-        raise Conflict(f"The message is {item.state}; see /api/inbox/{item.id}")
 
-    def _pending(self, item: Item, accepted_only: bool) -> Answer:
-        url = f"{self.prefix}/api/inbox/{item.id}"
-        location = (b"Location", url.encode())
-        if accepted_only:
-            return json_answer(202, {"id": item.id, "status": "accepted", "status_url": url}, location)
-        return Answer(408, headers=(location,))
+def _asked(call: Call, asked: Asked, *, accepted_only: bool) -> Answer:
+    item = asked.item
+    url = f"{call.base}/api/inbox/{item.id}"
+    if item.is_open:
+        return _pending(item, url, accepted_only)
+    if item.state is State.DONE:
+        return _done(item, asked.is_duplicate)
+    if item.state is State.DEAD:
+        return json_answer(500, {"error": root_wire.LLM_FAILED})
+    raise Conflict(f"The message is {item.state}; see {url}")
+
+
+def _pending(item: Item, url: str, accepted_only: bool) -> Answer:
+    location = (b"Location", url.encode("latin-1"))
+    if accepted_only:
+        return json_answer(202, {"id": item.id, "status": "accepted", "status_url": url}, location)
+    return empty_answer(408, location)
 
 
 def _done(item: Item, is_duplicate: bool) -> Answer:
