@@ -12,6 +12,8 @@ its caller is gone and the process is killed. "Keyed" means an idempotency key o
                |                |   else dead                                  | Answer, ReleaseKey, NextInLine
     running    | ToolUnsettled  | uncertain                                    | Answer, HoldKey, NextInLine
     running    | OwnerLost      | received if promised or keyed; else dropped  | (dropped: ReleaseKey, NextInLine)
+    running    | OwnerLost      | dead, when it was started `MOST_STARTS`      | Answer, ReleaseKey, NextInLine
+               |                |   times: it may be what ends the process     |
     received   | OwnerLost      | received if promised or keyed; else dropped  | (dropped: ReleaseKey, NextInLine)
     received   | CallerLeft     | dropped unless promised or keyed             | ReleaseKey, NextInLine
     running    | CallerLeft     | dropped unless promised, keyed or a tool is  | CancelTurn, ReleaseKey, NextInLine
@@ -221,6 +223,8 @@ class Effect(Enum):
     RESEND = "resend"
 
 
+MOST_STARTS = 25
+"""An item whose process was lost at this many starts, failures included, is given up: it may be the reason."""
 _ENDED = (Effect.ANSWER, Effect.HOLD_KEY, Effect.NEXT_IN_LINE)
 _GIVEN_UP = (Effect.ANSWER, Effect.RELEASE_KEY, Effect.NEXT_IN_LINE)
 Step = tuple[Item, tuple[Effect, ...]]
@@ -266,6 +270,8 @@ def _turn_ended(item: Item, event: Completed | Failed | ToolUnsettled, now_ms: i
 
 
 def _owner_lost(item: Item, now_ms: int) -> Step:
+    if item.state is State.RUNNING and item.attempts >= MOST_STARTS:
+        return _with(item, now_ms, state=State.DEAD, owner="", error="crash_loop"), _GIVEN_UP
     if item.must_finish:
         return _with(item, now_ms, state=State.RECEIVED, owner="", promised=True), ()
     return _with(item, now_ms, state=State.DROPPED, owner="", error="caller_gone"), (Effect.RELEASE_KEY, Effect.NEXT_IN_LINE)

@@ -160,6 +160,9 @@ class Memory(Protocol):
     def get(self, key: str) -> Deferred[MemoryEntry | None]:
         """The entry, or None."""
 
+    def trim(self, category: str, keep: int) -> Deferred[int]:
+        """Forgets all but the newest `keep` entries of a category. Returns how many went."""
+
 
 class StoreHealth(msgspec.Struct, frozen=True):
     """How the store is: `problem` is "" when it is well."""

@@ -30,6 +30,7 @@ class Housekeeping:
     meter: Meter
     health: ComponentHealth
     item_retention_seconds: int
+    max_remembered: int
     _loops: list[Deferred[None]] = field(factory=list, init=False)
 
     async def start(self) -> None:
@@ -60,8 +61,9 @@ class Housekeeping:
         self.meter.gauge("inbox_oldest_seconds", 0 if oldest_ms is None else max(0.0, (self.clock.wall_ms() - oldest_ms) / 1000))
 
     async def purge(self) -> None:
-        """Forgets ended items and dedupe records that have run out."""
+        """Forgets ended items and dedupe records that have run out, and the oldest of what was remembered by itself."""
         await self.store.inbox.purge(self.clock.wall_ms(), self.item_retention_seconds)
+        await self.store.memory.trim("conversation", self.max_remembered)
 
     async def _loop(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:

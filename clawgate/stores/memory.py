@@ -23,6 +23,7 @@ _COLUMNS = "key, category, session, created_ms, content"
 PUT = f"INSERT OR REPLACE INTO memory ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608
 GET = f"SELECT {_COLUMNS} FROM memory WHERE key = ?"  # noqa: S608
 FIND = f"SELECT {_COLUMNS} FROM memory WHERE {{matches}} ORDER BY created_ms DESC, id DESC LIMIT ?"  # noqa: S608
+TRIM = "DELETE FROM memory WHERE category = ?1 AND id <= (SELECT id FROM memory WHERE category = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)"
 LIKE = r"content LIKE ? ESCAPE '\'"
 FOLDED_LIKE = r"casefold(content) LIKE ? ESCAPE '\'"
 """For words beyond ASCII, whose case SQLite does not know; `prepare` defines the function."""
@@ -46,6 +47,10 @@ class SqliteMemory:
     def get(self, key: str) -> Deferred[MemoryEntry | None]:
         """`ports.stores.Memory.get`."""
         return self.readers.read(partial(_get, key=key))
+
+    def trim(self, category: str, keep: int) -> Deferred[int]:
+        """`ports.stores.Memory.trim`; newest is what was put last."""
+        return self.writer.call(lambda connection: connection.execute(TRIM, (category, keep)).rowcount)
 
 
 def prepare(connection: sqlite3.Connection) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from clawgate.domain.inbox import (
+    MOST_STARTS,
     CallerLeft,
     Claimed,
     Completed,
@@ -96,6 +97,9 @@ ROWS: dict[str, Row] = {
     "a promised running item loses its owner": _row(_RUNNING, {}, OwnerLost(), _RECEIVED, owner=""),
     "a keyed running item loses its owner": _row(_RUNNING, _KEYED, OwnerLost(), _RECEIVED, owner="", promised=True),
     "a held running item loses its owner": _row(_RUNNING, _HELD, OwnerLost(), _DROPPED, (_RELEASE, _NEXT), owner="", error="caller_gone"),
+    "an item that ended its process too often is given up": _row(
+        _RUNNING, {"attempts": MOST_STARTS}, OwnerLost(), _DEAD, _GIVEN_UP, owner="", error="crash_loop"
+    ),
     "a promised received item loses its owner": _row(_RECEIVED, {}, OwnerLost(), _RECEIVED),
     "a keyed received item loses its owner": _row(_RECEIVED, _KEYED, OwnerLost(), _RECEIVED, promised=True),
     "a held received item loses its owner": _row(_RECEIVED, _HELD, OwnerLost(), _DROPPED, (_RELEASE, _NEXT), error="caller_gone"),

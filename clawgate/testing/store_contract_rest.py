@@ -8,6 +8,7 @@ import msgspec
 
 from clawgate.domain.caller import Scope
 from clawgate.domain.errors import Conflict, NotFound
+from clawgate.domain.messages import MemoryEntry
 from clawgate.ports.stores import Store
 from clawgate.testing.store_builders import NOW_MS, OpenStore, a_device, an_entry, refusal
 
@@ -114,6 +115,16 @@ async def hostile_words_are_just_words(open_store: OpenStore) -> None:
     for words in ("' OR 1=1 --", "%%", "\ud800", "n_thing", "\0", "x" * 100_000, "nothing ~"):
         assert [entry.key for entry in await store.memory.find(words, 5)] == []
     assert [entry.key for entry in await store.memory.find(" ".join(["nothing"] * 5_000), 5)] == ["plain"]
+
+
+async def memory_is_trimmed_to_the_newest_of_a_category(open_store: OpenStore) -> None:
+    store = await open_store()
+    for number in range(5):
+        await store.memory.put(an_entry(str(number), "tea", number))
+    await store.memory.put(MemoryEntry(key="kept", content="tea", category="core"))
+    assert [3, 0] == [await store.memory.trim("conversation", 2), await store.memory.trim("conversation", 2)]
+    assert {"3", "4", "kept"} == {entry.key for entry in await store.memory.find("tea", 10)}
+    assert 2 == await store.memory.trim("conversation", 0)
 
 
 async def a_well_store_says_so(open_store: OpenStore) -> None:

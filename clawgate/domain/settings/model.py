@@ -101,6 +101,7 @@ class MemorySettings(Section, frozen=True, kw_only=True):
 
     backend: Annotated[str, Note("`sqlite` or `none`")] = "sqlite"
     auto_save: Annotated[bool, Note("Remember every incoming message")] = True
+    max_auto_saved: Annotated[int, Note("Messages remembered that way; the oldest are forgotten first")] = 100_000
 
 
 class ObservabilitySettings(Section, frozen=True, kw_only=True):
