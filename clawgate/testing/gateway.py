@@ -89,7 +89,7 @@ class MemoryGateway:
         before: MemoryGateway | None = None,
     ) -> None:
         self.settings = settings or Settings()
-        self.clock = ManualClock() if before is None else ManualClock(before.clock.wall_ms())
+        self.clock: ManualClock = ManualClock() if before is None else ManualClock(before.clock.wall_ms())
         self.store = store or InlineStore(
             self.clock,
             idempotency_max_keys=self.settings.gateway.idempotency_max_keys,
@@ -97,11 +97,11 @@ class MemoryGateway:
             image=store_image,
         )
         self.agent = agent or ScriptedAgent()
-        self.mirror = RecordingMirror() if before is None else before.mirror
+        self.mirror: RecordingMirror = RecordingMirror() if before is None else before.mirror
         self.codes: list[str] = []
         ids = CountingIds() if before is None else before.edges.ids
         observed = self.settings.observability
-        self.edges = Edges(
+        self.edges: Edges = Edges(
             clock=self.clock,
             entropy=FixedEntropy() if before is None else before.edges.entropy,
             ids=ids,

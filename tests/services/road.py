@@ -68,7 +68,7 @@ def now(deferred: Deferred[_T]) -> _T:
     assert results, "no result yet"
     if isinstance(results[0], Failure):
         results[0].raiseException()
-    return results[0]  # type: ignore[return-value]  # a Failure has raised
+    return results[0]
 
 
 def item(road: MemoryGateway, item_id: str) -> Item:
