@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from attrs import define
 from twisted.internet.address import UNIXAddress
 from twisted.web.server import Request
@@ -36,15 +38,21 @@ class Peers:
         if isinstance(address, UNIXAddress):
             return Peer("operator", is_local=True, is_operator=True)
         host = getattr(address, "host", "") or ""
-        headers = request.requestHeaders
-        client = client_key(host, _joined(request, b"x-forwarded-for"), _joined(request, b"x-real-ip"), trusted=self.trusted)
-        is_local = not self.has_tunnel and is_loopback(host) and not any(headers.hasHeader(name) for name in _FORWARDING)
-        return Peer(client, is_local=is_local)
+        direct, is_loopback_host = _judged(host)
+        if not any(map(request.requestHeaders.hasHeader, _FORWARDING)):
+            return Peer(direct, is_local=is_loopback_host and not self.has_tunnel)
+        return Peer(client_key(host, _joined(request, b"x-forwarded-for"), _joined(request, b"x-real-ip"), trusted=self.trusted))
 
     def is_trusted(self, host: str) -> bool:
         """Whether a socket peer is a proxy that many clients come through."""
         address = parse_address(host)
         return address is not None and any(address.version == network.version and address in network for network in self.trusted)
+
+
+@lru_cache(maxsize=4096)
+def _judged(host: str) -> tuple[str, bool]:
+    """The client key of a socket's address by itself, and whether it is loopback; addresses repeat, and parsing them is not cheap."""
+    return client_key(host, None, None, trusted=()), is_loopback(host)
 
 
 def _joined(request: Request, name: bytes) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -12,6 +13,7 @@ from clawgate.domain.caller import Caller, Peer
 from clawgate.domain.errors import BadRequest
 
 Shape = TypeVar("Shape")
+_VISIBLE = re.compile(rb"[\t -~]*")
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Everything that hostile JSON makes msgspec raise (reference/libraries.md §6)."""
 
@@ -40,8 +42,7 @@ class Call:
         values = self.request.requestHeaders.getRawHeaders(name.encode())
         if not values:
             return None
-        text = values[0].decode("latin-1")
-        return text if all(" " <= character <= "~" or character == "\t" for character in text) else None
+        return values[0].decode("ascii") if _VISIBLE.fullmatch(values[0]) else None
 
     def query(self, name: str) -> str | None:
         """The one value of a query parameter, or None.
