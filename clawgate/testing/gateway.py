@@ -175,8 +175,12 @@ class Pending:
 
     def leave(self) -> None:
         """The client closes its connection."""
-        self._protocol.connectionLost(Failure(ConnectionDone()))
+        self.close()
         self._gate.pump()
+
+    def close(self) -> None:
+        """Ends the connection; what follows from that happens at the next pump."""
+        self._protocol.connectionLost(Failure(ConnectionDone()))
 
     @property
     def response(self) -> Response:
@@ -228,7 +232,10 @@ class GateClient:
 
     def request(self, method: str, path: str, body: bytes | Mapping[str, object] = b"", **options: Any) -> Response:  # as `begin`
         """The answer to a request that needs no time."""
-        return self.begin(method, path, body, **options).response
+        pending = self.begin(method, path, body, **options)
+        response = pending.response
+        pending.close()
+        return response
 
     def get(self, path: str, **options: Any) -> Response:  # as `begin`
         """`request("GET", …)`."""

@@ -78,6 +78,6 @@ def _cursor(call: Call) -> str:
 
 def _limit(call: Call) -> int:
     text = call.query("limit") or str(_DEFAULT_PAGE)
-    if not (text.isascii() and text.isdigit() and 0 < len(text) < 6):
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) > 0):
         raise BadRequest("limit: use a whole number from 1")
     return int(text)

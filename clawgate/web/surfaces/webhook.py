@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 import msgspec
-from attrs import define
+from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
@@ -38,13 +38,18 @@ class WebhookBody(msgspec.Struct):
     session_id: str | None = None
 
 
+def _trimmed(secret: Secret | None) -> Secret | None:
+    """The secret without the blanks around it; a blank one is none (zeroclaw.md A3)."""
+    return Secret(secret.reveal().strip()) if secret else None
+
+
 @define
 class WebhookSurface:
     """The door for scripts."""
 
     ingress: Ingress
     ids: Ids
-    secret: Secret | None
+    secret: Secret | None = field(converter=_trimmed)
     idempotency_ttl_seconds: int
     wait_seconds: float
 
