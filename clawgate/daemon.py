@@ -24,6 +24,7 @@ from clawgate.domain.settings import Settings
 from clawgate.domain.settings.findings import bind_refusal
 from clawgate.gateway import Gateway
 from clawgate.lifecycle import GatewayService, Step
+from clawgate.system.activation import activated_socket
 from clawgate.system.atomic import replace_file
 from clawgate.system.configfile import load_settings
 from clawgate.system.lan import outward_address
@@ -41,7 +42,6 @@ CONTROL_SOCKET = "control.sock"
 DAEMON_FILE = "daemon.json"
 EX_CONFIG = 78
 EX_FAILED = 1
-_FIRST_ACTIVATED = 3
 _DRAIN_MARGIN_SECONDS = 30.0
 
 
@@ -94,7 +94,7 @@ class Daemon:
         edges = self.gateway.edges
         self._site = self._new_site()
         own = settings.gateway
-        self._listener = PublicListener(self._site, reactor, own.host, own.port, own.listen_backlog, _activated(), _certificate(settings))
+        self._listener = PublicListener(self._site, reactor, own.host, own.port, own.listen_backlog, activated_socket(), _certificate(settings))
         control_site = self._new_site()
         control = ControlListener(control_site, reactor, Path(settings.state_dir) / CONTROL_SOCKET)
         tunnel = Tunnel(settings.tunnel, reactor=reactor, clock=edges.clock, health=self.gateway.health, on_url=self._tunnel_up)
@@ -234,13 +234,6 @@ def prepare_process(reactor: Any) -> None:  # see Daemon.reactor
 def _certificate(settings: Settings) -> Certificate | None:
     tls = settings.gateway.tls
     return Certificate(tls.cert_path, tls.key_path) if tls.enabled else None
-
-
-def _activated() -> int | None:
-    """The listening socket that systemd passed (sd_listen_fds(3)), or None."""
-    if os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS", "0") not in ("", "0"):
-        return _FIRST_ACTIVATED
-    return None
 
 
 def _sync(function: Callable[[], object]) -> Callable[[], Any]:  # a step's action
