@@ -61,12 +61,19 @@ class Ingress:
             Draining, Overloaded, StoreUnavailable: nothing was accepted, or a store that hangs has not said so yet.
         """
         self._check_open()
-        accepted = await self._landed(self.inbox.accept(self._new(message, promised=True), message.dedupe, self._memory(message)), _LANDING_SECONDS)
+        accepting = self.inbox.accept(self._new(message, promised=True), message.dedupe, self._memory(message))
+        accepting.addCallback(self._woken)
+        accepted = await self._landed(accepting, _LANDING_SECONDS)
         if not accepted.is_duplicate:
-            self.dispatch.wake()
             return accepted
         self.meter.count("inbox_duplicates_total", message.source)
         return Accepted(await self._promised(accepted.item), True)
+
+    def _woken(self, accepted: Accepted) -> Accepted:
+        """Has it started also when its sender did not wait for the commit."""
+        if not accepted.is_duplicate:
+            self.dispatch.wake()
+        return accepted
 
     async def ask(self, message: Inbound, wait_seconds: float) -> Asked:
         """Accepts a message and waits for its outcome.

@@ -128,6 +128,7 @@ def _adopt(reactor: Any, descriptor: int, factory: Any) -> Any:  # IReactorSocke
     with socket.socket(fileno=os.dup(descriptor)) as passed:
         family = passed.family
     os.set_blocking(descriptor, False)
+    os.set_inheritable(descriptor, False)
     return reactor.adoptStreamPort(descriptor, family, factory)
 
 

@@ -185,6 +185,15 @@ def test_a_caller_that_leaves_while_the_store_refuses_leaks_nothing() -> None:
     assert has_no_leak(road, 2)
 
 
+def test_a_sender_that_leaves_before_its_202_has_its_message_run() -> None:
+    road = gate()
+    road.store.hold_writes()
+    road.client.begin("POST", "/webhook", {"message": "hi"}, headers={"Prefer": "respond-async"}).leave()
+    road.store.release_writes()
+    road.pump()
+    assert states(road) == [State.DONE]
+
+
 def test_the_next_of_a_conversation_starts_when_its_caller_leaves() -> None:
     road = gate([Hang(), "ok"], slots=4)
     ask(road, "leaves", session="s").leave()
