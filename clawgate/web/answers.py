@@ -6,8 +6,10 @@ Every answer has an explicit content type, and every one carries the security he
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 
 import msgspec
+from twisted.web import http
 from twisted.web.server import Request
 
 from clawgate.web.request import GatewayRequest
@@ -32,6 +34,8 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"Cache-Control", b"no-store"),
 )
 TRANSPORT_SECURITY = (b"Strict-Transport-Security", b"max-age=63072000; includeSubDomains")
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus if status.value not in http.RESPONSES}
+"""What Twisted calls "Unknown Status", such as 429."""
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -71,7 +75,7 @@ def common_headers(request_id: bytes, *, secure: bool = False) -> tuple[tuple[by
 
 def send(request: Request, answer: Answer, request_id: bytes, *, secure: bool = False) -> None:
     """Writes the answer to a request that has not been answered. A client that has gone gets nothing, silently."""
-    request.setResponseCode(answer.status)
+    request.setResponseCode(answer.status, _REASONS.get(answer.status))
     headers = (*common_headers(request_id, secure=secure), (b"Content-Type", answer.content_type), *answer.headers)
     if isinstance(request, GatewayRequest):
         request.answer(headers, answer.body)

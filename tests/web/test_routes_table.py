@@ -405,3 +405,10 @@ def test_route_without_a_word_on_who_may_come_in_is_no_route() -> None:
 def test_child_resources_are_refused() -> None:
     with pytest.raises(NotImplementedError):
         MemoryGateway(start=False).gateway.web.putChild(b"x", object())
+
+
+def test_every_status_has_its_reason() -> None:
+    gate = gateway(pair_rate_limit_per_minute=1)
+    gate.client.post("/pair")
+    limited = gate.client.send(b"POST /pair HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+    assert limited.raw.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")

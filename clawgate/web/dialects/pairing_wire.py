@@ -6,7 +6,7 @@ Source: zeroclaw.md A3 (/pair), B1, B3, B4; construct-realtime.md §1; construct
 from __future__ import annotations
 
 from clawgate.domain.devices import Device
-from clawgate.domain.errors import Conflict, GatewayError, LockedOut, NotFound, RateLimited, Unauthenticated
+from clawgate.domain.errors import Conflict, GatewayError, LockedOut, NotFound, Unauthenticated
 from clawgate.domain.times import rfc3339
 from clawgate.web.dialects import root_wire
 
@@ -56,10 +56,8 @@ def api_pair_refusal(error: GatewayError) -> root_wire.Refusal:
         case LockedOut():
             seconds = error.retry_after_seconds
             return 429, {"paired": False, "error": f"Too many attempts. Locked out for {seconds}s", "retry_after": seconds}, seconds
-        case RateLimited():
-            status, body, seconds = root_wire.refusal(error)
-            return status, {"paired": False, **body}, seconds
-    return root_wire.refusal(error)
+    status, body, seconds = root_wire.refusal(error)
+    return status, {"paired": False, **body}, seconds
 
 
 def device_refusal(error: GatewayError) -> root_wire.Refusal:
