@@ -129,7 +129,7 @@ class Daemon:
         """The pairing code that it printed."""
         pattern = re.compile(r"X-Pairing-Code: (\d{6})")
         until(lambda: pattern.search(self.printed), "a code is printed")
-        return pattern.findall(self.printed)[-1]
+        self.token = str(self.call("POST", "/pair", headers={"X-Pairing-Code": self.code()}).json["token"])
 
     def pair(self) -> str:
         """Pairs with the printed code and remembers the token."""
@@ -197,6 +197,7 @@ class Upstream:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
