@@ -36,6 +36,12 @@ def from_platform(channel: str, message_id: str, tolerance_seconds: int = 0) -> 
     return DedupeKey(f"channel:{channel}", _bounded(message_id), max(MIN_PLATFORM_RETENTION_SECONDS, 2 * tolerance_seconds))
 
 
+def from_delivery(channel: str, body: bytes, position: int, tolerance_seconds: int = 0) -> DedupeKey:
+    """The key of a message without an id: its place in the signed body. A second copy of the same signed bytes is recognised (rantaiclaw.md §20.4)."""
+    digest = hashlib.sha256(body).hexdigest()
+    return DedupeKey(f"channel:{channel}", f"body:{digest}:{position}", max(MIN_PLATFORM_RETENTION_SECONDS, 2 * tolerance_seconds))
+
+
 def _bounded(key: str) -> str:
     """The key itself, or its digest when it is very long or holds lone surrogates, which no store could write."""
     if len(key) <= MAX_KEY_CHARS and not _SURROGATE.search(key):

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from attrs import define
 
 from clawgate.domain.errors import BadRequest, Forbidden, NotConfigured, NotFound, Unauthenticated
-from clawgate.domain.idempotency import from_platform
-from clawgate.domain.messages import ChannelMessage, Inbound, ReplyTo, conversation_key, memory_key
+from clawgate.domain.idempotency import from_delivery, from_platform
+from clawgate.domain.messages import ChannelMessage, DedupeKey, Inbound, ReplyTo, conversation_key, memory_key
 from clawgate.ports.channels import Channel
 from clawgate.ports.clock import Clock, Ids
 from clawgate.ports.events import Meter
@@ -74,20 +74,22 @@ class ChannelSurface:
         except Unauthenticated as problem:
             text = root_wire.NO_CHANNEL_SECRET if "no secret" in str(problem) else root_wire.BAD_SIGNATURE
             return json_answer(401, {"error": text})
-        for message in channel.read(call.body, self.clock.wall_ms()):
+        for position, message in enumerate(channel.read(call.body, self.clock.wall_ms())):
             if is_storable(message.text):
                 self.meter.count("channel_messages_total", self.name, "inbound")
-                await self.ingress.accept(self._inbound(channel, message))
+                key = from_platform(self.name, message.message_id or "", channel.tolerance_seconds)
+                key = key or from_delivery(self.name, call.body, position, channel.tolerance_seconds)
+                await self.ingress.accept(self._inbound(message, key))
         return json_answer(200, {"status": "ok"})
 
-    def _inbound(self, channel: Channel, message: ChannelMessage) -> Inbound:
+    def _inbound(self, message: ChannelMessage, dedupe: DedupeKey) -> Inbound:
         name = self.name
         return Inbound(
             source=name,
             principal=f"channel:{name}",
             text=message.text,
             conversation=conversation_key(name, message.target),
-            dedupe=from_platform(name, message.message_id or "", channel.tolerance_seconds),
+            dedupe=dedupe,
             reply=ReplyTo(name, message.target),
             memory_key=memory_key(name, message.sender, message.message_id or self.ids.uuid()),
         )
