@@ -129,11 +129,11 @@ class Daemon:
         """The pairing code that it printed."""
         pattern = re.compile(r"X-Pairing-Code: (\d{6})")
         until(lambda: pattern.search(self.printed), "a code is printed")
-        self.token = str(self.call("POST", "/pair", headers={"X-Pairing-Code": self.code()}).json["token"])
+        return str(pattern.findall(self.printed)[-1])
 
     def pair(self) -> str:
         """Pairs with the printed code and remembers the token."""
-        self.token = self.call("POST", "/pair", headers={"X-Pairing-Code": self.code()}).json["token"]
+        self.token = str(self.call("POST", "/pair", headers={"X-Pairing-Code": self.code()}).json["token"])
         return self.token
 
     def call(self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Answer:
