@@ -1,20 +1,24 @@
-"""The channels there are: the one table that knows them all. Ring: channels (edge). Source: design §2, §4.19."""
+"""The channels there are: the one table that knows them all. Ring: channels (edge). Source: design §2, §4.19.
+
+A channel's module, and with it the HTTP client, is imported only when the channel is configured: most gateways start without one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from attrs import define
 from twisted.internet.interfaces import IReactorTCP
 from twisted.web.iweb import IAgent
 
-from clawgate.channels.api import Api, checked_base
-from clawgate.channels.linq import Linq
-from clawgate.channels.whatsapp import WhatsApp
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings.model import ChannelsSettings, LinqChannel, Settings, WhatsAppChannel
 from clawgate.ports.channels import Channel
 from clawgate.ports.clock import Clock
+
+if TYPE_CHECKING:  # no cycle: only to name a type of what is imported late
+    from clawgate.channels.api import Api
 
 
 @define(frozen=True)
@@ -27,6 +31,8 @@ class Workshop:
 
     def api(self, title: str, setting: str, base: str, token: Secret) -> Api:
         """A channel's way to its platform. Raises Invalid when `base` is no URL."""
+        from clawgate.channels.api import Api, checked_base
+
         return Api(self.reactor, self.clock, title, checked_base(setting, base), token, self.agent)
 
 
@@ -54,6 +60,8 @@ def _whatsapp(settings: ChannelsSettings, workshop: Workshop) -> Channel | None:
     own = settings.whatsapp or WhatsAppChannel()
     if own.access_token is None or own.phone_number_id is None or own.verify_token is None:
         return None
+    from clawgate.channels.whatsapp import WhatsApp
+
     api = workshop.api("WhatsApp", "channels_config.whatsapp.api_base", own.api_base, own.access_token)
     return WhatsApp(api, own.phone_number_id, own.verify_token, _trimmed(own.app_secret), own.allowed_numbers)
 
@@ -66,6 +74,8 @@ def _linq(settings: ChannelsSettings, workshop: Workshop) -> Channel | None:
     own: LinqChannel | None = settings.linq
     if own is None:
         return None
+    from clawgate.channels.linq import Linq
+
     api = workshop.api("Linq", "channels_config.linq.api_base", own.api_base, own.api_token)
     return Linq(api, own.from_phone, _trimmed(own.signing_secret), own.allowed_senders)
 
