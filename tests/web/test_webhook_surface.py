@@ -670,3 +670,15 @@ def test_history_survives_a_restart() -> None:
 def test_a_hundred_requests_of_one_client_are_answered_without_limits() -> None:
     caller = Caller(MemoryGateway(msgspec.structs.replace(Settings(), gateway=unlimited())))
     assert {caller.ask(str(number)).status for number in range(100)} == {200}
+
+
+def test_first_key_makes_room_when_there_are_too_many_and_running_ones_stay() -> None:
+    agent = ScriptedAgent()
+    caller = Caller(MemoryGateway(with_gateway(Settings(), idempotency_max_keys=2), agent=agent))
+    for key in ("a", "b", "a", "c"):
+        caller.ask(X_Idempotency_Key=key)
+    assert [caller.ask(X_Idempotency_Key=key).json.get("status") for key in ("b", "c", "a")] == ["duplicate", "duplicate", None]
+    agent.is_held = True
+    running = [caller.begin(X_Idempotency_Key=key) for key in ("d", "e")]
+    refused = caller.begin(X_Idempotency_Key="f")
+    assert ([waiting.is_answered for waiting in running], refused.response.status) == ([False, False], 503)
