@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from attrs import define, field
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -101,23 +101,31 @@ async def _run(action: Action) -> None:
 
 
 class GatewayService(Service):
-    """The lifecycle as a Twisted service.
-
-    Attributes:
-        started: fires when the gateway runs; errbacks with what kept it from running, after `on_failed` was told.
-    """
+    """The lifecycle as a Twisted service."""
 
     def __init__(self, lifecycle: Lifecycle, on_failed: Callable[[Failure], object] = lambda failure: None) -> None:
         self.lifecycle, self.on_failed = lifecycle, on_failed
         self.setName("clawgate")  # type: ignore[no-untyped-call]  # twisted.application is untyped
-        self.started: Deferred[None] = Deferred()
+        self._waiting: list[Deferred[None]] = []
+        self._outcome: Failure | None = None
+        self._has_started = False
         self._starting: Deferred[None] = succeed(None)
+
+    @property
+    def started(self) -> Deferred[None]:
+        """Fires when the gateway runs; errbacks with what kept it from running, after `on_failed` was told. Each look is a Deferred of its own."""
+        if self._has_started:
+            return succeed(None)
+        if self._outcome is not None:
+            return fail(self._outcome)
+        self._waiting.append(Deferred())
+        return self._waiting[-1]
 
     def startService(self) -> None:
         """Begins to start; the reactor need not run yet."""
         super().startService()  # type: ignore[no-untyped-call]  # twisted.application is untyped
         self._starting = Deferred.fromCoroutine(self.lifecycle.start())
-        self._starting.addCallbacks(self.started.callback, self._failed)
+        self._starting.addCallbacks(self._runs, self._failed)
 
     def stopService(self) -> Deferred[None]:
         """Stops; fires when everything is down."""
@@ -129,9 +137,18 @@ class GatewayService(Service):
         await shielded(self._starting)
         await self.lifecycle.stop()
 
+    def _runs(self, _: None) -> None:
+        self._has_started = True
+        self._tell(None)
+
     def _failed(self, failure: Failure) -> None:
         self.running = 0
+        self._outcome = failure
         if not failure.check(CancelledError):
             self.on_failed(failure)
-        self.started.errback(failure)
-        self.started.addErrback(lambda _: None)
+        self._tell(failure)
+
+    def _tell(self, outcome: Failure | None) -> None:
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.callback(outcome)

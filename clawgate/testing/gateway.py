@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from clawgate.domain.caller import is_loopback
 from clawgate.domain.messages import MemoryEntry
 from clawgate.domain.settings import Settings
 from clawgate.gateway import Edges, Gateway
@@ -211,7 +212,7 @@ class GateClient:
             body: raw, or an object sent as JSON.
             peer: the client's address; "operator" comes through the control socket.
         """
-        lines = {"Host": "gate.example", **({"Authorization": f"Bearer {token}"} if token is not None else {})}
+        lines = {"Host": "localhost" if is_loopback(peer) else "gate.example", **({"Authorization": f"Bearer {token}"} if token is not None else {})}
         if not isinstance(body, bytes):
             body, lines = msgspec.json.encode(dict(body)), {**lines, "Content-Type": "application/json"}
         if body or method in ("POST", "PUT", "PATCH"):

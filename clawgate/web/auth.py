@@ -40,13 +40,26 @@ class Peers:
         host = getattr(address, "host", "") or ""
         direct, is_loopback_host = _judged(host)
         if not any(map(request.requestHeaders.hasHeader, _FORWARDING)):
-            return Peer(direct, is_local=is_loopback_host and not self.has_tunnel)
+            return Peer(direct, is_local=is_loopback_host and not self.has_tunnel and _is_meant_for_here(request))
         return Peer(client_key(host, _joined(request, b"x-forwarded-for"), _joined(request, b"x-real-ip"), trusted=self.trusted))
 
     def is_trusted(self, host: str) -> bool:
         """Whether a socket peer is a proxy that many clients come through."""
         address = parse_address(host)
         return address is not None and any(address.version == network.version and address in network for network in self.trusted)
+
+
+def _is_meant_for_here(request: Request) -> bool:
+    """Whether a loopback request was meant for this machine: not a page of elsewhere in a browser here, nor a name that was bent to 127.0.0.1.
+
+    A foreign page can neither choose `Host` nor hide `Origin` and `Sec-Fetch-Site` (DNS rebinding, CSRF).
+    """
+    host = _joined(request, b"host") or ""
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    origin = _joined(request, b"origin")
+    site = _joined(request, b"sec-fetch-site")
+    is_ours = name.lower() == "localhost" or is_loopback(name.removeprefix("[").removesuffix("]"))
+    return is_ours and (origin is None or origin.partition("://")[2] == host) and site in (None, "none", "same-origin")
 
 
 @lru_cache(maxsize=4096)
