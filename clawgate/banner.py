@@ -41,7 +41,6 @@ def listening(url: str, public_url: str | None, settings: Settings, *, is_paired
 
     Args:
         is_paired: False = the code follows, so nothing is said of pairing here.
-
     """
     own = settings.gateway
     base = _with_prefix(local_url(url), own.path_prefix)
@@ -65,7 +64,6 @@ def code_block(url: str, code: str, reachable: bool) -> str:
         url: the public URL when there is one, else where the gateway listens.
         code: six digits.
         reachable: whether `url` can be reached from another machine.
-
     """
     base = local_url(url)
     inner = f"  {code}  "
@@ -120,7 +118,6 @@ def outside_url(url: str, outward_address: str | None) -> str | None:
 
     Args:
         outward_address: this machine's address (`system.lan`), which stands in for 0.0.0.0 and [::].
-
     """
     host = urlsplit(url).hostname or ""
     if host in _WILDCARDS:

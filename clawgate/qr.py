@@ -12,7 +12,6 @@ def qr_text(data: str) -> str:
 
     Raises:
         ValueError: `data` is longer than a QR holds.
-
     """
     import segno  # late: most commands never draw one
 

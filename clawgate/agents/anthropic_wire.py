@@ -73,7 +73,6 @@ class AnthropicDialect:
     Args:
         max_output_tokens: the API requires a limit.
         path: appended to the base URL.
-
     """
 
     def __init__(self, max_output_tokens: int, path: str = PATH) -> None:
@@ -136,7 +135,6 @@ class AnthropicDecoder:
 
         Raises:
             AgentProtocol: its end never came. AgentContent: refused without a word.
-
         """
         if not self._is_done:
             raise cut_short()

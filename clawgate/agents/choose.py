@@ -48,7 +48,6 @@ def build_backend(
 
     Raises:
         Invalid: an unknown provider, a URL or a command that cannot work, or `local:` without its extra.
-
     """
     if service is not None:
         return ServiceBackend(checked_service(service))

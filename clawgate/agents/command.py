@@ -61,7 +61,6 @@ class CommandBackend:
         idle_timeout_seconds: longest silence.
         answer_cap_bytes: most it may write.
         environment: variables besides PATH, HOME and LANG.
-
     """
 
     name = "command"
@@ -131,7 +130,6 @@ class _Turn(ProcessProtocol):
     Attributes:
         answer: the outcome; cancelling it kills.
         gone: fires when the process and its pipes are no more.
-
     """
 
     def __init__(self, backend: CommandBackend, decoder: CommandDecoder, sink: Sink, line: bytes) -> None:

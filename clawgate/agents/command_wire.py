@@ -114,7 +114,6 @@ class CommandDecoder:
 
         Raises:
             AgentError: what the program reports; `AgentProtocol` for what is not the protocol.
-
         """
         if not line.strip() or self.is_complete():
             return ()

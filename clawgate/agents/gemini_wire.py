@@ -114,7 +114,6 @@ class GeminiDecoder:
 
         Raises:
             AgentProtocol: its end never came. AgentContent: filtered to nothing.
-
         """
         if not self._finish:
             raise cut_short()

@@ -45,7 +45,6 @@ class HttpClient:
 
     Raises:
         Invalid: the URL cannot be used.
-
     """
 
     def __init__(
@@ -147,7 +146,6 @@ def checked_url(url: str) -> str:
 
     Raises:
         Invalid: it is not `http(s)://host[:port][/path]`, or carries credentials, a query, a fragment or a control character.
-
     """
     pattern = r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?(/[!-~]*)?\Z"
     if not re.match(pattern, url) or "?" in url or "#" in url:

@@ -38,7 +38,6 @@ class Exchange(TwistedProtocol):
     Args:
         idle_seconds: for the head, and for every gap in the body.
         cap_bytes: largest body.
-
     """
 
     def __init__(self, clock: Clock, receiver: Receiver, idle_seconds: float, cap_bytes: int) -> None:

@@ -75,7 +75,6 @@ class House(Protocol):
 
     Attributes:
         live: where they stand while they are connected.
-
     """
 
     live: set[Guard]

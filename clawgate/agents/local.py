@@ -55,7 +55,6 @@ class LocalBackend:
         make_backend: builds the openai backend for a child's address.
         argv: the child's command.
         environment: variables besides PATH, HOME and LANG, such as CUDA_VISIBLE_DEVICES.
-
     """
 
     name = "local"

@@ -42,7 +42,6 @@ class OfflineBackend:
 
     Attributes:
         notes: None = remembering is switched off, and the agent says so.
-
     """
 
     notes: Notes | None = None

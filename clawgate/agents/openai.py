@@ -15,7 +15,6 @@ class Vendor(msgspec.Struct, frozen=True):
 
     Attributes:
         key_name: environment variable that holds its key; "" = it needs none.
-
     """
 
     base_url: str

@@ -69,7 +69,6 @@ class OpenAIDialect:
 
     Args:
         path: appended to the base URL.
-
     """
 
     def __init__(self, path: str = PATH) -> None:
@@ -130,7 +129,6 @@ class OpenAIDecoder:
 
         Raises:
             AgentProtocol: its end never came. AgentContent: filtered to nothing.
-
         """
         if not self._is_done and not self._finish:
             raise cut_short()

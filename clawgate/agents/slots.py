@@ -15,7 +15,6 @@ class Slots:
     Args:
         limit: holders at once.
         waiting_limit: callers in the line; one more is refused.
-
     """
 
     def __init__(self, limit: int, waiting_limit: int) -> None:

@@ -25,7 +25,6 @@ class SseEvent(msgspec.Struct, frozen=True):
         data: its data lines, joined by line feeds.
         name: "message" unless the stream says otherwise.
         last_id: the last id seen on the stream.
-
     """
 
     data: str
@@ -39,7 +38,6 @@ class SseParser:
     Args:
         line_cap_bytes: longest line.
         event_cap_bytes: most data in one event.
-
     """
 
     def __init__(self, *, line_cap_bytes: int = 1 << 20, event_cap_bytes: int = 2 << 20) -> None:
@@ -57,7 +55,6 @@ class SseParser:
 
         Raises:
             AgentProtocol: a line or an event is over its cap. The parser is of no use afterwards.
-
         """
         if self._skip_line_feed and chunk:
             self._skip_line_feed = False

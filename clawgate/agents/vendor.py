@@ -51,7 +51,6 @@ class VendorBackend:
     Attributes:
         key: None for servers without one.
         key_remedy: what an operator without a key should do; "" = the server needs none.
-
     """
 
     name: str
@@ -132,7 +131,6 @@ class AnswerReader:
 
         Raises:
             AgentError: what the vendor reports; `AgentProtocol` when the answer is not whole.
-
         """
         if self._status != 200:
             raise error_of(self._status, bytes(self._body), self._retry_after)

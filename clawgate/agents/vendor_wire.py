@@ -119,7 +119,6 @@ def error_of(status: int, body: bytes, retry_after_seconds: float | None = None)
     Args:
         status: of the HTTP answer; 0 or 200 when the error stands inside a stream.
         body: JSON with `error` in any vendor's shape, or anything.
-
     """
     words, numbers, message, delay = _read(body)
     if retry_after_seconds is None:
@@ -142,7 +141,6 @@ def retry_after(value: str | None, milliseconds: str | None, now_seconds: float)
     Args:
         value: `Retry-After`: seconds, or an HTTP date.
         milliseconds: `Retry-After-Ms`, which some send and which is exact.
-
     """
     for text, unit in ((milliseconds, 1000.0), (value, 1.0)):
         if text is not None and re.fullmatch(r"\s*\d{1,12}(\.\d{1,9})?\s*", text, re.ASCII):

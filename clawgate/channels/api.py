@@ -59,7 +59,6 @@ class Api:
 
     Attributes:
         agent: None = an Agent of its own with a warm pool, made at the first call.
-
     """
 
     reactor: IReactorTCP

@@ -43,7 +43,6 @@ class Kind:
     Attributes:
         title: as users know it; the 404 of an unconfigured one says it.
         build: the channel, or None when the settings do not configure it.
-
     """
 
     name: str

@@ -28,7 +28,6 @@ class Linq:
 
     Attributes:
         signing_secrets: any of them may have signed a delivery; none refuses every delivery.
-
     """
 
     api: Api

@@ -28,7 +28,6 @@ class WhatsApp:
     Attributes:
         app_secrets: any of them may have signed a delivery; none refuses every delivery.
         verify_token: what Meta presents when it subscribes; blank refuses.
-
     """
 
     api: Api

@@ -49,7 +49,6 @@ def overlaid(environ: Mapping[str, str], said: Mapping[str, object]) -> dict[str
 
     Args:
         said: by the setting's path; None = not said.
-
     """
     return {**environ, **{names_of(path)[0]: str(value) for path, value in said.items() if value is not None}}
 

@@ -132,7 +132,6 @@ def moment(own: Operator, text: str) -> str:
 
     Raises:
         click.BadParameter: it is none of the three forms.
-
     """
     if (text.isascii() and text.isdigit()) or parse_rfc3339(text) is not None:
         return text

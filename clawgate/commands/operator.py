@@ -78,7 +78,6 @@ class Operator:
 
         Raises:
             Refused: with the daemon's sentence. NotRunning, Unavailable, Invalid: as `exchange`.
-
         """
         return accepted(self.exchange(method, path, body))
 

@@ -22,7 +22,6 @@ def parse_duration(text: str) -> int:
 
     Raises:
         ValueError: it is something else, nothing, or more than ten years; says so.
-
     """
     if not _DURATION.fullmatch(text):
         raise ValueError(f"{text!r} is no duration; write a number and s, m, h or d, such as 30s, 10m, 12h, 7d")

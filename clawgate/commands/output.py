@@ -37,7 +37,6 @@ def safe(value: object, *, keep_lines: bool = False) -> str:
     Args:
         value: None is "-".
         keep_lines: line ends stay; else everything is on one line.
-
     """
     if value is None or value == "":
         return "-"
@@ -51,7 +50,6 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[object]], *, width: i
     Args:
         rows: each as long as `headings`.
         width: columns of the terminal; the last cell is cut to fit. 0 = cut nothing.
-
     """
     cells = [list(headings), *([safe(value) for value in row] for row in rows)]
     widths = [max(columns_of(row[index]) for row in cells) for index in range(len(headings))]

@@ -125,7 +125,6 @@ def full_id(own: Operator, beginning: str) -> str:
 
     Raises:
         Refused: none does, or several do (they are named).
-
     """
     ids = [str(device.get("id")) for device in _devices(own.ask("GET", "/api/devices"))]
     matching = [beginning] if beginning in ids else [one for one in ids if beginning and one.startswith(beginning)]

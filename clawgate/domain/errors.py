@@ -44,7 +44,6 @@ class InvalidSettings(Invalid):
 
     Attributes:
         problems: at least one, in the order of the settings.
-
     """
 
     def __init__(self, problems: tuple[Invalid, ...]) -> None:

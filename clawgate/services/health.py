@@ -44,7 +44,6 @@ class Health:
         Args:
             clock: uptime counts from now, on its monotonic side.
             pid: this process, as shown.
-
         """
         self._clock, self._pid, self._started = clock, pid, clock.monotonic()
         self._components: dict[str, Component] = {}

@@ -17,7 +17,6 @@ def activated_socket(started_with: str = "/proc/self/environ") -> int | None:
 
     Args:
         started_with: file with the environment at the start of the process, entries separated by NUL.
-
     """
     try:
         entries = Path(started_with).read_bytes().split(b"\0")

@@ -17,7 +17,6 @@ def replace_file(path: str, content: bytes, *, mode: int = 0o600) -> None:
 
     Raises:
         OSError: nothing was replaced.
-
     """
     target = os.path.realpath(path)
     directory, name = os.path.split(target)

@@ -25,7 +25,6 @@ def in_context(reactor: IReactorTime, delay_seconds: float, function: Callable[.
 
     Args:
         args: whatever `function` takes.
-
     """
     return reactor.callLater(max(0.0, delay_seconds), contextvars.copy_context().run, function, *args)
 

@@ -43,7 +43,6 @@ def find_config(path: str | None, environ: Mapping[str, str]) -> str:
 
     Raises:
         Invalid: a file that was named does not exist.
-
     """
     for where, named in (("--config", path), ("CLAWGATE_CONFIG", environ.get("CLAWGATE_CONFIG", "").strip())):
         if named:
@@ -76,7 +75,6 @@ def load_settings(path: str | None, environ: Mapping[str, str], *, cwd: str = ".
     Raises:
         Invalid: a file cannot be read or is no TOML; names the file and the line.
         InvalidSettings: naming every setting that cannot work.
-
     """
     config_path = find_config(path, environ)
     dotenv, complaint = _read_dotenv(os.path.join(cwd, ".env"))
@@ -108,7 +106,6 @@ def read_document(path: str) -> dict[str, object]:
 
     Raises:
         Invalid: it cannot be read, is larger than `MOST_CONFIG_BYTES`, or is no TOML; names the file and where in it.
-
     """
     content = _read(path)
     return {} if content is None else _parsed(path, content)
@@ -119,7 +116,6 @@ def gather_facts(settings: Settings) -> Facts:
 
     Raises:
         Invalid: as `read_document`.
-
     """
     key = key_path(settings.config_path)
     return Facts(
@@ -149,7 +145,6 @@ class ConfigFile:
 
         Raises:
             Invalid: as `read_document`.
-
         """
         content = _read(self.path)
         document = {} if content is None else _parsed(self.path, content)
@@ -161,7 +156,6 @@ class ConfigFile:
 
         Raises:
             Invalid: as `read_document`.
-
         """
         return _tokens_in(self.read())
 
@@ -177,7 +171,6 @@ class ConfigFile:
         Raises:
             Conflict: the list changed since it was seen, or another process is writing the file.
             Invalid: the file is no TOML, or `gateway` is no table. OSError: it cannot be written.
-
         """
         with self._writing() as content:
             found = {} if content is None else _parsed(self.path, content)
@@ -197,7 +190,6 @@ class ConfigFile:
         Raises:
             Conflict: the file changed since it was read, or another process is writing it.
             Invalid: the file is no TOML, or the change would have spoilt it. OSError: it cannot be written.
-
         """
         with self._writing() as content:
             if self._seen is not None and _fingerprint(content) != self._seen:

@@ -65,7 +65,6 @@ def short_address(path: str) -> Iterator[str]:
 
     Raises:
         OSError: the directory cannot be opened.
-
     """
     if len(os.fsencode(path)) <= _MAX_ADDRESS_BYTES:
         yield path
@@ -84,7 +83,6 @@ class ControlClient:
     Attributes:
         timeout_seconds: the longest silence; of connecting and of each read.
         prefix: `gateway.path_prefix` of the daemon, put before every path.
-
     """
 
     def __init__(self, path: str, timeout_seconds: float = 30.0, prefix: str = "") -> None:
@@ -106,7 +104,6 @@ class ControlClient:
             NotRunning: nobody listens.
             Invalid: this user may not open the socket.
             Unavailable: no answer in time, or none that is HTTP; whether the request was carried out is unknown.
-
         """
         content = None if body is None else msgspec.json.encode(body)
         sent = {"Accept": "application/json"} | ({} if content is None else {"Content-Type": "application/json"}) | dict(headers or {})

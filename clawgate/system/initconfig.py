@@ -63,7 +63,6 @@ def write_first_config(path: str, *, default_provider: str = "") -> None:
 
     Raises:
         Invalid: there is a file already, or it cannot be written.
-
     """
     directory = os.path.dirname(os.path.abspath(path))
     try:

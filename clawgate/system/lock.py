@@ -33,7 +33,6 @@ class StateLock:
 
         Raises:
             Invalid: another process holds it (its pid is named), or the directory cannot be written.
-
         """
         if self.is_held:
             return

@@ -58,7 +58,6 @@ def log_observer(
 
     Raises:
         Invalid: `format` or `level` is none of these.
-
     """
     target = sys.__stdout__ if stream is None else stream
     if format not in _FORMATS:
@@ -85,7 +84,6 @@ class LineObserver:
 
     Attributes:
         lost: lines that could not be written (closed pipe, full disk).
-
     """
 
     def __init__(self, stream: IO[str] | IO[bytes] | None, *, is_json: bool, redactor: Redactor, timestamps: bool) -> None:
@@ -99,7 +97,6 @@ class LineObserver:
 
         Raises:
             Invalid: there is no such level.
-
         """
         if level not in _LEVELS:
             raise Invalid("observability.log_level", f"{level!r} is unknown", "Use debug, info, warn or error")

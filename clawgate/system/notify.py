@@ -19,7 +19,6 @@ class Notifier:
         """
         Args:
             address: None = `$NOTIFY_SOCKET`; "" = nobody listens. A leading `@` names an abstract socket.
-
         """
         self._address = os.environ.get("NOTIFY_SOCKET", "") if address is None else address
 

@@ -55,7 +55,6 @@ class PrometheusMeter:
             namespace: prefix of the names, without the underscore.
             families: what there is to count.
             max_label_sets: per family; one more, "other", takes the rest.
-
         """
         self._registry = CollectorRegistry(auto_describe=False)
         self._counters: dict[str, _Cached[Counter]] = {}
@@ -69,7 +68,6 @@ class PrometheusMeter:
 
         Raises:
             KeyError: there is no such counter. ValueError: wrong number of labels, or `by` below 0.
-
         """
         self._counters[name].child(labels).inc(by)
 

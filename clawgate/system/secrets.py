@@ -36,7 +36,6 @@ class SecretBox:
 
         Raises:
             Invalid: no key file, not a key, another key, or a damaged text; names the setting and the key file.
-
         """
         if text.startswith(CURRENT):
             return self._decrypt(path, text.removeprefix(CURRENT), self._open)
@@ -49,7 +48,6 @@ class SecretBox:
 
         Raises:
             Invalid: the key file holds no key. OSError: it cannot be made or read.
-
         """
         from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 

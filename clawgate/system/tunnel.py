@@ -53,7 +53,6 @@ class Tunnel:
         environment: what the child may inherit from; None = the process's own.
         probe: watches `tunnel.custom.health_url`; None = one that asks over HTTP.
         url: the public URL while the program runs, else None.
-
     """
 
     settings: TunnelSettings

@@ -49,7 +49,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         argv: its name first, which is looked for on the PATH unless it has a slash.
         environment: added to what the child inherits.
         install: what to do when the program is missing.
-
     """
 
     provider: str
@@ -67,7 +66,6 @@ class Report(msgspec.Struct, frozen=True):
     Attributes:
         is_up: the program says that the tunnel stands.
         url: the public URL, without a slash at its end, or "".
-
     """
 
     is_up: bool = False

@@ -38,7 +38,6 @@ class FileWatch:
             on_change: called with the paths that changed, appeared or vanished; what it raises is logged and the watch goes on.
             interval_seconds: between two looks.
             settle_seconds: how long a file must hold still.
-
         """
         self._clock, self._on_change, self._interval, self._settle = clock, on_change, interval_seconds, settle_seconds
         self._paths = tuple(str(path) for path in paths)

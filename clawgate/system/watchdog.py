@@ -52,7 +52,6 @@ class StallWatchdog:
             stall_seconds: a beat overdue by this much is a stall.
             frames: stacks by thread id.
             threaded: whether `start` starts the thread.
-
         """
         self._clock, self._meter, self._stall, self._frames, self._threaded = clock, meter, stall_seconds, frames, threaded
         self._due = 0.0
@@ -88,7 +87,6 @@ class StallWatchdog:
 
         Args:
             now: monotonic seconds.
-
         """
         overdue = now - self._due
         if self._reported or overdue < self._stall:
@@ -129,7 +127,6 @@ def force_exit_after(seconds: float, code: int, exit_process: Callable[[int], ob
         seconds: how long the drain may take; the thread does not depend on the reactor.
         code: exit status.
         exit_process: `os._exit`: nothing that hangs gets another chance.
-
     """
     finished = threading.Event()
 

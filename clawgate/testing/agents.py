@@ -43,7 +43,6 @@ class ListSink:
 
     Attributes:
         deltas, tool_calls, usages: in order of arrival.
-
     """
 
     deltas: list[str] = attrs.Factory(list)
@@ -76,7 +75,6 @@ class ScriptedAgent:
         answers: one per call, the last one for all that follow; or a function of the prompt.
         is_held: while true, calls wait after their pieces until `release` is called.
         prompts: what was asked, in order. calls, running, most_running, cancelled: counts.
-
     """
 
     answers: Sequence[Answer] | Callable[[Prompt], Answer] = ("ok",)

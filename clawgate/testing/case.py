@@ -17,7 +17,6 @@ class TestCase(SynchronousTestCase):
         """
         Raises:
             TypeError: a test method is `async`; use `Deferred.fromCoroutine` and `successResultOf`.
-
         """
         super().__init_subclass__(**kwargs)
         for name, member in vars(cls).items():

@@ -32,7 +32,6 @@ class RecordingChannel:
         sent: every part that was taken, in order.
         failures: errors of the next sends, first one first; an empty list means success.
         waiting: sends that hang while `holds` is on, each to be fired by the test.
-
     """
 
     def __init__(self, name: str = "recording", *, secret: str = "secret", retry_safe: bool = False, cap_chars: int = 4096) -> None:

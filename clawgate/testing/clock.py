@@ -22,7 +22,6 @@ class ManualClock:
 
     Attributes:
         reactor: the `IReactorTime` behind it, for code that takes one.
-
     """
 
     def __init__(self, wall_ms: int = 1_800_000_000_000) -> None:
@@ -58,7 +57,6 @@ class ManualClock:
 
         Raises:
             AssertionError: timers keep setting each other without time passing.
-
         """
         target = self.reactor.seconds() + seconds
         for _ in range(_MAX_CALLS):

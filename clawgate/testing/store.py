@@ -113,7 +113,6 @@ class InlineStore(SqliteStore):
         """
         Args:
             image: what another store's `image` gave: this one begins with its rows.
-
         """
         self._image = image
         super().__init__(

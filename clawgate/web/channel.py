@@ -99,7 +99,6 @@ class GatewayChannel(http.HTTPChannel):
     Attributes:
         client_key: under which its site counts it; "" when it is not counted per client.
         served: complete requests so far.
-
     """
 
     site: Door
@@ -431,7 +430,6 @@ class GatewayChannel(http.HTTPChannel):
 
         Raises:
             RuntimeError: no request is being processed.
-
         """
         if self._phase is not Phase.BUSY:
             raise RuntimeError("only a connection whose request is being processed can be taken over")

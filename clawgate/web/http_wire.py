@@ -69,7 +69,6 @@ class Unreadable(BadRequest):
     Attributes:
         status: 400, 413, 414 or 431.
         event: the reason as it is counted.
-
     """
 
     def __init__(self, status: int, event: str) -> None:
@@ -86,7 +85,6 @@ class Head(msgspec.Struct, frozen=True, gc=False):
         length: bytes of the body; None = chunked.
         keep_alive: whether the client would send another request on this connection.
         expects_continue: whether it waits for a 100 before sending the body.
-
     """
 
     method: bytes
@@ -113,7 +111,6 @@ def check_partial(start: bytes, *, max_bytes: int, max_headers: int) -> None:
 
     Raises:
         Unreadable: 400, 414 (the first line alone is too long) or 431.
-
     """
     line, found, _ = start.partition(CRLF)
     if len(start) > max_bytes:
@@ -143,7 +140,6 @@ def parse_head(raw: bytes, *, max_bytes: int, max_headers: int) -> Head:
 
     Raises:
         Unreadable: 400, 413 (a length nobody could mean), 414 or 431.
-
     """
     if len(raw) + len(END_OF_HEAD) > max_bytes:
         raise _head_too_large(raw, max_bytes)
@@ -189,7 +185,6 @@ def canonical_name(raw: bytes) -> bytes:
 
     Raises:
         Unreadable: it is no token; a folded line and a space before the colon end here too.
-
     """
     if not _TOKEN.fullmatch(raw):
         raise malformed()
@@ -233,7 +228,6 @@ class ChunkedBody:
     Attributes:
         body: what has arrived so far, at most `cap_bytes`.
         rest: once finished, the bytes after the body: the next request's.
-
     """
 
     def __init__(self, cap_bytes: int, *, max_trailer_bytes: int, max_trailers: int) -> None:
@@ -250,7 +244,6 @@ class ChunkedBody:
 
         Raises:
             Unreadable: 400 malformed, 413 as soon as a chunk's size would pass the cap, 431 too many trailers.
-
         """
         self._unread += data
         while self._step():

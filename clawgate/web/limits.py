@@ -17,7 +17,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         max_headers: number of header lines; also of trailer lines.
         max_connections: open connections in all; 0 = unlimited.
         max_connections_per_client: open connections of one IPv4 address or one IPv6 /64; 0 = unlimited.
-
     """
 
     header_timeout_seconds: float = 10.0

@@ -53,7 +53,6 @@ class GatewayRequest(server.Request):
             command: the method, a token.
             path: the target as it came, beginning with "/".
             version: b"HTTP/1.1" or b"HTTP/1.0".
-
         """
         self.method, self.uri, self.clientproto = command, path, version
         self.path, _, self.query_string = path.partition(b"?")
@@ -109,7 +108,6 @@ class GatewayRequest(server.Request):
 
         Raises:
             ValueError: a value holds CR, LF or NUL; nothing was sent.
-
         """
         extra = []
         for name, value in headers:
@@ -201,7 +199,6 @@ class GatewayRequest(server.Request):
 
         Raises:
             RuntimeError: an answer has begun, or the client has gone.
-
         """
         if self.startedWriting or self.finished or self._disconnected:
             raise RuntimeError("this request can no longer be taken over")

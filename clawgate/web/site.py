@@ -39,7 +39,6 @@ class GatewaySite(server.Site):
         connections: how many are open.
         in_progress: requests that were read and are not answered.
         is_draining: answers end their connections.
-
     """
 
     protocol = GatewayChannel  # type: ignore[assignment]  # upstream types it as its own switching proxy
@@ -71,7 +70,6 @@ class GatewaySite(server.Site):
             on_connections: told the number of open connections whenever it changes.
             is_uncapped: peer's host → whether it is exempt from the cap per client: a proxy speaks for many.
             parsePOSTFormSubmission: kept for Twisted's signature; forms are never parsed here.
-
         """
         super().__init__(root_resource, reactor=reactor, timeout=None, parsePOSTFormSubmission=parsePOSTFormSubmission)  # type: ignore[no-untyped-call]  # untyped upstream
         self.limits = limits

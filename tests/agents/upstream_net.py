@@ -95,7 +95,6 @@ class Net:
 
     Args:
         server: builds a protocol per connection; None refuses.
-
     """
 
     def __init__(self, server: Callable[[], Any] | None) -> None:
@@ -172,7 +171,6 @@ class Upstream:
 
     Args:
         on_request: what each server does with a whole request.
-
     """
 
     def __init__(self, on_request: Callable[[Scripted], None] | None = None) -> None:

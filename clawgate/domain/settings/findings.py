@@ -34,7 +34,6 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         path: the setting's dotted path, or a file's name.
         is_security: whether `clawgate check --security` shows it.
-
     """
 
     id: str
@@ -50,7 +49,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         clear_text_secrets: paths of secrets that stand in config.toml as they are (`parse.clear_text_secrets`).
-
     """
 
     config_mode: int | None = None
@@ -76,7 +74,6 @@ def bind_refusal(settings: Settings) -> str | None:
 
     Returns:
         Upstream's three lines (zeroclaw.md A1.2).
-
     """
     gateway = settings.gateway
     if not is_public(gateway.host) or _has_tunnel(settings) or gateway.allow_public_bind or gateway.tls.enabled:

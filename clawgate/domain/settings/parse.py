@@ -55,7 +55,6 @@ def build(
 
     Raises:
         InvalidSettings: naming every setting that cannot work.
-
     """
     reader = _Reader(environ, dotenv, resolve or _unresolved)
     whole = merged(document, overlay or {})
