@@ -129,7 +129,7 @@ class Daemon:
             return
         self.gateway.health.ok("config")
         adopting = Deferred.fromCoroutine(self.gateway.devices.adopt(fresh.gateway.paired_tokens, list_present=fresh.paired_tokens_present))
-        adopting.addErrback(lambda failure: _log.failure("paired_tokens was not taken up", failure))
+        adopting.addErrback(_not_taken_up)
 
     # --- steps
 
@@ -229,6 +229,13 @@ def prepare_process(reactor: Any) -> None:  # see Daemon.reactor
     """What a process does once, before anything runs: waits follow the monotonic clock, crashes leave a stack."""
     reactor.seconds = time.monotonic
     enable_faulthandler()
+
+
+def _not_taken_up(failure: Failure) -> None:
+    if failure.check(GatewayError):
+        _log.warn("paired_tokens was not taken up: {problem} {detail}", problem=str(failure.value), detail=failure.value.detail)
+    else:
+        _log.failure("paired_tokens was not taken up", failure)
 
 
 def _certificate(settings: Settings) -> Certificate | None:
