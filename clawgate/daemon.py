@@ -232,8 +232,9 @@ def prepare_process(reactor: Any) -> None:  # see Daemon.reactor
 
 
 def _not_taken_up(failure: Failure) -> None:
-    if failure.check(GatewayError):
-        _log.warn("paired_tokens was not taken up: {problem} {detail}", problem=str(failure.value), detail=failure.value.detail)
+    problem = failure.value
+    if isinstance(problem, GatewayError):
+        _log.warn("paired_tokens was not taken up: {problem} {detail}", problem=str(problem), detail=problem.detail)
     else:
         _log.failure("paired_tokens was not taken up", failure)
 

@@ -100,8 +100,7 @@ class Ingress:
             raise
         finally:
             self.dispatch.forget(item.id)
-            waiter.addErrback(lambda _: None)
-            waiter.cancel()
+            self.waiters.forget(item.id, waiter)
 
     async def _landed(self, committing: Deferred[_T], wait_seconds: float) -> _T:
         """What became of a commit that is not interrupted. Raises StoreHangs when that takes longer than the caller waits."""
@@ -157,8 +156,7 @@ class Ingress:
             item = await self.inbox.get(earlier.id) or earlier
             return Asked(await self._outcome(item, waiter, wait_seconds) if item.is_open else item, True)
         finally:
-            waiter.addErrback(lambda _: None)
-            waiter.cancel()
+            self.waiters.forget(earlier.id, waiter)
 
     async def _outcome(self, item: Item, waiter: Deferred[Item], wait_seconds: float) -> Item:
         """The ended item; when the wait runs out, the item as it is then, promised from now on."""

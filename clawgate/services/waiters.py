@@ -25,7 +25,7 @@ class Waiters:
         """
         if self._count >= self.max_waiters:
             raise Overloaded("too many callers wait for an answer")
-        waiter: Deferred[Item] = Deferred(lambda waiter: self._forget(item_id, waiter))
+        waiter: Deferred[Item] = Deferred(lambda waiter: self._remove(item_id, waiter))
         self._waiting.setdefault(item_id, []).append(waiter)
         self._count += 1
         return waiter
@@ -54,7 +54,12 @@ class Waiters:
         self._count -= len(waiters)
         return waiters
 
-    def _forget(self, item_id: str, waiter: Deferred[Item]) -> None:
+    def forget(self, item_id: str, waiter: Deferred[Item]) -> None:
+        """Nobody looks at this waiter any more: it stays silent, whatever it was told."""
+        self._remove(item_id, waiter)
+        waiter.addErrback(lambda _: None)
+
+    def _remove(self, item_id: str, waiter: Deferred[Item]) -> None:
         waiters = self._waiting.get(item_id, [])
         if waiter in waiters:
             waiters.remove(waiter)
