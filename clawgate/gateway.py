@@ -280,7 +280,7 @@ class _Assembly:
             ),
             InboxSurface(desk),
             *(
-                ChannelSurface(name, kind.title, edges.channels, self.ingress, edges.clock, edges.ids, edges.meter, name == "whatsapp")
+                ChannelSurface(name, kind.title, edges.channels, self.ingress, edges.clock, edges.ids, edges.meter, kind.has_handshake)
                 for name, kind in KINDS.items()
             ),
         )

@@ -43,16 +43,13 @@ class Kind:
     Attributes:
         title: as users know it; the 404 of an unconfigured one says it.
         build: the channel, or None when the settings do not configure it.
+        has_handshake: the platform checks its subscription with a GET.
     """
 
     name: str
     title: str
     build: Callable[[ChannelsSettings, Workshop], Channel | None]
-    is_configured: Callable[[ChannelsSettings], bool]
-
-
-def _is_whatsapp(settings: ChannelsSettings) -> bool:
-    return settings.whatsapp is not None and settings.whatsapp.is_cloud
+    has_handshake: bool = False
 
 
 def _whatsapp(settings: ChannelsSettings, workshop: Workshop) -> Channel | None:
@@ -63,10 +60,6 @@ def _whatsapp(settings: ChannelsSettings, workshop: Workshop) -> Channel | None:
 
     api = workshop.api("WhatsApp", "channels_config.whatsapp.api_base", own.api_base, own.access_token)
     return WhatsApp(api, own.phone_number_id, own.verify_token, _trimmed(own.app_secret), own.allowed_numbers)
-
-
-def _is_linq(settings: ChannelsSettings) -> bool:
-    return settings.linq is not None
 
 
 def _linq(settings: ChannelsSettings, workshop: Workshop) -> Channel | None:
@@ -87,8 +80,8 @@ def _trimmed(secret: Secret | None) -> tuple[Secret, ...]:
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("whatsapp", "WhatsApp", _whatsapp, _is_whatsapp),
-        Kind("linq", "Linq", _linq, _is_linq),
+        Kind("whatsapp", "WhatsApp", _whatsapp, has_handshake=True),
+        Kind("linq", "Linq", _linq),
     )
 }
 

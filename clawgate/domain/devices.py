@@ -11,10 +11,10 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     """One credential and its owner.
 
     Attributes:
-        id: the name others know it by; survives a rotation of the token.
+        id: the name others know it by. Rotating its token revokes it: whoever pairs with the code is a new device with a new id.
         token_hash: 64 lower-case hexadecimal digits; never leaves the daemon but for `[gateway] paired_tokens`.
-        device_type: what the client said it is; "legacy-pair" from `/pair`, "legacy" from an imported hash.
-        scopes: bound at pairing; can only narrow afterwards.
+        device_type: what the client said it is, or what the rotated device was; "legacy-pair" from `/pair`, "legacy" from an imported hash.
+        scopes: bound at pairing and never changed; a re-paired device has those of the old one at most.
         expires_ms: 0 = never.
         revoked_ms: 0 = alive. A revoked row stays, so that an old file cannot bring its hash back (design §4.10).
         mirrored: its hash has been written to config.toml; if it is missing there later, somebody deleted it by hand.

@@ -77,6 +77,7 @@ class MemoryEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         category: "conversation" for what people wrote, "core" for what they asked to be remembered.
+        session: the conversation of a "conversation" text (None: its own), the principal of a "core" one.
     """
 
     key: str
@@ -84,6 +85,15 @@ class MemoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     category: str = "conversation"
     session: str | None = None
     created_ms: int = 0
+
+
+def is_storable(text: str) -> bool:
+    """Whether text can be written down: lone surrogates cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def conversation_key(channel: str, target: str) -> str:

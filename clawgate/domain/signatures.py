@@ -17,10 +17,9 @@ import hashlib
 import hmac
 import re
 
-from clawgate.domain.errors import Unauthenticated
+from clawgate.domain.errors import NoSecret, Unauthenticated
 from clawgate.domain.secret import Secret
 
-NO_SECRET = "no secret configured"
 TOLERANCE_SECONDS = 300
 _SHA256_HEX = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
 _UNIX_SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
@@ -76,11 +75,11 @@ def usable(secrets: tuple[Secret, ...]) -> tuple[bytes, ...]:
     """The keys that may sign.
 
     Raises:
-        Unauthenticated: there is none ("no secret" in its text): an unconfigured route is a closed route.
+        NoSecret: there is none: an unconfigured route is a closed route.
     """
     keys = tuple(secret.reveal().encode("utf-8", "surrogatepass") for secret in secrets if secret)
     if not keys:
-        raise Unauthenticated(NO_SECRET)
+        raise NoSecret("no secret configured")
     return keys
 
 

@@ -32,7 +32,8 @@ class Channel(Protocol):
         """Checks the delivery's signature over the raw bytes. Fails closed: no secret configured refuses.
 
         Raises:
-            Unauthenticated: missing, stale or wrong signature, or no secret ("no secret" in its text).
+            NoSecret: none is configured.
+            Unauthenticated: missing, stale or wrong signature.
         """
 
     def handshake(self, query: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Paired devices: adding, revoking, rotating, and their mirror in config.toml. Ring: services. Source: design §4.9–4.10, construct-realtime.md §1.
+"""Paired devices: adding, revoking, and their mirror in config.toml. Ring: services. Source: design §4.9–4.10, construct-realtime.md §1.
 
 The store is the truth. `[gateway] paired_tokens` mirrors it: a hash deleted there by hand revokes; a hash that the store has revoked stays revoked even if an
 old file brings it back.
@@ -6,6 +6,7 @@ old file brings it back.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import msgspec
@@ -35,7 +36,11 @@ class Issued(msgspec.Struct, frozen=True):
 
 @define
 class Devices:
-    """The paired devices of this gateway."""
+    """The paired devices of this gateway.
+
+    Attributes:
+        revoked: told the id of a device whose token has died, so that its live connections can be ended.
+    """
 
     rows: DeviceRows
     access: Access
@@ -46,7 +51,7 @@ class Devices:
     token_prefix: str
     revoked: Callable[[str], None] = field(default=lambda device_id: None)
     _lock: DeferredLock = field(factory=DeferredLock, init=False)
-    _paired: bool = field(default=False, init=False)
+    _paired_until_ms: float = field(default=0, init=False)
 
     async def add(self, *, name: str | None, device_type: str | None, scopes: frozenset[Scope], ttl_seconds: int, address: str) -> Issued:
         """A new device with a fresh token.
@@ -86,7 +91,7 @@ class Devices:
         return device
 
     async def revoke(self, device_id: str) -> Device:
-        """Kills token, row and live connections in one step. Raises NotFound."""
+        """Kills token and row in one step, and tells `revoked`. Raises NotFound."""
         device = await self.find(device_id)
         gone = msgspec.structs.replace(device, revoked_ms=self.clock.wall_ms())
         await self.rows.replace(gone)
@@ -104,13 +109,13 @@ class Devices:
 
     @property
     def is_paired(self) -> bool:
-        """Whether any token opened something when devices last changed; costs nothing, for `/health`."""
-        return self._paired
+        """Whether any token that was known when devices last changed opens something now; costs nothing, for `/health`."""
+        return self.clock.wall_ms() < self._paired_until_ms
 
     async def any_paired(self) -> bool:
         """Whether any token opens something now."""
-        self._paired = bool(await self.listed())
-        return self._paired
+        self._noted(await self.listed())
+        return self.is_paired
 
     async def adopt(self, entries: tuple[str, ...], *, list_present: bool) -> None:
         """Brings store and `paired_tokens` together, at start and when the file changed.
@@ -133,7 +138,7 @@ class Devices:
         if may_revoke:
             await self._revoke_deleted(in_file, now_ms)
         alive = await self.rows.alive(now_ms)
-        self._paired = bool(alive)
+        self._noted(alive)
         is_mirrored = {device.token_hash for device in alive} == in_file and all(device.mirrored for device in alive)
         if not is_mirrored or any(entry not in in_file for entry in entries):
             await self._write_mirror()
@@ -145,6 +150,9 @@ class Devices:
                 self._killed(device)
                 _log.warn("device {device} revoked: its hash was removed from [gateway] paired_tokens", device=device.id)
 
+    def _noted(self, alive: tuple[Device, ...]) -> None:
+        self._paired_until_ms = max((device.expires_ms or math.inf for device in alive), default=0)
+
     def _killed(self, device: Device) -> None:
         self.access.forget(device.token_hash)
         self.revoked(device.id)
@@ -155,7 +163,7 @@ class Devices:
 
     async def _write_mirror(self) -> bool:
         alive = await self.rows.alive(self.clock.wall_ms())
-        self._paired = bool(alive)
+        self._noted(alive)
         try:
             await self.mirror.write(frozenset(device.token_hash for device in alive))
         except (GatewayError, OSError) as problem:

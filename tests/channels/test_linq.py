@@ -15,7 +15,7 @@ from twisted.internet import error
 from twisted.web.iweb import IAgent
 
 from clawgate.channels import linq_wire
-from clawgate.channels.kinds import KINDS, build_channels
+from clawgate.channels.kinds import build_channels
 from clawgate.domain.errors import BadRequest, GatewayError, Invalid, NotFound, SendRefused, SendUnavailable, SendUncertain
 from clawgate.domain.messages import ChannelMessage
 from clawgate.domain.secret import Secret
@@ -213,8 +213,6 @@ def test_truncated_body_is_a_bad_request() -> None:
 
 
 def test_linq_is_configured_by_its_section_and_has_no_subscription_check() -> None:
-    assert KINDS["linq"].is_configured(ChannelsSettings(linq=LINQ)) is True
-    assert KINDS["linq"].is_configured(ChannelsSettings()) is False
     clock = ManualClock()
     built = build_channels(Settings(channels_config=ChannelsSettings(linq=LINQ)), clock.reactor, clock)  # type: ignore[arg-type]  # not connected
     assert list(built) == ["linq"]

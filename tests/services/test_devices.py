@@ -240,6 +240,14 @@ def test_a_list_changed_by_hand_meanwhile_is_not_overwritten() -> None:
     assert (issued.persisted, house.file.writes) == (False, 0)
 
 
+def test_nothing_is_paired_once_the_last_token_has_run_out() -> None:
+    house = House()
+    now(house.pairing(ttl_seconds=60))
+    assert house.devices.is_paired
+    house.clock.advance(60)
+    assert not house.devices.is_paired
+
+
 def test_revoking_all_returns_how_many() -> None:
     house = House()
     tokens = [now(house.pairing()).token for _ in range(3)]

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 
 from attrs import define
 
-from clawgate.domain.errors import BadRequest, Forbidden, NotConfigured, NotFound, Unauthenticated
+from clawgate.domain.errors import BadRequest, Forbidden, NoSecret, NotConfigured, NotFound, Unauthenticated
 from clawgate.domain.idempotency import from_delivery, from_platform
-from clawgate.domain.messages import ChannelMessage, DedupeKey, Inbound, ReplyTo, conversation_key, memory_key
+from clawgate.domain.messages import ChannelMessage, DedupeKey, Inbound, ReplyTo, conversation_key, is_storable, memory_key
 from clawgate.ports.channels import Channel
 from clawgate.ports.clock import Clock, Ids
 from clawgate.ports.events import Meter
@@ -23,7 +23,6 @@ from clawgate.web.answers import Answer, json_answer, text_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import root_wire
 from clawgate.web.router import Door, Router
-from clawgate.web.surfaces.webhook import is_storable
 
 _HANDSHAKE = ("hub.mode", "hub.verify_token", "hub.challenge")
 
@@ -71,9 +70,10 @@ class ChannelSurface:
             raise NotConfigured(self.title)
         try:
             channel.verify(call.header, call.body, self.clock.wall_ms() / 1000)
-        except Unauthenticated as problem:
-            text = root_wire.NO_CHANNEL_SECRET if "no secret" in str(problem) else root_wire.BAD_SIGNATURE
-            return json_answer(401, {"error": text})
+        except NoSecret:
+            return json_answer(401, {"error": root_wire.NO_CHANNEL_SECRET})
+        except Unauthenticated:
+            return json_answer(401, {"error": root_wire.BAD_SIGNATURE})
         for position, message in enumerate(channel.read(call.body, self.clock.wall_ms())):
             if is_storable(message.text):
                 self.meter.count("channel_messages_total", self.name, "inbound")

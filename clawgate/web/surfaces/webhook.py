@@ -16,7 +16,7 @@ from clawgate.domain.caller import Scope
 from clawgate.domain.errors import BadRequest, Conflict
 from clawgate.domain.idempotency import from_header
 from clawgate.domain.inbox import Item, State
-from clawgate.domain.messages import Inbound
+from clawgate.domain.messages import Inbound, is_storable
 from clawgate.domain.secret import Secret
 from clawgate.ports.clock import Ids
 from clawgate.ports.stores import Accepted
@@ -72,7 +72,7 @@ class WebhookSurface:
         if self.secret and not (presented and self.secret.matches(presented)):
             return json_answer(401, {"error": root_wire.BAD_WEBHOOK_SECRET})
         message = self._inbound(call, call.decode(WebhookBody, root_wire.BAD_WEBHOOK_BODY))
-        if prefers_async(call):
+        if _prefers_async(call):
             accepted = await self._accepted(message)
             return _asked(call, Asked(accepted.item, accepted.is_duplicate), accepted_only=True)
         return _asked(call, await self.ingress.ask(message, self.wait_seconds), accepted_only=False)
@@ -132,15 +132,6 @@ def _conversation(session: str | None, principal: str) -> str | None:
     return f"session:{principal}:{session}" if _SESSION.match(session) else None
 
 
-def prefers_async(call: Call) -> bool:
+def _prefers_async(call: Call) -> bool:
     """Whether `Prefer` (RFC 7240) asks for `respond-async`."""
     return any(part.partition(";")[0].strip().lower() == "respond-async" for part in (call.header("prefer") or "").split(","))
-
-
-def is_storable(text: str) -> bool:
-    """Whether text can be written down: lone surrogates cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
