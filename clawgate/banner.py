@@ -93,13 +93,13 @@ def pair_line(base: str, code: str) -> str:
 
 def ask_line(base: str) -> str:
     """A shell line that asks the agent."""
-    data = """-d '{"message":"hello"}'"""
-    return f"curl {base}/webhook -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' {data}"
+    data = """-d '{"message":"hello"}'; echo"""
+    return f"curl -s {base}/webhook -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' {data}"
 
 
 def health_line(base: str) -> str:
     """A shell line that asks how the gateway is."""
-    return f"curl {base}/health"
+    return f"curl -s {base}/health"
 
 
 def page_url(base: str, code: str = "") -> str:

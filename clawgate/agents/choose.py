@@ -118,7 +118,7 @@ class _Build:
         check_installed()
         if not path:
             raise Invalid("default_provider", "local: names no file", "Write local:PATH with the path of a GGUF file")
-        tokens = self._settings.agent.max_output_tokens
+        tokens = self._settings.agent.local_output_tokens
 
         def make(url: str, key: Secret) -> Any:  # Any: VendorBackend, imported above only when needed
             return openai_backend("local", self._http(url, keeps_connections=False), self._clock, model=self._model("local"), key=key)

@@ -35,6 +35,7 @@ _NOT_FIELDS = frozenset(
         *("format", "message", "isError", "time", "system", "printed", "why", "failure", "debugInfo", "logLevel", "threshold"),
     }
 )
+_CHATTER = ("Starting factory", "Stopping factory")
 _UNLOGGABLE = "a log event could not be written"
 _encoder = msgspec.json.Encoder()
 
@@ -78,6 +79,13 @@ def goes_to_journal(stream: IO[str] | IO[bytes] | None) -> bool:
         return False
 
 
+def _level(event: Mapping[str, Any]) -> Any:  # Any: a log event holds whatever its writer put in; a level is an untyped constant
+    """The event's level; Twisted's own chatter about ports and factories, which it sends as news, is detail here."""
+    level = event.get("log_level") or LogLevel.info
+    is_chatter = level is LogLevel.info and (event.get("log_namespace") == "log_legacy" or str(event.get("log_format")).startswith(_CHATTER))
+    return LogLevel.debug if is_chatter else level
+
+
 @implementer(ILogObserver)
 class LineObserver:
     """Writes events as lines.
@@ -105,7 +113,7 @@ class LineObserver:
     def __call__(self, event: Mapping[str, Any]) -> None:  # Any: a log event holds whatever its writer put in
         """Writes the event, or drops it; never raises."""
         try:
-            level = event.get("log_level") or LogLevel.info
+            level = _level(event)
             if _LEVELS[level.name] < self._threshold:
                 return
             line = self._render(event, level.name)

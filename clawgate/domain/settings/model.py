@@ -76,6 +76,7 @@ class AgentSettings(Section, frozen=True, kw_only=True):
     idle_timeout_secs: Annotated[int, Note("Seconds without a byte after which a provider counts as hung")] = 120
     max_answer_bytes: Annotated[int, Note("Largest answer read from a provider")] = 8 * 1024 * 1024
     max_output_tokens: Annotated[int, Note("Answer length asked of providers that require one")] = 4096
+    local_output_tokens: Annotated[int, Note("Longest answer of a `local:` model")] = 512
     service_max_inflight: Annotated[int, Note("Requests open to one provider at once")] = 64
 
 

@@ -42,6 +42,7 @@ _AT_LEAST_ONE = frozenset(
         "agent.idle_timeout_secs",
         "agent.max_answer_bytes",
         "agent.max_output_tokens",
+        "agent.local_output_tokens",
         "agent.service_max_inflight",
         "inbox.high_water",
         "inbox.max_waiters",
