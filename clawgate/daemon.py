@@ -28,7 +28,7 @@ from clawgate.system.activation import activated_socket
 from clawgate.system.atomic import replace_file
 from clawgate.system.configfile import load_settings
 from clawgate.system.lan import outward_address
-from clawgate.system.notify import Notifier
+from clawgate.system.notify import Heartbeat, Notifier
 from clawgate.system.tunnel import Tunnel
 from clawgate.system.watch import FileWatch
 from clawgate.system.watchdog import StallWatchdog, UnhandledErrors, enable_faulthandler, force_exit_after, raise_nofile, tune_gc
@@ -81,6 +81,7 @@ class Daemon:
     gateway: Gateway = field(init=False)
     _listener: PublicListener = field(init=False)
     _site: GatewaySite = field(init=False)
+    _sites: list[GatewaySite] = field(factory=list, init=False)
     _public_url: str | None = field(default=None, init=False)
     _is_ready: bool = field(default=False, init=False)
     _reload_wanted: bool = field(default=False, init=False)
@@ -92,16 +93,18 @@ class Daemon:
         self.gateway = Gateway.build(settings, reactor, announce=self._announce, pid=os.getpid())
         self._notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
         edges = self.gateway.edges
-        self._site = self._new_site()
+        self._site = self._new_site(is_secure=settings.gateway.tls.enabled)
         own = settings.gateway
         self._listener = PublicListener(self._site, reactor, own.host, own.port, own.listen_backlog, activated_socket(), _certificate(settings))
         control_site = self._new_site()
         control = ControlListener(control_site, reactor, Path(settings.state_dir) / CONTROL_SOCKET)
         tunnel = Tunnel(settings.tunnel, reactor=reactor, clock=edges.clock, health=self.gateway.health, on_url=self._tunnel_up)
         watch = FileWatch(edges.clock, (settings.config_path,), lambda _: self.reload())
+        heartbeat = Heartbeat(self._notifier, edges.clock)
         watchdog = StallWatchdog(edges.clock, edges.meter)
         self.gateway.add_steps(
             Step("watchdog", _sync(watchdog.start), _sync(watchdog.stop)),
+            Step("heartbeat", _sync(heartbeat.start), _sync(heartbeat.stop)),
             Step("control", control.start, self._closing(control_site, control.stop)),
             Step("listener", self._listening, self._closing(self._site, self._listener.stop)),
             Step("config watch", _sync(watch.start), _sync(watch.stop)),
@@ -182,7 +185,7 @@ class Daemon:
         outside = self._public_url or outside_url(self._listener.url, outward_address())
         self.show(code_block((outside or self._listener.url) + self.settings.gateway.path_prefix, code, outside is not None))
 
-    def _new_site(self) -> GatewaySite:
+    def _new_site(self, *, is_secure: bool = False) -> GatewaySite:
         own, web = self.settings.gateway, self.gateway.web
         limits = Limits(
             header_timeout_seconds=own.header_timeout_secs,
@@ -196,12 +199,14 @@ class Daemon:
         site = FrontSite(
             web,
             limits,
+            is_secure=is_secure,
             reactor=self.reactor,
             on_event=lambda name: meter.count("http_refused_total", name),
-            on_connections=lambda count: meter.gauge("http_connections", count),
+            on_connections=lambda _: meter.gauge("http_connections", sum(each.connections for each in self._sites)),
             is_uncapped=web.peers.is_trusted,
         )
         site.noisy = False
+        self._sites.append(site)
         return site
 
     def _write_announcement(self) -> None:

@@ -16,7 +16,7 @@ _optimisticEagerReadSize, _respondToBadRequestAndDisconnect, _protocolUpgradeFor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Protocol, cast
 
@@ -60,7 +60,7 @@ class ReadRequest(Protocol):
         """The client has gone."""
 
 
-class Door(Protocol):
+class ChannelSite(Protocol):
     """What a channel needs from its site."""
 
     limits: Limits
@@ -77,16 +77,13 @@ class Door(Protocol):
     def closed(self, channel: GatewayChannel) -> None:
         """A connection is gone."""
 
-    def request_began(self) -> None:
-        """A request was read completely."""
-
-    def request_done(self) -> None:
-        """A request was answered, or its client is gone, or it became something else."""
-
     def cap_of(self, path: bytes) -> int:
         """The body cap of a raw path."""
 
-    def refusal_of(self, status: int, path: bytes) -> bytes:
+    def refusal_headers(self) -> Iterable[tuple[bytes, bytes]]:
+        """Headers of an answer that the resource does not word."""
+
+    def refusal_of(self, status: int) -> bytes:
         """A whole answer that ends the connection."""
 
     def count(self, event: str) -> None:
@@ -101,7 +98,7 @@ class GatewayChannel(http.HTTPChannel):
         served: complete requests so far.
     """
 
-    site: Door
+    site: ChannelSite
     requestFactory: Callable[[GatewayChannel], ReadRequest]  # type: ignore[assignment]  # upstream wants its own class
     callLater: Callable[..., IDelayedCall]
     client_key = ""
@@ -112,7 +109,6 @@ class GatewayChannel(http.HTTPChannel):
     _scanned = 0
     _begun = False
     _blank_line_seen = False
-    _path = b""
     _head: Head | None = None
     _body: bytearray
     _chunks: ChunkedBody | None = None
@@ -144,8 +140,6 @@ class GatewayChannel(http.HTTPChannel):
             if call is not None and call.active():
                 call.cancel()
         self._timer = self._turn = None
-        if self.requests:
-            self.site.request_done()
         self.site.closed(self)
         if phase is Phase.TAKEN and self._successor is not None:
             self._successor.connectionLost(reason)
@@ -162,11 +156,6 @@ class GatewayChannel(http.HTTPChannel):
         """Closes a kept-alive connection on which nothing is happening."""
         if self._phase is Phase.HEAD and self.served and not self._unread:
             self.loseConnection()
-
-    @property
-    def is_reading(self) -> bool:
-        """Whether a request is arriving."""
-        return self._phase is Phase.BODY or (self._phase is Phase.HEAD and bool(self._unread))
 
     def getPeer(self) -> IAddress:
         """The other end; asked of the socket once."""
@@ -256,11 +245,10 @@ class GatewayChannel(http.HTTPChannel):
 
     def _begin_body(self, head: Head) -> None:
         length = head.length
-        self._path = path = head.target.partition(b"?")[0]
         if length == 0:
             self._deliver(head, b"")
             return
-        cap_bytes = self.site.cap_of(path)
+        cap_bytes = self.site.cap_of(head.target.partition(b"?")[0])
         if length is not None and length > cap_bytes:
             raise Unreadable(413, "body_too_large")
         if length is not None and len(self._unread) >= length:
@@ -306,10 +294,8 @@ class GatewayChannel(http.HTTPChannel):
         self._begun = self._blank_line_seen = False
         self.persistent = head.keep_alive
         self.served += 1
-        self._path = b""
         request = self.requestFactory(self)
         self.requests.append(request)
-        self.site.request_began()
         request.fill(head.headers, body)
         request.requestReceived(head.method, head.target, head.version)
 
@@ -319,7 +305,6 @@ class GatewayChannel(http.HTTPChannel):
             raise TypeError("answers leave in the order of their requests")
         del self.requests[0]
         self._handlingRequest = False
-        self.site.request_done()
         if self._phase is not Phase.BUSY:
             return
         if not self.persistent or self.site.is_draining:
@@ -335,7 +320,7 @@ class GatewayChannel(http.HTTPChannel):
 
     def _refuse(self, status: int, event: str) -> None:
         self.site.count(event)
-        answer = self.site.refusal_of(status, self._path)
+        answer = self.site.refusal_of(status)
         self._become_closing(LINGER_SECONDS)
         transport = self._transport()
         transport.write(answer)
@@ -439,7 +424,6 @@ class GatewayChannel(http.HTTPChannel):
             self._timer.cancel()
             self._timer = None
         self.requests.clear()
-        self.site.request_done()
         early, self._unread = self._unread, b""
         self._networkProducer.unregisterProducer()  # type: ignore[attr-defined]  # upstream annotates less than it provides
         self._waitingForTransport = False

@@ -16,13 +16,11 @@ from clawgate.web.site import GatewaySite
 class FrontSite(GatewaySite):
     """The site of a whole gateway: the resource's own body caps, and refusals that look like its answers."""
 
-    def __init__(self, web: GatewayResource, limits: Limits, **options: Any) -> None:  # Any: GatewaySite's own options
-        """As `GatewaySite`, for the resource of a gateway."""
+    def __init__(self, web: GatewayResource, limits: Limits, *, is_secure: bool = False, **options: Any) -> None:  # Any: GatewaySite's own options
+        """As `GatewaySite`, for the resource of a gateway; `is_secure`: it is served over TLS."""
         super().__init__(web, limits, cap_for=web.body_cap, **options)
-        self._web = web
+        self._web, self._is_secure = web, is_secure
 
-    def refusal_of(self, status: int, path: bytes) -> bytes:
-        """A whole answer that ends its connection."""
-        first, rest = super().refusal_of(status, path).split(b"\r\n", 1)
-        lines = b"".join(b"%b: %b\r\n" % header for header in common_headers(self._web.next_request_id()))
-        return b"%b\r\n%b%b" % (first, lines, rest)
+    def refusal_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Those of every answer."""
+        return common_headers(self._web.next_request_id(), secure=self._is_secure)

@@ -12,6 +12,7 @@ but a path (advisories.md §3.2: CVE-2020-10108, CVE-2020-10109, CVE-2022-24801)
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import msgspec
 
@@ -320,16 +321,17 @@ class ChunkedBody:
         return False
 
 
-def refusal_bytes(status: int, content_type: bytes, body: bytes, *, date: bytes, retry_after_seconds: int | None = None) -> bytes:
-    """A whole answer that ends its connection."""
-    retry = b"" if retry_after_seconds is None else b"Retry-After: %d\r\n" % retry_after_seconds
-    return b"HTTP/1.1 %d %b\r\nServer: clawgate\r\nDate: %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n%bConnection: close\r\n\r\n%b" % (
+def refusal_bytes(status: int, headers: Iterable[tuple[bytes, bytes]], *, date: bytes) -> bytes:
+    """A whole answer that ends its connection; `headers` come before its own."""
+    content_type, body = default_refusal(status)
+    return b"HTTP/1.1 %d %b\r\n%bServer: clawgate\r\nDate: %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n%bConnection: close\r\n\r\n%b" % (
         status,
         REASONS.get(status, b"Refused"),
+        b"".join(b"%b: %b\r\n" % header for header in headers),
         date,
         content_type,
         len(body),
-        retry,
+        b"Retry-After: 1\r\n" if status == 503 else b"",
         body,
     )
 

@@ -13,12 +13,11 @@ from collections.abc import Iterable
 from io import BytesIO
 from urllib.parse import unquote_to_bytes
 
-from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
 from twisted.web import http, server
 
-from clawgate.web.channel import Door, GatewayChannel
+from clawgate.web.channel import ChannelSite, GatewayChannel
 from clawgate.web.http_wire import default_refusal
 
 _NO_BODY = frozenset(http.NO_BODY_CODES)
@@ -31,7 +30,7 @@ class GatewayRequest(server.Request):
     """A request that has arrived completely."""
 
     channel: GatewayChannel
-    site: Door  # type: ignore[assignment]  # ours, of which the channel knows the part it needs
+    site: ChannelSite  # type: ignore[assignment]  # ours, of which the channel knows the part it needs
     _args: dict[bytes, list[bytes]] | None = None
     _is_bodyless = False
     query_string = b""
@@ -94,7 +93,7 @@ class GatewayRequest(server.Request):
             self.responseHeaders._rawHeaders.clear()
             self.cookies.clear()
             self.setResponseCode(500)
-            self.answer(((b"Content-Type", content_type),), body)
+            self.answer((*self.site.refusal_headers(), (b"Content-Type", content_type)), body)
         return reason
 
     # -- out
@@ -217,13 +216,3 @@ def _parse_query(raw: bytes) -> dict[bytes, list[bytes]]:
             name, _, value = field.replace(b"+", b" ").partition(b"=")
             found.setdefault(unquote_to_bytes(name), []).append(unquote_to_bytes(value))
     return found
-
-
-def peer_of(request: http.Request) -> str:
-    """The socket peer's host as text, "" for a unix socket or when there is none."""
-    return getattr(request.getClientAddress(), "host", None) or ""
-
-
-def is_unix(request: http.Request) -> bool:
-    """Whether the request came through a unix socket."""
-    return isinstance(request.getClientAddress(), UNIXAddress)

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import cast
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
@@ -20,7 +19,7 @@ from twisted.web.resource import IResource
 
 from clawgate.domain.caller import bucket, parse_address
 from clawgate.web.channel import LINGER_SECONDS, GatewayChannel, half_close
-from clawgate.web.http_wire import default_refusal, refusal_bytes
+from clawgate.web.http_wire import refusal_bytes
 from clawgate.web.limits import Limits
 from clawgate.web.request import GatewayRequest
 
@@ -29,7 +28,6 @@ MOST_TURNED_AWAY = 64
 """Connections over a cap that are told so at one time; further ones are closed unsaid, or saying so would be the attack."""
 
 CapFor = Callable[[bytes], int | None]
-RefusalFor = Callable[[int, bytes], tuple[bytes, bytes]]
 
 
 class GatewaySite(server.Site):
@@ -37,7 +35,6 @@ class GatewaySite(server.Site):
 
     Attributes:
         connections: how many are open.
-        in_progress: requests that were read and are not answered.
         is_draining: answers end their connections.
     """
 
@@ -51,7 +48,6 @@ class GatewaySite(server.Site):
         *,
         reactor: IReactorTime,
         cap_for: CapFor | None = None,
-        refusal: RefusalFor | None = None,
         on_event: Callable[[str], object] | None = None,
         on_connections: Callable[[int], object] | None = None,
         is_uncapped: Callable[[str], bool] | None = None,
@@ -64,7 +60,6 @@ class GatewaySite(server.Site):
             limits: may be replaced while running; new connections and requests see the new ones.
             reactor: for deadlines.
             cap_for: raw path without query → body cap in bytes, None = the default.
-            refusal: status and raw path (b"" if unknown) → content type and body of a refusal made while reading.
             on_event: counts refusals by reason: "connections", "connections_per_client", "header_timeout", "body_timeout",
                 "body_too_large", "headers_too_large", "target_too_long", "malformed".
             on_connections: told the number of open connections whenever it changes.
@@ -74,13 +69,11 @@ class GatewaySite(server.Site):
         super().__init__(root_resource, reactor=reactor, timeout=None, parsePOSTFormSubmission=parsePOSTFormSubmission)  # type: ignore[no-untyped-call]  # untyped upstream
         self.limits = limits
         self.is_draining = False
-        self.in_progress = 0
-        self._cap_for, self._refusal = cap_for, refusal
+        self._cap_for = cap_for
         self._on_event, self._on_connections, self._is_uncapped = on_event, on_connections, is_uncapped
         self._channels: set[GatewayChannel] = set()
         self._per_client: Counter[str] = Counter()
         self._turned_away = 0
-        self._idle_waiters: list[Deferred[None]] = []
         self._date, self._date_until = b"", -1.0
 
     # -- connections
@@ -127,7 +120,6 @@ class GatewaySite(server.Site):
             if not self._per_client[key]:
                 del self._per_client[key]
         self._report_connections()
-        self._tell_idle()
 
     def _report_connections(self) -> None:
         if self._on_connections is not None:
@@ -148,25 +140,18 @@ class GatewaySite(server.Site):
 
     # -- requests
 
-    def request_began(self) -> None:
-        """Counts a request in."""
-        self.in_progress += 1
-
-    def request_done(self) -> None:
-        """Counts a request out."""
-        self.in_progress -= 1
-        self._tell_idle()
-
     def cap_of(self, path: bytes) -> int:
         """The body cap of a raw path, in bytes."""
         cap = self._cap_for(path) if self._cap_for is not None else None
         return self.limits.max_body_bytes if cap is None else cap
 
-    def refusal_of(self, status: int, path: bytes) -> bytes:
-        """A whole answer that ends its connection, worded by the resource if it wants to."""
-        content_type, body = self._refusal(status, path) if self._refusal is not None else default_refusal(status)
-        retry_after_seconds = 1 if status == http.SERVICE_UNAVAILABLE else None
-        return refusal_bytes(status, content_type, body, date=self.date_header(), retry_after_seconds=retry_after_seconds)
+    def refusal_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """What answers carry that the resource does not word; none here."""
+        return ()
+
+    def refusal_of(self, status: int) -> bytes:
+        """A whole answer that ends its connection."""
+        return refusal_bytes(status, self.refusal_headers(), date=self.date_header())
 
     def count(self, event: str) -> None:
         """Tells who counts that something was refused."""
@@ -188,20 +173,6 @@ class GatewaySite(server.Site):
         self.is_draining = True
         for channel in self.open_connections():
             channel.drain()
-
-    def wait_idle(self) -> Deferred[None]:
-        """Fires once no request is in progress or arriving; cancelling it stops the wait."""
-        waiter: Deferred[None] = Deferred(self._idle_waiters.remove)
-        self._idle_waiters.append(waiter)
-        self._tell_idle()
-        return waiter
-
-    def _tell_idle(self) -> None:
-        if not self._idle_waiters or self.in_progress or any(channel.is_reading for channel in self._channels):
-            return
-        waiters, self._idle_waiters = self._idle_waiters, []
-        for waiter in waiters:
-            waiter.callback(None)
 
     # -- what the stock site does and we do not
 
@@ -230,7 +201,7 @@ class TurnedAway(Protocol):
         """Answers before anything is asked."""
         self._site.turned_away(+1)
         transport = cast(ITCPTransport, self.transport)
-        transport.write(self._site.refusal_of(http.SERVICE_UNAVAILABLE, b""))
+        transport.write(self._site.refusal_of(http.SERVICE_UNAVAILABLE))
         half_close(transport)
         self._timer = self._site.reactor.callLater(LINGER_SECONDS, transport.abortConnection)
 

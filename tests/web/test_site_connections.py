@@ -183,45 +183,6 @@ def test_drain_closes_idle_connections_and_lets_the_others_answer() -> None:
     assert len(bench.resource.held) == 2
 
 
-def test_wait_idle_waits_for_requests_in_progress_and_arriving() -> None:
-    bench = Bench()
-    bench.resource.holds = True
-    bench.send(GET)
-    arriving, _ = bench.connect("192.0.2.2")
-    arriving.dataReceived(POST[:20])
-    idle: list[None] = []
-    bench.site.wait_idle().addCallback(idle.append)
-    bench.resource.held[0].answer((), b"")
-    assert idle == []
-    arriving.dataReceived(POST[20:])
-    assert idle == []
-    bench.resource.held[1].answer((), b"")
-    assert idle == [None]
-
-
-def test_wait_idle_fires_at_once_when_idle_and_when_clients_leave() -> None:
-    bench = Bench()
-    idle: list[None] = []
-    bench.site.wait_idle().addCallback(idle.append)
-    bench.resource.holds = True
-    bench.send(GET)
-    bench.site.wait_idle().addCallback(idle.append)
-    assert idle == [None]
-    bench.lose()
-    assert idle == [None, None]
-
-
-def test_cancelled_wait_is_forgotten() -> None:
-    bench = Bench()
-    bench.resource.holds = True
-    bench.send(GET)
-    waiting = bench.site.wait_idle()
-    waiting.addErrback(lambda _: None)
-    waiting.cancel()
-    bench.resource.held[0].answer((), b"")
-    assert bench.statuses == [200]
-
-
 # -- the site itself
 
 
