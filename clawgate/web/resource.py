@@ -195,14 +195,16 @@ class _Exchange:
         call.caller = await self.resource.doorkeeper.admit(route, call)
         return await self.resource.router.execute(route, self.request, call)
 
-    def answer(self, answer: Answer) -> None:
-        """Sends the one answer; later ones are dropped."""
+    def answer(self, answer: Answer, why: str = "") -> None:
+        """Sends the one answer; later ones are dropped. `why` is for the log only."""
         if self._answered:
+            if why:
+                _log.info("{id} after its answer: {why}", id=self.request_id.decode(), why=why)
             return
         self._answered = True
         self.resource.meter.count("http_requests_total", str(answer.status))
         if answer.status >= 400:
-            self._note(answer.status)
+            self._note(answer.status, why)
         send(self.request, answer, self.request_id, secure=self.request.isSecure())
 
     def _landed(self, result: Answer | Failure) -> Answer | Failure:
@@ -216,9 +218,8 @@ class _Exchange:
             return
         dialect = self._route.dialect if self._route is not None else root_wire.refusal
         if isinstance(failure.value, GatewayError):
-            if failure.value.detail:
-                _log.info("{id} {problem}: {detail}", id=self.request_id.decode(), problem=str(failure.value), detail=failure.value.detail)
-            self.answer(refused(failure.value, dialect))
+            detail = failure.value.detail
+            self.answer(refused(failure.value, dialect), f"{failure.value}: {detail}" if detail else "")
         else:
             _log.failure("{id} the handler broke", failure, id=self.request_id.decode())
             self.answer(json_answer(500, {"error": "Internal error"}))
@@ -231,13 +232,14 @@ class _Exchange:
         if self._route is not None and self._route.leaves_with_client:
             work.cancel()
 
-    def _note(self, status: int) -> None:
+    def _note(self, status: int, why: str) -> None:
         request = self.request
         _log.info(
-            "{id} {method} {path} {status} {client}",
+            "{id} {method} {path} {status} {client}: {why}" if why else "{id} {method} {path} {status} {client}",
             id=self.request_id.decode(),
             method=request.method.decode("latin-1")[:16],
             path=request.path.decode("latin-1")[:_SHOWN_CHARS],
             status=status,
             client=self.resource.peers.of(request).client,
+            why=why,
         )

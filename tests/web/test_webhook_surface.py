@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from clawgate.domain.errors import AgentBadRequest, AgentOverloaded
 from clawgate.domain.secret import Secret
@@ -201,6 +202,18 @@ def test_body_that_is_no_message_is_a_400(body: bytes) -> None:
     answer = caller.raw(body, X_Idempotency_Key="k", **JSON)
     assert (answer.status, answer.json) == (400, BAD_BODY)
     assert caller.ask(X_Idempotency_Key="k").json == {"model": "scripted-1", "response": "ok"}
+
+
+def test_refused_body_is_one_line_in_the_log_that_says_why_and_shows_nothing_of_it() -> None:
+    caller = Caller(MemoryGateway())
+    events: list[LogEvent] = []
+    globalLogPublisher.addObserver(events.append)
+    try:
+        caller.raw(b'{"message": 7, "canary": "words of a stranger"}', **JSON)
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    [line] = [formatEvent(event) for event in events]
+    assert " POST /webhook 400 " in line and line.endswith("Expected `str`, got `int` - at `$.message`")
 
 
 @pytest.mark.parametrize("body", ACCEPTED)
