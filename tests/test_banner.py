@@ -33,8 +33,8 @@ def test_the_banner_names_the_tunnel() -> None:
 def test_without_pairing_the_banner_warns_and_gives_lines_that_work_without_a_token_exchange() -> None:
     text = listening(LOCAL, None, settings_of(require_pairing=False))
     assert "Pairing: DISABLED (all requests accepted)" in text
-    assert f"curl {LOCAL}/webhook" in text
-    assert f"curl {LOCAL}/health" in text
+    assert f"curl -s {LOCAL}/webhook" in text
+    assert f"curl -s {LOCAL}/health" in text
 
 
 def test_routes_of_channels_appear_when_they_are_configured() -> None:
@@ -47,7 +47,7 @@ def test_routes_carry_the_path_prefix_once() -> None:
     own = settings_of(path_prefix="/agents", require_pairing=False)
     for url in (LOCAL, LOCAL + "/agents"):
         text = listening(url, None, own)
-        assert f"curl {LOCAL}/agents/health" in text
+        assert f"curl -s {LOCAL}/agents/health" in text
         assert "POST /agents/pair " in text
 
 
@@ -62,8 +62,8 @@ def test_the_code_block_gives_three_lines_with_the_real_address_and_code() -> No
     text = code_block(LOCAL, "123456", False)
     assert "Send: POST /pair with header X-Pairing-Code: 123456" in text
     assert f"curl -s -X POST {LOCAL}/pair -H 'X-Pairing-Code: 123456'" in text
-    assert f"curl {LOCAL}/webhook" in text
-    assert f"curl {LOCAL}/health" in text
+    assert f"curl -s {LOCAL}/webhook" in text
+    assert f"curl -s {LOCAL}/health" in text
 
 
 def test_a_qr_is_drawn_only_where_another_machine_can_use_it() -> None:

@@ -9,7 +9,10 @@ import os
 import socket
 import time
 
+from twisted.internet.interfaces import IDelayedCall
+
 from clawgate.domain.redaction import cut, escaped
+from clawgate.ports.clock import Clock
 
 
 class Notifier:
@@ -66,3 +69,27 @@ class Notifier:
         except (OSError, ValueError):
             return False
         return True
+
+
+class Heartbeat:
+    """Sends `alive` from the reactor's own timers, as often as systemd asks: a reactor that stalls falls silent and is restarted."""
+
+    def __init__(self, notifier: Notifier, clock: Clock) -> None:
+        self._notifier, self._clock = notifier, clock
+        self._timer: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """Begins, if anybody asked."""
+        seconds = self._notifier.watchdog_seconds()
+        if seconds > 0:
+            self._beat(seconds)
+
+    def stop(self) -> None:
+        """Falls silent."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    def _beat(self, seconds: float) -> None:
+        self._notifier.alive()
+        self._timer = self._clock.call_later(seconds, self._beat, seconds)

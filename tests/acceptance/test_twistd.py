@@ -77,7 +77,7 @@ def test_the_banner_names_the_real_address_before_the_code(make: Make) -> None:
     code, printed = daemon.code(), daemon.printed
     assert printed.index(f"listening on {daemon.url}") < printed.index("PAIRING REQUIRED")
     assert f"curl -s -X POST {daemon.url}/pair -H 'X-Pairing-Code: {code}'" in printed
-    assert f"curl {daemon.url}/webhook" in printed
+    assert f"curl -s {daemon.url}/webhook" in printed
 
 
 def test_no_secret_is_in_the_log(make: Make, upstream: Upstream) -> None:

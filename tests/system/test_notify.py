@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from clawgate.system.notify import Notifier
+from clawgate.system.notify import Heartbeat, Notifier
+from clawgate.testing.clock import ManualClock
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -64,3 +65,26 @@ def test_how_often_the_watchdog_wants_to_hear(monkeypatch: pytest.MonkeyPatch, u
     monkeypatch.setenv("WATCHDOG_USEC", usec)
     monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()) if pid == "own" else pid)
     assert Notifier("").watchdog_seconds() == seconds
+
+
+def test_heart_beats_as_often_as_asked_until_it_is_stopped(manager: tuple[socket.socket, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    listener, address = manager
+    monkeypatch.setenv("WATCHDOG_USEC", "20000000")
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    clock = ManualClock()
+    heartbeat = Heartbeat(Notifier(address), clock)
+    heartbeat.start()
+    clock.advance(25)
+    heartbeat.stop()
+    clock.advance(100)
+    assert [listener.recv(4096) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+    with pytest.raises(BlockingIOError):
+        listener.recv(4096)
+    assert clock.pending == 0
+
+
+def test_heart_is_still_when_nobody_asks(manager: tuple[socket.socket, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WATCHDOG_USEC", raising=False)
+    clock = ManualClock()
+    Heartbeat(Notifier(manager[1]), clock).start()
+    assert clock.pending == 0
