@@ -224,6 +224,7 @@ class _Assembly:
         self.access = Access(edges.store.devices, clock, own.require_pairing)
         self.devices = Devices(edges.store.devices, self.access, edges.mirror, clock, edges.entropy, edges.ids, own.token_prefix)
         self.pairing = Pairing(self.devices, clock, edges.entropy, edges.meter, own.require_pairing, own.pairing_code_ttl_secs, announce)
+        self.devices.revoked = self.pairing.withdraw
         self.guard = Guard(_windows(settings), auth_limiter(own.rate_limit_max_keys), clock, edges.meter)
         self._wire_road()
 

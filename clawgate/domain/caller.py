@@ -38,11 +38,13 @@ class Caller(msgspec.Struct, frozen=True):
             "local" (a loopback peer on a route that allows it), "channel:<name>".
         scopes: what the server bound to it.
         client: the client key of design §4.7, for limits and logs.
+        expires_ms: when its credential ends, 0 = never.
     """
 
     principal: str
     scopes: frozenset[Scope]
     client: str
+    expires_ms: int = 0
 
     def may(self, scope: Scope) -> bool:
         """Whether this caller holds `scope`."""

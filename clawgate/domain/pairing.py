@@ -44,12 +44,20 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         scopes: bound here, never by the client.
         ttl_seconds: life of the token, 0 = for ever.
         device_type: carried over from a device whose token was rotated, None = what the client says.
+        issuer: principal who made the code; it dies with the device that this names.
+        until_ms: when the token ends at the latest, 0 = never: nobody hands out what outlives its own credential.
     """
 
     name: str | None = None
     scopes: frozenset[Scope] = ALL_SCOPES
     ttl_seconds: int = 0
     device_type: str | None = None
+    issuer: str | None = None
+    until_ms: int = 0
+
+    def is_within(self, scopes: frozenset[Scope], expires_ms: int) -> bool:
+        """Whether a credential with these scopes and this end (0 = never) already holds all that this gives."""
+        return self.scopes <= scopes and (not expires_ms or 0 < self.until_ms <= expires_ms)
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):

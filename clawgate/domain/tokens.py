@@ -65,6 +65,11 @@ def parse_scopes(names: tuple[str, ...]) -> frozenset[Scope]:
         raise Invalid("scope", str(problem), "Use " + ", ".join(Scope)) from None
 
 
+def earliest(*ends_ms: int) -> int:
+    """The first of several ends, in milliseconds since the epoch; 0 = never."""
+    return min((end for end in ends_ms if end), default=0)
+
+
 def narrowed(wanted: frozenset[Scope], own: frozenset[Scope]) -> frozenset[Scope]:
     """What a caller holding `own` may hand out when it asks for `wanted`: never more than it has (GHSA-4jpw-hj22-2xmc)."""
     return wanted & own

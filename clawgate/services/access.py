@@ -55,7 +55,7 @@ class Access:
             return None
         if now_ms - self._seen.get(device.id, device.last_seen_ms) >= _SEEN_EVERY_MS and len(self._seen) < _MAX_KNOWN:
             self._seen[device.id] = now_ms
-        return Caller(device.id, device.scopes, client)
+        return Caller(device.id, device.scopes, client, device.expires_ms)
 
     def forget(self, hashed: str) -> None:
         """The device behind this hash has changed: the next request reads it anew."""

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from clawgate.domain.caller import Scope
 from clawgate.domain.devices import Device
 from clawgate.domain.errors import GatewayError, NotFound
-from clawgate.domain.tokens import new_token, stored_hash, token_hash
+from clawgate.domain.tokens import earliest, new_token, stored_hash, token_hash
 from clawgate.ports.clock import Clock, Entropy, Ids
 from clawgate.ports.config import TokenMirror
 from clawgate.ports.stores import Devices as DeviceRows
@@ -53,11 +53,12 @@ class Devices:
     _lock: DeferredLock = field(factory=DeferredLock, init=False)
     _paired_until_ms: float = field(default=0, init=False)
 
-    async def add(self, *, name: str | None, device_type: str | None, scopes: frozenset[Scope], ttl_seconds: int, address: str) -> Issued:
+    async def add(self, *, name: str | None, device_type: str | None, scopes: frozenset[Scope], ttl_seconds: int, until_ms: int = 0, address: str) -> Issued:
         """A new device with a fresh token.
 
         Args:
             ttl_seconds: life of the token, 0 = for ever.
+            until_ms: its end at the latest, 0 = none.
             address: the client key it came from.
 
         Raises:
@@ -74,7 +75,7 @@ class Devices:
             paired_ms=now_ms,
             last_seen_ms=now_ms,
             ip_address=address,
-            expires_ms=now_ms + ttl_seconds * 1000 if ttl_seconds else 0,
+            expires_ms=earliest(now_ms + ttl_seconds * 1000 if ttl_seconds else 0, until_ms),
         )
         await self.rows.add(device)
         return Issued(token, device, await self._mirrored())

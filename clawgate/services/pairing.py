@@ -70,8 +70,21 @@ class Pairing:
         if not grant.scopes:
             raise Forbidden(NO_SCOPE)
         code = self._draw()
-        self._slot, _ = pairing.step(self._slot, pairing.Issue(code, grant, ttl_seconds or self.code_ttl_seconds), self.clock.monotonic())
+        life_seconds: float = ttl_seconds or self.code_ttl_seconds
+        if grant.until_ms:
+            life_seconds = min(life_seconds, (grant.until_ms - self.clock.wall_ms()) / 1000)
+        self._slot, _ = pairing.step(self._slot, pairing.Issue(code, grant, life_seconds), self.clock.monotonic())
         return code
+
+    def withdraw(self, device_id: str) -> None:
+        """Forgets the code that a device made which is now revoked: it would bring its thief back."""
+        if self._slot.grant.issuer == device_id:
+            self._slot = Slot(failures=self._slot.failures)
+
+    @property
+    def pending_grant(self) -> Grant:
+        """What the pending code gives."""
+        return self._slot.grant
 
     @property
     def pending_code(self) -> str | None:
@@ -112,6 +125,7 @@ class Pairing:
             device_type=grant.device_type or device_type,
             scopes=grant.scopes,
             ttl_seconds=grant.ttl_seconds,
+            until_ms=grant.until_ms,
             address=peer.client,
         )
         _log.info("device {device} paired from {client}", device=issued.device.id, client=peer.client)

@@ -17,7 +17,17 @@ from clawgate.web.call import Call
 from clawgate.web.dialects.root_wire import LOCAL_ONLY
 from clawgate.web.router import Door, Route
 
-_FORWARDING = (b"x-forwarded-for", b"x-real-ip", b"forwarded", b"x-forwarded-host", b"cf-connecting-ip", b"tailscale-user-login")
+_FORWARDING = (
+    b"x-forwarded-for",
+    b"x-real-ip",
+    b"forwarded",
+    b"via",
+    b"x-forwarded-host",
+    b"x-forwarded-proto",
+    b"cf-connecting-ip",
+    b"true-client-ip",
+    b"tailscale-user-login",
+)
 
 
 @define

@@ -479,7 +479,20 @@ def test_switching_pairing_off_opens_no_administration_to_the_world() -> None:
 
 
 @pytest.mark.parametrize("path", ["/pair/code", "/admin/paircode"])
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Forwarded-Host", "CF-Connecting-IP", "Tailscale-User-Login"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "X-Forwarded-For",
+        "X-Real-IP",
+        "Forwarded",
+        "X-Forwarded-Host",
+        "CF-Connecting-IP",
+        "Tailscale-User-Login",
+        "Via",
+        "X-Forwarded-Proto",
+        "True-Client-IP",
+    ],
+)
 def test_forwarded_request_is_not_local(path: str, header: str) -> None:
     gate = MemoryGateway()
     answer = gate.client.get(path, peer="127.0.0.1", headers={header: "127.0.0.1"})
@@ -531,6 +544,80 @@ def test_asking_only_for_what_one_does_not_hold_is_a_403_and_makes_no_code() -> 
     admin = gate.pair(scopes=["admin"])
     answer = new_code(gate, token=admin, scopes=["chat"])
     assert (answer.status, gate.gateway.pairing.pending_code) == (403, None)
+
+
+def code_as_seen(gate: MemoryGateway, token: str) -> Response:
+    return gate.client.get("/admin/paircode", token=token)
+
+
+def test_narrow_administrator_does_not_see_a_code_that_gives_more_than_it_holds() -> None:
+    gate = MemoryGateway()
+    admin = gate.pair(scopes=["admin", "read"])
+    code = new_code(gate).json["pairing_code"]
+    answer = code_as_seen(gate, admin)
+    assert (answer.status, code.encode() in answer.body) == (403, False)
+    narrow = new_code(gate, scopes=["read"]).json["pairing_code"]
+    assert code_as_seen(gate, admin).json["pairing_code"] == narrow
+
+
+def test_token_with_an_end_does_not_see_a_code_that_lives_longer() -> None:
+    gate = MemoryGateway()
+    admin = gate.pair(ttl_secs=3600)
+    new_code(gate)
+    assert code_as_seen(gate, admin).status == 403
+    new_code(gate, ttl_secs=60, code_ttl_secs=60)
+    assert code_as_seen(gate, admin).status == 403  # it says nothing of when it will be used
+
+
+@pytest.mark.parametrize("path", ["/admin/paircode/new", "/api/pairing/initiate"])
+def test_token_with_an_end_hands_out_none_that_outlives_it(path: str) -> None:
+    gate = MemoryGateway(msgspec.structs.replace(Settings(), gateway=unlimited()))
+    admin = gate.pair(ttl_secs=3600)
+    gate.clock.advance(600)
+    friend = pair(gate, new_code(gate, path, token=admin).json["pairing_code"]).json["token"]
+    friends = pair(gate, new_code(gate, path, token=friend).json["pairing_code"]).json["token"]
+    gate.clock.advance(2999)
+    assert [opens(gate, token) for token in (friend, friends)] == [True, True]
+    gate.clock.advance(2)
+    assert [opens(gate, token) for token in (friend, friends)] == [False, False]
+
+
+def test_code_ends_with_the_token_that_made_it() -> None:
+    gate = MemoryGateway(msgspec.structs.replace(Settings(), gateway=unlimited()))
+    admin = gate.pair(ttl_secs=60)
+    code = new_code(gate, token=admin, code_ttl_secs=86_400).json["pairing_code"]
+    gate.clock.advance(61)
+    assert pair(gate, code).status == 403
+
+
+@pytest.mark.parametrize("path", ["/admin/paircode/new", "/api/pairing/initiate"])
+def test_code_dies_with_the_revoked_device_that_made_it(path: str) -> None:
+    gate = MemoryGateway()
+    stolen, owner = gate.pair(name="stolen"), gate.pair()
+    code = new_code(gate, path, token=stolen).json["pairing_code"]
+    device_id = next(device["id"] for device in gate.client.get("/api/devices", token=owner).json["devices"] if device["name"] == "stolen")
+    assert gate.client.request("DELETE", f"/api/devices/{device_id}", token=owner).status == 200
+    assert (gate.gateway.pairing.pending_code, pair(gate, code).status) == (None, 403)
+
+
+def test_code_of_somebody_else_outlives_a_revoked_device() -> None:
+    gate = MemoryGateway()
+    owner = gate.pair()
+    code = new_code(gate).json["pairing_code"]
+    assert gate.client.request("DELETE", f"/api/devices/{only_device(gate, owner)['id']}", token=owner).status == 200
+    assert pair(gate, code).status == 200
+
+
+def test_rotation_keeps_the_end_of_the_token() -> None:
+    gate = MemoryGateway(msgspec.structs.replace(Settings(), gateway=unlimited()))
+    gate.pair(ttl_secs=3600, name="guest")
+    admin = gate.pair()
+    device_id = next(device["id"] for device in gate.client.get("/api/devices", token=admin).json["devices"] if device["name"] == "guest")
+    gate.clock.advance(600)
+    again = pair(gate, gate.client.post(f"/api/devices/{device_id}/token/rotate", token=admin).json["pairing_code"]).json["token"]
+    assert opens(gate, again)
+    gate.clock.advance(3001)
+    assert not opens(gate, again)
 
 
 @pytest.mark.parametrize(

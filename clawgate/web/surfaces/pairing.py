@@ -14,7 +14,7 @@ from attrs import define
 from clawgate.domain.caller import Scope
 from clawgate.domain.errors import BadRequest, Conflict, Forbidden, Invalid, Unauthenticated
 from clawgate.domain.pairing import Grant
-from clawgate.domain.tokens import narrowed, parse_scopes
+from clawgate.domain.tokens import earliest, narrowed, parse_scopes
 from clawgate.ports.clock import Clock
 from clawgate.services.devices import Devices, Issued
 from clawgate.services.guard import Guard
@@ -27,6 +27,7 @@ from clawgate.web.router import Door, Router
 
 _BAD_PAIR_BODY = 'Invalid JSON body. Expected: {"code": "..."}'
 _BAD_CODE_BODY = 'Invalid JSON body. Expected: {"name"?: "...", "scopes"?: ["..."], "ttl_secs"?: 0, "code_ttl_secs"?: 3600}'
+_MORE_THAN_YOURS = "Forbidden — the pending code gives more than this token holds"
 _MAX_SECONDS = 100 * 365 * 86_400
 
 
@@ -87,10 +88,12 @@ class PairingSurface:
         return json_answer(200, {"success": True, "pairing_required": self.pairing.required, "pairing_code": code})
 
     async def code(self, call: Call) -> Answer:
-        """The pending code, whatever is paired."""
+        """The pending code, whatever is paired; to see it is to hold what it gives, so nobody sees one that gives more than it has."""
         if not self.pairing.required:
             return self._code(None, wire.CODE_OFF)
         code = self.pairing.pending_code
+        if code is not None and not self.pairing.pending_grant.is_within(call.caller.scopes, call.caller.expires_ms):
+            raise Forbidden(_MORE_THAN_YOURS)
         return self._code(code, wire.CODE_NONE if code is None else wire.CODE_READY)
 
     async def new_code(self, call: Call) -> Answer:
@@ -98,7 +101,9 @@ class PairingSurface:
         if not self.pairing.required:
             return json_answer(400, {"success": False, "pairing_required": False, "pairing_code": None, "message": wire.CODE_OFF})
         body = _code_body(call)
-        grant = Grant(name=body.name, scopes=_scopes(body.scopes, call.caller.scopes), ttl_seconds=body.ttl_secs)
+        caller = call.caller
+        scopes = _scopes(body.scopes, caller.scopes)
+        grant = Grant(name=body.name, scopes=scopes, ttl_seconds=body.ttl_secs, issuer=caller.principal, until_ms=caller.expires_ms)
         rotate = call.query("rotate")
         if rotate == "all":
             await self.devices.revoke_all()
@@ -108,7 +113,8 @@ class PairingSurface:
 
     async def initiate(self, call: Call) -> Answer:
         """A code for another device, with no more than the caller's own scopes."""
-        code = self.pairing.issue(Grant(scopes=call.caller.scopes))
+        caller = call.caller
+        code = self.pairing.issue(Grant(scopes=caller.scopes, issuer=caller.principal, until_ms=caller.expires_ms))
         return json_answer(200, {"pairing_code": code, "message": wire.INITIATED})
 
     async def list_devices(self, call: Call) -> Answer:
@@ -133,7 +139,9 @@ class PairingSurface:
         await self.devices.revoke(device_id)
         code = None
         if self.pairing.pending_code is None:
-            code = self.pairing.issue(Grant(name=device.name, device_type=device.device_type, scopes=scopes))
+            until_ms = earliest(device.expires_ms, call.caller.expires_ms)
+            grant = Grant(name=device.name, device_type=device.device_type, scopes=scopes, issuer=call.caller.principal, until_ms=until_ms)
+            code = self.pairing.issue(grant)
         message = wire.ROTATED if code is not None else wire.ROTATED_NO_CODE
         return json_answer(200, {"device_id": device_id, "pairing_code": code, "message": message})
 
