@@ -9,6 +9,7 @@ from __future__ import annotations
 
 _COUNTER_BITS = 20
 _HEX_DIGITS = 16
+_LAST = (1 << 63) - 1
 
 
 def next_id(previous: int, now_ms: int, noise: int) -> int:
@@ -35,9 +36,9 @@ def to_number(text: str) -> int | None:
         number = int(text, 16)
     except ValueError:
         return None
-    return number if number < 1 << 63 and to_text(number) == text else None
+    return number if number <= _LAST and to_text(number) == text else None
 
 
-def accepted_ms(number: int) -> int:
-    """The millisecond an id was made in."""
-    return number >> _COUNTER_BITS
+def first_of(ms: int) -> int:
+    """The lowest number an id of this millisecond can have; for a time that no id can carry (from the year 2248 on), the highest of all."""
+    return min(ms << _COUNTER_BITS, _LAST)

@@ -92,6 +92,7 @@ def test_list_by_state_and_time() -> None:
     assert listed(gate, token, "?state=") == [running, dead, done]
     assert listed(gate, token, "?since=0") == listed(gate, token, "?since=1970-01-01T01:00:00%2B01:00") == [running, dead, done]
     assert listed(gate, token, "?since=1800000011") == listed(gate, token, "?since=2027-01-15T08:00:11Z") == []
+    assert listed(gate, token, "?since=999999999999") == listed(gate, token, "?since=9999-12-31T23:59:59-23:59") == []  # past the last id
     assert listed(gate, token, "?state=uncertain") == []
 
 
