@@ -82,6 +82,7 @@ def _limit(route: Route) -> str:
 SAMPLES: tuple[GatewayError, ...] = (
     errors.BadRequest("what was expected"),
     errors.Unauthenticated(),
+    errors.NoSecret(),
     errors.Forbidden("why"),
     errors.NotFound(),
     errors.NotConfigured("WhatsApp"),

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
 import msgspec
 
 from clawgate.agents.sse_wire import SseEvent
+from clawgate.domain import times
 from clawgate.domain.errors import (
     AgentAuth,
     AgentBadRequest,
@@ -142,13 +142,9 @@ def retry_after(value: str | None, milliseconds: str | None, now_seconds: float)
         value: `Retry-After`: seconds, or an HTTP date.
         milliseconds: `Retry-After-Ms`, which some send and which is exact.
     """
-    for text, unit in ((milliseconds, 1000.0), (value, 1.0)):
-        if text is not None and re.fullmatch(r"\s*\d{1,12}(\.\d{1,9})?\s*", text, re.ASCII):
-            return min(float(text) / unit, _RETRY_AFTER_MAX)
-    try:
-        return min(max(0.0, parsedate_to_datetime(value).timestamp() - now_seconds), _RETRY_AFTER_MAX) if value else None
-    except (ValueError, OverflowError):
-        return None
+    if milliseconds is not None and re.fullmatch(r"\s*\d{1,12}(\.\d{1,9})?\s*", milliseconds, re.ASCII):
+        return min(float(milliseconds) / 1000.0, _RETRY_AFTER_MAX)
+    return times.retry_after(value, now_seconds, _RETRY_AFTER_MAX)
 
 
 def clean(text: str) -> str:

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 import msgspec
 
@@ -27,7 +25,6 @@ MAX_RETRY_AFTER_SECONDS = 3600.0
 _DETAIL_CHARS = 240
 _NOT_TAKEN = frozenset({408, 425, 429})
 _LOOKS_SECRET = re.compile(r"[A-Za-z0-9_\-]{24,}")
-_SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -68,21 +65,3 @@ def problem(title: str, answer: Answer, redact: Redactor, *, is_transient: Calla
     if 400 <= answer.status < 500 and is_transient(answer.body):
         return SendUnavailable(text, retry_after_seconds=wait, detail=detail)
     return SendRefused(text, detail=detail)
-
-
-def retry_after(value: str | None, now_ms: int) -> float | None:
-    """Seconds out of a `Retry-After` header, which is a number or a date; at most an hour, None when it is neither."""
-    if value is None:
-        return None
-    value = value.strip()
-    if _SECONDS.fullmatch(value):
-        return min(float(value), MAX_RETRY_AFTER_SECONDS)
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    try:
-        seconds = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - now_ms / 1000
-    except (OverflowError, ValueError, OSError):
-        return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)

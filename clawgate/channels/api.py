@@ -21,9 +21,10 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from clawgate.channels.answer_wire import Answer, retry_after
+from clawgate.channels.answer_wire import MAX_RETRY_AFTER_SECONDS, Answer
 from clawgate.domain.errors import Invalid, SendUnavailable, SendUncertain
 from clawgate.domain.secret import Secret
+from clawgate.domain.times import retry_after
 from clawgate.ports.clock import Clock
 
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -133,7 +134,7 @@ class Api:
             body.end()
             if timer.active():
                 timer.cancel()
-        return Answer(response.code, retry_after(wait, self.clock.wall_ms()), content)
+        return Answer(response.code, retry_after(wait, self.clock.wall_ms() / 1000, MAX_RETRY_AFTER_SECONDS), content)
 
     def _judged(self, problem: Exception) -> SendUnavailable | SendUncertain:
         detail = type(problem).__name__

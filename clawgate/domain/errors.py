@@ -4,7 +4,7 @@
       Invalid            an operator wrote something that cannot work (path, problem, remedy)
         InvalidSettings  every such thing in one configuration (problems)
       Refusal            a caller asked for something it will not get
-        BadRequest · Unauthenticated (NoSecret) · Forbidden · NotFound · Conflict · TooLarge · RateLimited · LockedOut · NotConfigured
+        BadRequest · Unauthenticated · NoSecret · Forbidden · NotFound · Conflict · TooLarge · RateLimited · LockedOut · NotConfigured
       Unavailable        not now, perhaps later (retry_after_seconds)
         StoreUnavailable · Overloaded · Draining
       AgentError         a model or program behind the gateway failed (code, retryable)
@@ -65,7 +65,7 @@ class Unauthenticated(Refusal):
     """No credential, or one that is unknown, expired or revoked."""
 
 
-class NoSecret(Unauthenticated):
+class NoSecret(Refusal):
     """A signed route has no secret to check signatures with: everything is refused."""
 
 

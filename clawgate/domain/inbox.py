@@ -11,10 +11,11 @@ its caller is gone and the process is killed. "Keyed" means an idempotency key o
     running    | Failed         | waiting if promised, retryable, tries left;  | —
                |                |   else dead                                  | Answer, ReleaseKey, NextInLine
     running    | ToolUnsettled  | uncertain                                    | Answer, HoldKey, NextInLine
-    running    | OwnerLost      | received if promised or keyed; else dropped  | (dropped: ReleaseKey, NextInLine)
+    running    | OwnerLost      | received and promised if promised or keyed;  |
+               |                |   else dropped                               | (dropped: ReleaseKey, NextInLine)
     running    | OwnerLost      | dead, when it was started `MOST_STARTS`      | Answer, ReleaseKey, NextInLine
                |                |   times: it may be what ends the process     |
-    received   | OwnerLost      | received if promised or keyed; else dropped  | (dropped: ReleaseKey, NextInLine)
+    received   | OwnerLost      | the same                                     | (dropped: ReleaseKey, NextInLine)
     received   | CallerLeft     | dropped unless promised or keyed             | ReleaseKey, NextInLine
     running    | CallerLeft     | dropped unless promised, keyed or a tool is  | CancelTurn, ReleaseKey, NextInLine
                |                |   journalled; else unchanged                 |
@@ -35,9 +36,9 @@ its caller is gone and the process is killed. "Keyed" means an idempotency key o
     uncertain, | Retry          | received, tries start again; with an answer  | Resend when there is an answer
     dropped    |                |   already committed: done                    |
     received,  |                |                                              |
-    waiting,   |                |                                              |
-    dead,      | Drop           | dropped                                      | Answer, ReleaseKey, NextInLine if it was open
-    uncertain  |                |                                              |
+    waiting    | Drop           | dropped                                      | Answer, ReleaseKey, NextInLine
+    dead,      |                |                                              |
+    uncertain  | Drop           | dropped                                      | ReleaseKey
     running    | Drop           | dropped                                      | CancelTurn, Answer, ReleaseKey, NextInLine
 
 Every other pair is refused with `Conflict`: what becomes of the apology for an item without an answer does not change its outcome. `Completed`,

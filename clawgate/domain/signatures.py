@@ -8,7 +8,7 @@ Rules that every scheme keeps:
     what is compared            decoded digests of one fixed length, in constant time, against every secret
     what is wrong               is not told to the sender; the text of the error is for the log
 
-A scheme raises `Unauthenticated` or returns None; it reads no clock: `now_seconds` is the wall clock, given by the caller.
+A scheme raises `NoSecret` or `Unauthenticated`, or returns None; it reads no clock: `now_seconds` is the wall clock, given by the caller.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def verify_meta(secrets: tuple[Secret, ...], header: str | None, body: bytes) ->
         body: the raw bytes.
 
     Raises:
-        Unauthenticated: no secret, no header, or nobody we know signed this.
+        NoSecret: there is no usable one.
+        Unauthenticated: no header, or nobody we know signed this.
     """
     keys = usable(secrets)
     if header is None or not header.startswith(_PREFIX):
@@ -63,7 +64,8 @@ def verify_linq(
         tolerance_seconds: how far the timestamp may lie in the past or in the future.
 
     Raises:
-        Unauthenticated: no secret, a header missing or malformed, too old, too new, or nobody we know signed this.
+        NoSecret: there is no usable one.
+        Unauthenticated: a header missing or malformed, too old, too new, or nobody we know signed this.
     """
     keys = usable(secrets)
     moment = fresh_timestamp(timestamp, now_seconds, tolerance_seconds)

@@ -30,10 +30,6 @@ class Waiters:
         self._count += 1
         return waiter
 
-    def is_expected(self, item_id: str) -> bool:
-        """Whether anybody still waits."""
-        return item_id in self._waiting
-
     def answer(self, item: Item) -> None:
         """Tells everybody who waits for this item."""
         for waiter in self._taken(item.id):

@@ -184,7 +184,7 @@ def _settled(moved: Moved) -> Settled:
 
 def _page(connection: sqlite3.Connection, states: frozenset[State], since_ms: int, before: int, limit: int) -> Page:
     """Ids carry the time they were made in, never an earlier one than `accepted_ms` (`domain.ids`): so old rows need not be looked at."""
-    since = (before, max(since_ms, 0) << 20, since_ms, limit + 1)
+    since = (before, ids.first_of(max(since_ms, 0)), since_ms, limit + 1)
     if not states:
         rows = connection.execute(inbox_rows.PAGE, since).fetchall()
     else:

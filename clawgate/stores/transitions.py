@@ -145,7 +145,7 @@ class Transitions:
     # --- long jobs, a chunk at a time
 
     def recover(self, connection: sqlite3.Connection, state: State, owner: str, now_ms: int, after: int) -> Chunk:
-        """`OwnerLost` for up to a chunk of items in `state` that `owner` does not run and nobody has been promised yet."""
+        """`OwnerLost` for up to a chunk of items in `state`: running ones of another owner, received ones that nobody has been promised yet."""
         rows = connection.execute(inbox_rows.OF_STATE, (state.value, after, CHUNK)).fetchall()
         went: Counter[State] = Counter()
         for number, promised, holder in rows:

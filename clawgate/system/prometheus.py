@@ -14,7 +14,6 @@ from prometheus_client.metrics_core import Metric
 
 from clawgate.domain.metrics import FAMILIES, Family, Kind
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MAX_LABEL_SETS = 200
 MAX_LABEL_CHARS = 128
 OVERFLOW = "other"

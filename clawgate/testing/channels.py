@@ -133,10 +133,10 @@ class ChannelContract:
         assert channel.split("") == ()
 
 
-def _refusal(channel: Channel, headers: Mapping[str, str], body: bytes) -> Unauthenticated | None:
+def _refusal(channel: Channel, headers: Mapping[str, str], body: bytes) -> Unauthenticated | NoSecret | None:
     try:
         channel.verify(headers.get, body, 1_700_000_000)
-    except Unauthenticated as problem:
+    except (Unauthenticated, NoSecret) as problem:
         return problem
     return None
 

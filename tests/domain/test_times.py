@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clawgate.domain.times import parse_rfc3339, rfc3339, rfc3339_or_none
+from clawgate.domain.times import parse_rfc3339, retry_after, rfc3339, rfc3339_or_none
 
 
 def test_the_form_of_health_and_device_answers() -> None:
@@ -61,3 +61,25 @@ def test_hostile_text_never_raises(text: str) -> None:
 @pytest.mark.parametrize("length", range(24))
 def test_a_truncated_time_is_none(length: int) -> None:
     assert parse_rfc3339("2027-01-15T08:00:00.007Z"[:length]) is None
+
+
+DATE = "Fri, 15 Jan 2027 08:01:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("7", 7), (" 1.5 ", 1.5), ("999999", 3600), (DATE, 60), (DATE.replace("GMT", "-0000"), 60), ("Fri, 15 Jan 2026 08:01:00 GMT", 0), ("nan", None)],
+)
+def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
+    assert retry_after(value, 1_800_000_000, 3600) == seconds
+
+
+def test_date_cut_short_asks_for_nothing_wild() -> None:
+    found = [retry_after(DATE[:length], 1_800_000_000, 3600) for length in range(len(DATE))]
+    assert all(seconds is None or 0 <= seconds <= 3600 for seconds in found)
+
+
+@given(st.none() | st.text() | st.from_regex(r"[A-Za-z]{3}, [0-9]{1,3} [A-Za-z]{3} [0-9]{1,6} [0-9:]{1,9} [A-Z0-9+-]{1,6}"))
+def test_any_retry_after_is_in_bounds_or_none(value: str | None) -> None:
+    seconds = retry_after(value, 1_800_000_000, 3600)
+    assert seconds is None or 0 <= seconds <= 3600

@@ -83,14 +83,6 @@ def test_uptime_does_not_follow_the_wall_clock() -> None:
     assert health.snapshot().uptime_seconds == 5
 
 
-def test_a_removed_component_is_forgotten() -> None:
-    health = Health(ManualClock(NOW), 1)
-    health.failed("channel:linq", "no")
-    health.forget("channel:linq")
-    health.forget("channel:linq")
-    assert (shown(health), health.unhealthy()) == ({}, [])
-
-
 def test_errors_and_components_are_bounded() -> None:
     health = Health(ManualClock(NOW), 1)
     for number in range(MAX_COMPONENTS + 5):

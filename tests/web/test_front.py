@@ -46,5 +46,5 @@ class Breakage(SynchronousTestCase):
 
         self.patch(GatewayResource, "render", broken)
         reply = answered(GET, is_secure=True)
-        assert (500, (SECURITY, True, True)) == (reply.status, common(reply))
+        assert (reply.status, common(reply)) == (500, (SECURITY, True, True))
         assert len(self.flushLoggedErrors(LookupError)) == 1

@@ -14,6 +14,7 @@ from clawgate.domain.errors import (
     Forbidden,
     GatewayError,
     LockedOut,
+    NoSecret,
     NotConfigured,
     NotFound,
     RateLimited,
@@ -60,6 +61,8 @@ def refusal(error: GatewayError, *, unauthorized: str = UNAUTHORIZED) -> Refusal
             return _later(429, f"Too many failed attempts. Try again in {error.retry_after_seconds}s.", error.retry_after_seconds)
         case Unavailable():
             return _later(503, _UNAVAILABLE, error.retry_after_seconds)
+        case NoSecret():
+            return 401, {"error": NO_CHANNEL_SECRET}, 0
         case Unauthenticated():
             return 401, {"error": unauthorized}, 0
         case NotConfigured():

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from attrs import define
 
-from clawgate.domain.errors import BadRequest, Forbidden, NoSecret, NotConfigured, NotFound, Unauthenticated
+from clawgate.domain.errors import BadRequest, Forbidden, NotConfigured, NotFound, Unauthenticated
 from clawgate.domain.idempotency import from_delivery, from_platform
 from clawgate.domain.messages import ChannelMessage, DedupeKey, Inbound, ReplyTo, conversation_key, is_storable, memory_key
 from clawgate.ports.channels import Channel
@@ -70,8 +70,6 @@ class ChannelSurface:
             raise NotConfigured(self.title)
         try:
             channel.verify(call.header, call.body, self.clock.wall_ms() / 1000)
-        except NoSecret:
-            return json_answer(401, {"error": root_wire.NO_CHANNEL_SECRET})
         except Unauthenticated:
             return json_answer(401, {"error": root_wire.BAD_SIGNATURE})
         for position, message in enumerate(channel.read(call.body, self.clock.wall_ms())):
