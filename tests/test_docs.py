@@ -267,4 +267,4 @@ def test_the_systemd_unit_promises_only_what_the_daemon_does() -> None:
     unit = (DOCS / "howto" / "clawgate.service").read_text(encoding="utf-8")
     daemon = (ROOT / "clawgate" / "daemon.py").read_text(encoding="utf-8")
     assert "Type=notify\n" in unit
-    assert (".alive(" in daemon) == ("WatchdogSec=" in unit)
+    assert ("Heartbeat(" in daemon) == ("WatchdogSec=" in unit)
