@@ -21,6 +21,7 @@ from enum import Enum
 from typing import Protocol, cast
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IReactorTime, ISSLTransport, ITCPTransport
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.resource import IResource
@@ -28,6 +29,7 @@ from twisted.web.resource import IResource
 from clawgate.web.http_wire import CRLF, END_OF_HEAD, ChunkedBody, Head, Unreadable, check_partial, malformed, parse_head
 from clawgate.web.limits import Limits
 
+_log = Logger()
 LINGER_SECONDS = 1.0
 """How long a refused client's bytes are drained, so that it reads the refusal instead of a reset."""
 LINGER_BYTES = 64 * 1024 * 1024
@@ -135,6 +137,8 @@ class GatewayChannel(http.HTTPChannel):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted's own signature has no type here
         """Ends the request in progress, if any."""
         phase, self._phase = self._phase, Phase.CLOSING
+        if phase is Phase.BODY or (phase is Phase.HEAD and self._begun):
+            _log.info("a request was left unfinished by {client}", client=self._client)
         self._deadline = 0.0
         for call in (self._timer, self._turn):
             if call is not None and call.active():
@@ -152,10 +156,9 @@ class GatewayChannel(http.HTTPChannel):
             self._become_closing(float(self.abortTimeout))
         super().loseConnection()  # type: ignore[no-untyped-call]  # untyped upstream
 
-    def drain(self) -> None:
-        """Closes a kept-alive connection on which nothing is happening."""
-        if self._phase is Phase.HEAD and self.served and not self._unread:
-            self.loseConnection()
+    @property
+    def _client(self) -> str:
+        return getattr(self.getPeer(), "host", "") or "local"
 
     def getPeer(self) -> IAddress:
         """The other end; asked of the socket once."""
@@ -320,6 +323,7 @@ class GatewayChannel(http.HTTPChannel):
 
     def _refuse(self, status: int, event: str) -> None:
         self.site.count(event)
+        _log.info("refused while reading: {status} {event} {client}", status=status, event=event, client=self._client)
         answer = self.site.refusal_of(status)
         self._become_closing(LINGER_SECONDS)
         transport = self._transport()

@@ -12,7 +12,6 @@ from typing import cast
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http, server
 from twisted.web.resource import IResource
@@ -23,7 +22,6 @@ from clawgate.web.http_wire import refusal_bytes
 from clawgate.web.limits import Limits
 from clawgate.web.request import GatewayRequest
 
-_log = Logger()
 MOST_TURNED_AWAY = 64
 """Connections over a cap that are told so at one time; further ones are closed unsaid, or saying so would be the attack."""
 
@@ -130,10 +128,6 @@ class GatewaySite(server.Site):
         """How many connections are open, those of WebSockets included."""
         return len(self._channels)
 
-    def open_connections(self) -> tuple[GatewayChannel, ...]:
-        """The open connections."""
-        return tuple(self._channels)
-
     def turned_away(self, change: int) -> None:
         """Counts the connections that are being told that there are too many."""
         self._turned_away += change
@@ -155,7 +149,6 @@ class GatewaySite(server.Site):
 
     def count(self, event: str) -> None:
         """Tells who counts that something was refused."""
-        _log.debug("refused while reading: {event}", event=event)
         if self._on_event is not None:
             self._on_event(event)
 
@@ -169,10 +162,11 @@ class GatewaySite(server.Site):
     # -- stopping
 
     def drain(self) -> None:
-        """Closes idle connections now and the others after their answer; requests that still arrive are answered by the resource."""
+        """Ends each connection with its next answer; requests that still arrive are answered by the resource.
+
+        Idle connections stay open for that: a client that is told 503 knows that nothing was accepted, one that is cut off does not.
+        """
         self.is_draining = True
-        for channel in self.open_connections():
-            channel.drain()
 
     # -- what the stock site does and we do not
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.web.server import Site
 
 from clawgate.web.channel import LINGER_BYTES, GatewayChannel
@@ -168,7 +171,7 @@ def test_turning_away_is_itself_bounded() -> None:
 # -- stopping
 
 
-def test_drain_closes_idle_connections_and_lets_the_others_answer() -> None:
+def test_drain_ends_each_connection_with_its_next_answer() -> None:
     bench = Bench()
     bench.send(GET)
     fresh, fresh_wire = bench.connect("192.0.2.2")
@@ -176,11 +179,13 @@ def test_drain_closes_idle_connections_and_lets_the_others_answer() -> None:
     bench.resource.holds = True
     busy.dataReceived(GET)
     bench.site.drain()
-    assert bench.wire.disconnecting and not busy_wire.is_closing and not fresh_wire.is_closing
+    assert not any(wire.disconnecting or wire.is_closing for wire in (bench.wire, busy_wire, fresh_wire))
     bench.resource.held[0].answer((), b"")
     assert replies(busy_wire.value())[0].headers[b"connection"] == b"close" and busy_wire.disconnecting
-    fresh.dataReceived(GET)
-    assert len(bench.resource.held) == 2
+    for channel, wire in ((bench.channel, bench.wire), (fresh, fresh_wire)):
+        channel.dataReceived(GET)
+        bench.resource.held[-1].answer((), b"")
+        assert replies(wire.value())[-1].headers[b"connection"] == b"close" and wire.disconnecting
 
 
 # -- the site itself
@@ -213,3 +218,33 @@ def test_new_limits_hold_from_the_next_request() -> None:
     bench.site.limits = Limits(max_body_bytes=4)
     bench.send(POST)
     assert bench.statuses == [413]
+
+
+# -- the log
+
+
+def lines_while(act: Callable[[], object]) -> list[str | None]:
+    """What `act` has logged."""
+    events: list[LogEvent] = []
+    globalLogPublisher.addObserver(events.append)
+    try:
+        act()
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    return [formatEvent(event) for event in events if event["log_level"] >= LogLevel.info]
+
+
+def test_request_refused_while_it_is_read_is_one_line_without_its_words() -> None:
+    secret = b"GET /?token=zc_canary HTTP/9.9\r\nAuthorization: Bearer zc_canary\r\n\r\n"
+    assert lines_while(lambda: Bench().send(secret)) == ["refused while reading: 400 malformed 192.0.2.1"]
+
+
+def test_half_a_request_is_one_line_and_an_idle_connection_none() -> None:
+    def leave_after(data: bytes) -> None:
+        bench = Bench()
+        bench.send(data)
+        bench.lose()
+
+    assert lines_while(lambda: leave_after(POST[:20])) == ["a request was left unfinished by 192.0.2.1"]
+    assert lines_while(lambda: leave_after(POST[:-1])) == ["a request was left unfinished by 192.0.2.1"]
+    assert lines_while(lambda: leave_after(POST)) == lines_while(lambda: leave_after(b"")) == []
