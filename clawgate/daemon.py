@@ -151,7 +151,10 @@ class Daemon:
     def _tunnel_up(self, url: str) -> None:
         self._public_url = url
         self._write_announcement()
-        self.show(listening(self._listener.url, url, self.settings))
+        code = None if self.gateway.devices.is_paired else self.gateway.pairing.pending_code
+        self.show(listening(self._listener.url, url, self.settings, is_paired=code is None))
+        if code is not None:
+            self._announce(code)
 
     async def _ready(self) -> None:
         raise_nofile()

@@ -135,6 +135,14 @@ def test_sigterm_lets_the_turn_under_way_finish(make: Make, upstream: Upstream) 
     assert (answer().json["response"], daemon.ended()) == ("re hi", 0)
 
 
+def is_refused(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, DEADLINE_SECONDS).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def test_a_kept_alive_connection_is_told_to_come_back_while_draining(make: Make, upstream: Upstream) -> None:
     daemon = make(settings(upstream.provider)).start()
     daemon.pair()
@@ -144,15 +152,19 @@ def test_a_kept_alive_connection_is_told_to_come_back_while_draining(make: Make,
     kept = socket.create_connection(("127.0.0.1", int(daemon.url.rpartition(":")[2])), DEADLINE_SECONDS)
     kept.settimeout(DEADLINE_SECONDS)
     kept.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n")
-    until(lambda: daemon.call("GET", "/health").status == 200, "the first half has arrived")
+    idle = http.client.HTTPConnection("127.0.0.1", kept.getpeername()[1], timeout=DEADLINE_SECONDS)
+    assert ask_on(idle, "GET", "/health").status == 200  # and the first half has arrived
     assert daemon.process is not None
     daemon.process.send_signal(signal.SIGTERM)
-    until(lambda: "Closed" in daemon.printed, "the listener is closed")
+    until(lambda: is_refused(kept.getpeername()), "the listener is closed")
     kept.sendall(b"\r\n")
     received = b"".join(iter(lambda: kept.recv(65536), b""))
     kept.close()
     assert received.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nRetry-After: " in received
+    told = ask_on(idle, "POST", "/webhook", {"message": "too late"})
+    assert (told.status, told.headers["connection"]) == (503, "close") and "retry-after" in told.headers
+    idle.close()
     upstream.gate.set()
     assert (answer().status, daemon.ended()) == (200, 0)
 
@@ -366,3 +378,16 @@ def test_daemon_json_says_where_it_answers_and_is_gone_afterwards(make: Make) ->
     assert stat.S_IMODE((daemon.state / "daemon.json").stat().st_mode) == 0o600
     daemon.stop()
     assert daemon.announced is None
+
+
+def test_public_url_of_a_tunnel_is_shown_with_the_code_that_pairs_there(make: Make, tmp_path: Path) -> None:
+    program = tmp_path / "tunnel"
+    program.write_text("#!/bin/sh\nwhile [ ! -e go ]; do sleep 0.05; done\necho https://phone.example\nexec sleep 60\n")
+    program.chmod(0o755)
+    daemon = make(settings(more=f'[tunnel]\nprovider = "custom"\n[tunnel.custom]\nstart_command = "{program}"\n'))
+    code = daemon.start().code()
+    (daemon.home / "go").touch()
+    until(lambda: "https://phone.example/pair/page" in daemon.printed, "the page of the public URL is shown")
+    shown = daemon.printed.partition("Public URL: https://phone.example\n")[2]
+    assert f"curl -s -X POST https://phone.example/pair -H 'X-Pairing-Code: {code}'" in shown
+    assert "▀▄" in shown and "Pairing: ACTIVE" not in shown
