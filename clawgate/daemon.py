@@ -27,6 +27,7 @@ from clawgate.lifecycle import GatewayService, Step
 from clawgate.system.activation import activated_socket
 from clawgate.system.atomic import replace_file
 from clawgate.system.configfile import load_settings
+from clawgate.system.environment import for_agents
 from clawgate.system.lan import outward_address
 from clawgate.system.notify import Heartbeat, Notifier
 from clawgate.system.tunnel import Tunnel
@@ -90,7 +91,8 @@ class Daemon:
 
     def __attrs_post_init__(self) -> None:
         settings, reactor = self.settings, self.reactor
-        self.gateway = Gateway.build(settings, reactor, announce=self._announce, pid=os.getpid())
+        children = for_agents(os.environ)
+        self.gateway = Gateway.build(settings, reactor, announce=self._announce, pid=os.getpid(), environment=children)
         self._notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
         edges = self.gateway.edges
         self._site = self._new_site(is_secure=settings.gateway.tls.enabled)

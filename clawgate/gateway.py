@@ -80,10 +80,11 @@ class Edges:
     """What has to run before anything else: the state lock, thread pools."""
 
     @classmethod
-    def real(cls, settings: Settings, reactor: Reactor, answers: object = None) -> Edges:
+    def real(cls, settings: Settings, reactor: Reactor, answers: object = None, environment: Mapping[str, str] | None = None) -> Edges:
         """The real ones: system clock, SQLite, vendors, platforms.
 
         Args:
+            environment: variables for agents that are child processes.
             answers: an object of the embedder's that answers instead of a vendor (`agents.service`).
 
         Raises:
@@ -95,6 +96,7 @@ class Edges:
         meter: Meter = PrometheusMeter(settings.observability.metrics_namespace) if is_metered else NoMeter()
         store = _store(settings, reactor, clock, meter)
         memory = Memory(store.memory, clock, ids)
+        notes = memory if settings.memory.backend != "none" else None
         files = ThreadPool(0, 1, "clawgate-files")
         lock = StateLock(settings.state_dir)
 
@@ -115,7 +117,7 @@ class Edges:
             ids=ids,
             meter=meter,
             store=store,
-            backend=build_backend(settings, reactor=reactor, clock=clock, notes=memory, service=answers),
+            backend=build_backend(settings, reactor=reactor, clock=clock, notes=notes, service=answers, environment=environment),
             channels=build_channels(settings, reactor, clock),
             mirror=PairedTokensFile(ConfigFile(settings.config_path), in_file_thread),
             memory=memory,
@@ -170,6 +172,7 @@ class Gateway:
         answers: object = None,
         announce: Callable[[str], None] = lambda code: None,
         pid: int = 0,
+        environment: Mapping[str, str] | None = None,
     ) -> Gateway:
         """Makes a gateway; nothing is opened, bound or started.
 
@@ -178,11 +181,12 @@ class Gateway:
             answers: an in-process object that answers instead of a vendor; see docs/howto/embed.md.
             announce: is given a pairing code to show to the operator.
             pid: shown by `/health`.
+            environment: variables for agents that are child processes.
 
         Raises:
             Invalid: a setting cannot work.
         """
-        return _Assembly(settings, edges or Edges.real(settings, reactor, answers), announce, pid).gateway()
+        return _Assembly(settings, edges or Edges.real(settings, reactor, answers, environment), announce, pid).gateway()
 
     @property
     def resource(self) -> IResource:

@@ -107,17 +107,19 @@ class Delivery:
             return delivery.Rejected("refused")
         except SendUnavailable as problem:
             self.health.failed(f"channel:{channel.name}", str(problem))
-            delay_seconds = self.retry.delay_seconds(max(send.attempts, 1), self.entropy.jitter(), problem.retry_after_seconds)
-            return delivery.NotDelivered("unavailable", delay_seconds, self.retry.max_attempts)
+            return delivery.NotDelivered("unavailable", self._delay(send, problem.retry_after_seconds), self.retry.max_attempts)
         except SendUncertain as problem:
             self.health.failed(f"channel:{channel.name}", str(problem))
-            return delivery.Unanswered(channel.retry_safe)
+            return delivery.Unanswered(channel.retry_safe, self._delay(send), self.retry.max_attempts)
         except Exception:
             _log.failure("channel {channel} broke its port", channel=channel.name)
             return delivery.Unanswered(False)
         self.health.ok(f"channel:{channel.name}")
         self.meter.count("channel_messages_total", channel.name, "outbound")
         return delivery.Delivered(receipt)
+
+    def _delay(self, send: Send, asked_for: float | None = None) -> float:
+        return self.retry.delay_seconds(max(send.attempts, 1), self.entropy.jitter(), asked_for)
 
     def _report(self, send: Send) -> None:
         self.meter.count("sends_total", send.channel, send.state)
