@@ -49,6 +49,15 @@ def free_bytes_at(path: str) -> int:
     return disk.f_bavail * disk.f_frsize
 
 
+def file_at(path: str) -> tuple[int, int] | None:
+    """Device and inode of the file, None when there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _leave_as_is(connection: sqlite3.Connection) -> None:
     """Nothing more to set on a new connection."""
 
@@ -95,6 +104,8 @@ class SqliteStore:
         self._path, self._clock, self._min_free_bytes, self._backups_kept = path, clock, min_free_bytes, backups_kept
         self._migrations, self._on_open, self._ask_free_bytes = migrations, on_open, free_bytes
         self._free_bytes, self._looked_at, self._open_at_start = 0, -_LOOK_SECONDS, 0
+        self._file: tuple[int, int] | None = None
+        self._is_elsewhere = False
         keys = Keys(idempotency_max_keys or _DEFAULT_KEYS)
         self._readers = readers(reactor, self._connect_to_read)
         self._writer = writer(reactor, self._open, self._look, keys.forget, queue_max, self._readers, meter)
@@ -132,9 +143,11 @@ class SqliteStore:
         if not shortage:
             return None
         self._look_again()  # nothing else may be writing: space that was freed would never be noticed
-        return StoreUnavailable("the disk is nearly full", detail=shortage)
+        return StoreUnavailable("the file or its disk takes nothing more", detail=shortage)
 
     def _shortage(self) -> str:
+        if self._is_elsewhere:  # what is committed into an unlinked file is gone with the process
+            return f"{self._path} was removed or replaced while it was open; put it back, or restart"
         if self._free_bytes >= self._min_free_bytes:
             return ""
         return f"{self._free_bytes} bytes free at {self._path}, store.min_free_bytes is {self._min_free_bytes}"
@@ -149,6 +162,7 @@ class SqliteStore:
         now = self._clock.monotonic()
         if now - self._looked_at >= _LOOK_SECONDS:
             self._looked_at = now
+            self._is_elsewhere = self._file is not None and file_at(self._path) != self._file
             try:
                 self._free_bytes = self._ask_free_bytes(self._path)
             except OSError as problem:
@@ -162,6 +176,7 @@ class SqliteStore:
             raise Invalid(
                 self._path, problem.strerror or str(problem), "Let `store.url` name a file in a directory that the daemon may write"
             ) from problem
+        self._file = file_at(self._path)
         connection = self._connect()
         try:
             connection.execute("PRAGMA synchronous = FULL")
@@ -190,6 +205,8 @@ class SqliteStore:
     # --- in a reader's thread
 
     def _connect_to_read(self) -> sqlite3.Connection:
+        if self._file is not None and file_at(self._path) != self._file:  # SQLite would make an empty file there, and ask that one from now on
+            raise StoreUnavailable(detail=f"{self._path} was removed or replaced while it was open")
         connection = self._connect()
         memory.prepare(connection)
         connection.execute("PRAGMA query_only = ON")

@@ -228,6 +228,34 @@ async def test_below_the_free_space_watermark_new_items_are_refused_until_there_
     assert (store.health().problem, store.health().free_bytes) == ("", 200)
 
 
+async def _looked(store: SqliteStore, opener: SqliteStores, tries: int = 1_000) -> str:
+    """What health says once the writer has looked at the file again."""
+    before = store.health().problem
+    opener.clock.advance(1)
+    while store.health().problem == before and tries:
+        await store.memory.put(an_entry("k", "has the writer look"))
+        tries -= 1
+    return store.health().problem
+
+
+@ensureDeferred
+async def test_nothing_is_promised_into_a_file_that_was_removed(opener: SqliteStores) -> None:
+    store = await opener.open()
+    aside = opener.path.with_suffix(".aside")
+    opener.path.rename(aside)
+    assert "was removed or replaced" in await _looked(store, opener)
+    assert await refusal(store.inbox.accept(an_item(1))) is StoreUnavailable
+    assert await refusal(store.memory.get("k")) is StoreUnavailable  # the first read: its connection makes no file there
+    assert not opener.path.exists()
+    opener.path.write_bytes(b"")
+    opener.clock.advance(1)
+    assert await refusal(store.inbox.accept(an_item(1))) is StoreUnavailable
+    aside.rename(opener.path)
+    assert await _looked(store, opener) == ""
+    assert (await store.inbox.accept(an_item(1))).item.id == an_item(1).id
+    assert await store.memory.get("k") is not None
+
+
 @ensureDeferred
 async def test_the_file_and_its_directory_are_private(opener: SqliteStores) -> None:
     store = await opener.open()
