@@ -50,6 +50,7 @@ def listening(url: str, public_url: str | None, settings: Settings, *, is_paired
     elif is_public(urlsplit(url).hostname or ""):
         lines.append("  ⚠️  Reachable from other machines")
     lines += [f"     {line}" for line in _routes(settings)]
+    lines.append(f"  Answers come from {_who(settings)}")
     if own.require_pairing and is_paired:
         lines += ["  🔒 Pairing: ACTIVE (bearer token required)", "     A code for another device:  clawgate pair"]
     elif not own.require_pairing:
@@ -143,6 +144,13 @@ def fit(text: str, encoding: str | None) -> str:
     except LookupError:
         return fit(text, "ascii")
     return text
+
+
+def _who(settings: Settings) -> str:
+    if settings.default_provider in ("", "offline"):
+        return "the offline agent: set a provider's key in the environment, or default_provider"
+    kind, _, rest = settings.default_provider.partition(":")
+    return f"{kind}{f' ({settings.default_model})' if settings.default_model else ''}{f', {rest}' if kind == 'local' else ''}"
 
 
 def _with_prefix(base: str, prefix: str) -> str:

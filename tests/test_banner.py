@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import segno
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,3 +122,18 @@ def test_an_unknown_encoding_counts_as_ascii() -> None:
 @given(st.text(alphabet=f"{BLOCKS} \n—🔐xé"), st.sampled_from(["ascii", "latin-1", "cp437", "utf-8"]))
 def test_what_fits_can_be_written(text: str, encoding: str) -> None:
     assert fit(text, encoding).encode(encoding).decode(encoding) == fit(text, encoding)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "who"),
+    [
+        ("offline", "", "the offline agent: set a provider's key in the environment, or default_provider"),
+        ("openrouter", "", "openrouter"),
+        ("anthropic", "claude", "anthropic (claude)"),
+        ("local:/m/x.gguf", "", "local, /m/x.gguf"),
+        ("custom:https://user:secret@host/v1", "", "custom"),
+    ],
+)
+def test_the_banner_says_who_answers_and_no_url_that_may_hold_a_secret(provider: str, model: str, who: str) -> None:
+    text = listening(LOCAL, None, Settings(default_provider=provider, default_model=model))
+    assert f"  Answers come from {who}\n" in text

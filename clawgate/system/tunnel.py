@@ -158,9 +158,9 @@ class Tunnel:
             return  # a custom program may print other URLs later; the first one counts
         self.url = url
         self._cancel_timer()
+        _log.info("tunnel is up: {url}", url=url)
         if url != self._announced:
             self._announced = url
-            _log.info("tunnel is up: {url}", url=url)
             try:
                 self.on_url(url)
             except Exception:
