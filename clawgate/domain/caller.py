@@ -129,6 +129,8 @@ def client_key(peer: str, forwarded_for: str | None, real_ip: str | None, *, tru
 def _forwarded(forwarded_for: str | None, real_ip: str | None, trusted: tuple[Network, ...]) -> Address | None:
     for candidate in reversed((forwarded_for or "").split(",")):
         address = parse_address(candidate)
+        if address is None and candidate.strip():
+            break  # a proxy that does not tell its client ("unknown"): what stands further left is the client's own word
         if address is not None and not _within(address, trusted):
             return address
     return parse_address(real_ip) if real_ip else None
