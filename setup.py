@@ -12,6 +12,7 @@ class InstallAndRefresh(install):
     """Installs, then lets Twisted rewrite its plugin cache, which later users may have no right to write."""
 
     def run(self) -> None:
+        """As setuptools does, then the cache."""
         super().run()
         try:
             from twisted.plugin import IPlugin, getPlugins

@@ -215,7 +215,7 @@ async def test_stop_ends_what_the_program_started_and_what_will_not_listen(bench
     assert not stopped.called
     bench.clock.advance(5.0)
     await in_time(stopped)
-    assert not alive(bench.notes()[0]["pgid"])
+    await until(lambda: not alive(bench.notes()[0]["pgid"]))
     assert bench.clock.pending == 0
 
 
