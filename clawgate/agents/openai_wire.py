@@ -117,7 +117,7 @@ class OpenAIDecoder:
         self._is_done = True
         chunk: _Chunk = decoded(body, _Chunk)
         if not chunk.choices and not bytes(chunk.error):
-            raise AgentProtocol("the provider's answer has no choices", detail=body[:200].decode("utf-8", "replace"))
+            raise AgentProtocol("the provider's answer has no choices", detail=f"{len(body)} bytes")
         return [*self._chunk(chunk), *self._finished()]
 
     def is_complete(self) -> bool:

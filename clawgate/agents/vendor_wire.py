@@ -110,7 +110,7 @@ def decoded(body: str | bytes, type_: Any) -> Any:  # Any: a Struct class, and i
     try:
         return msgspec.json.decode(body, type=type_)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise AgentProtocol(_SENTENCES[AgentProtocol], detail=f"{error}: {_shown(body)}") from None
+        raise AgentProtocol(_SENTENCES[AgentProtocol], detail=f"{error} ({len(body)} long)") from None
 
 
 def error_of(status: int, body: bytes, retry_after_seconds: float | None = None) -> AgentError:

@@ -53,7 +53,9 @@ class Devices:
     _lock: DeferredLock = field(factory=DeferredLock, init=False)
     _paired_until_ms: float = field(default=0, init=False)
 
-    async def add(self, *, name: str | None, device_type: str | None, scopes: frozenset[Scope], ttl_seconds: int, until_ms: int = 0, address: str) -> Issued:
+    async def add(
+        self, *, name: str | None, device_type: str | None, scopes: frozenset[Scope], ttl_seconds: int, until_ms: int = 0, address: str
+    ) -> Issued:
         """A new device with a fresh token.
 
         Args:

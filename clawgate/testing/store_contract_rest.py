@@ -122,9 +122,9 @@ async def memory_is_trimmed_to_the_newest_of_a_category(open_store: OpenStore) -
     for number in range(5):
         await store.memory.put(an_entry(str(number), "tea", number))
     await store.memory.put(MemoryEntry(key="kept", content="tea", category="core"))
-    assert [3, 0] == [await store.memory.trim("conversation", 2), await store.memory.trim("conversation", 2)]
+    assert [await store.memory.trim("conversation", 2), await store.memory.trim("conversation", 2)] == [3, 0]
     assert {"3", "4", "kept"} == {entry.key for entry in await store.memory.find("tea", 10)}
-    assert 2 == await store.memory.trim("conversation", 0)
+    assert await store.memory.trim("conversation", 0) == 2
 
 
 async def a_well_store_says_so(open_store: OpenStore) -> None:
