@@ -69,7 +69,7 @@ class FirstDelta(ListSink):
 
 
 def build(path: str, tokens: int = 64) -> LocalBackend:
-    settings = Settings(default_provider=f"local:{path}", agent=AgentSettings(max_output_tokens=tokens))
+    settings = Settings(default_provider=f"local:{path}", agent=AgentSettings(local_output_tokens=tokens))
     backend = build_backend(settings, reactor=reactor, clock=SystemClock(reactor), notes=None)
     assert isinstance(backend, LocalBackend)
     return backend
