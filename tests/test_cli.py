@@ -360,6 +360,15 @@ def test_security_leaves_out_what_is_not_about_security(clawgate: Run, home: Hom
     assert {finding["id"] for finding in every} - {finding["id"] for finding in security} >= {"CG040"}
 
 
+@pytest.mark.parametrize("command", ["show", "retry", "drop"])
+def test_unknown_message_is_named_with_the_way_to_the_others(clawgate: Run, daemon: Daemon, command: str) -> None:
+    answer = clawgate("inbox", command, "0000000000000001")
+    assert (answer.exit_code, answer.stderr) == (
+        1,
+        "clawgate: no message has the id 0000000000000001; `clawgate inbox list` shows those there are\n",
+    )
+
+
 def test_init_writes_a_config_that_check_accepts_and_never_overwrites(clawgate: Run, tmp_path: Path) -> None:
     path = tmp_path / "new" / "config.toml"
     made = clawgate("init", "--config", str(path))
@@ -367,7 +376,7 @@ def test_init_writes_a_config_that_check_accepts_and_never_overwrites(clawgate: 
     assert f"clawgate run --config {path}" in made.stdout
     assert clawgate("check", "--config", str(path)).exit_code == 0
     again = clawgate("init", "--config", str(path))
-    assert (again.exit_code, "exists already" in again.stderr) == (78, True)
+    assert (again.exit_code, "exists already" in again.stderr) == (1, True)
 
 
 def test_options_of_run_win_over_config_and_environment(home: Home) -> None:

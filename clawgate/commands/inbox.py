@@ -57,7 +57,7 @@ def list_items(state: str | None, since: str | None, limit: int, cursor: str | N
 @json_option
 def show_item(item_id: str, config: str | None, as_json: bool) -> None:
     """One message, its outcome and the parts of its reply."""
-    answer = operator(config).ask("GET", _path(item_id))
+    answer = _asked(config, "GET", item_id)
     if as_json:
         return show_json(answer)
     names = ("id", "state", "source", "conversation", "attempts", "accepted_at", "updated_at", "next_attempt_at", "model", "error")
@@ -81,7 +81,7 @@ def show_item(item_id: str, config: str | None, as_json: bool) -> None:
 @json_option
 def retry(item_id: str, config: str | None, as_json: bool) -> None:
     """Try a stopped message again."""
-    _decided(operator(config).ask("POST", _path(item_id) + "/retry"), as_json)
+    _decided(_asked(config, "POST", item_id, "/retry"), as_json)
 
 
 @inbox.command()
@@ -90,7 +90,7 @@ def retry(item_id: str, config: str | None, as_json: bool) -> None:
 @json_option
 def drop(item_id: str, config: str | None, as_json: bool) -> None:
     """Give a message up."""
-    _decided(operator(config).ask("POST", _path(item_id) + "/drop"), as_json)
+    _decided(_asked(config, "POST", item_id, "/drop"), as_json)
 
 
 @click.command()
@@ -164,6 +164,13 @@ def _headers(own: Operator, is_async: bool, key: str | None) -> dict[str, str]:
     if webhook is not None and webhook.secret:
         headers["X-Webhook-Secret"] = webhook.secret.reveal()
     return headers
+
+
+def _asked(config: str | None, method: str, item_id: str, ending: str = "") -> dict[str, object]:
+    reply = operator(config).exchange(method, _path(item_id) + ending)
+    if reply.status == 404:
+        raise Refused(f"no message has the id {safe(item_id)}; `clawgate inbox list` shows those there are")
+    return accepted(reply)
 
 
 def _path(item_id: str) -> str:

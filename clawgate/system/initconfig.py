@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from clawgate.domain.errors import Invalid
+from clawgate.domain.errors import Conflict, Invalid
 from clawgate.domain.settings.parse import CONFIG_VERSION
 from clawgate.system.atomic import sync_directory
 
@@ -62,7 +62,7 @@ def write_first_config(path: str, *, default_provider: str = "") -> None:
     """Writes a first config.toml (0600) in a directory of its own user (0700), and makes `state` beside it.
 
     Raises:
-        Invalid: there is a file already, or it cannot be written.
+        Conflict: there is a file already. Invalid: it cannot be written.
     """
     directory = os.path.dirname(os.path.abspath(path))
     try:
@@ -75,6 +75,6 @@ def write_first_config(path: str, *, default_provider: str = "") -> None:
             os.fsync(file.fileno())
         sync_directory(directory)
     except FileExistsError:
-        raise Invalid(path, "exists already and is left as it is", "Edit it, or name another file with --config") from None
+        raise Conflict(f"{path}: exists already and is left as it is. Edit it, or name another file with --config") from None
     except OSError as problem:
         raise Invalid(path, f"cannot be written ({problem.strerror})", "Choose a directory that you may write to") from None

@@ -452,7 +452,7 @@ def test_the_first_config_is_private_and_starts_clawgate(tmp_path: Path) -> None
 
 
 def test_an_existing_config_is_left_alone(config: Path) -> None:
-    with pytest.raises(Invalid, match="exists already"):
+    with pytest.raises(Conflict, match="exists already"):
         write_first_config(str(config))
     assert config.read_text() == TEXT
 
