@@ -27,6 +27,7 @@ from clawgate.lifecycle import GatewayService, Step
 from clawgate.system.activation import activated_socket
 from clawgate.system.atomic import replace_file
 from clawgate.system.configfile import load_settings
+from clawgate.system.control import CONTROL_SOCKET, DAEMON_FILE, RunningDaemon
 from clawgate.system.environment import for_agents
 from clawgate.system.lan import outward_address
 from clawgate.system.notify import Heartbeat, Notifier
@@ -39,20 +40,9 @@ from clawgate.web.listen import Certificate, ControlListener, PublicListener
 from clawgate.web.site import GatewaySite
 
 _log = Logger()
-CONTROL_SOCKET = "control.sock"
-DAEMON_FILE = "daemon.json"
 EX_CONFIG = 78
 EX_FAILED = 1
 _DRAIN_MARGIN_SECONDS = 30.0
-
-
-class Announcement(msgspec.Struct, frozen=True):
-    """`daemon.json` in the state directory: where the running daemon answers."""
-
-    pid: int
-    url: str
-    public_url: str | None
-    started_at: int
 
 
 def check_startable(settings: Settings) -> None:
@@ -217,7 +207,7 @@ class Daemon:
     def _write_announcement(self) -> None:
         prefix = self.settings.gateway.path_prefix
         public_url = self._public_url + prefix if self._public_url is not None else None
-        told = Announcement(os.getpid(), self._listener.url + prefix, public_url, self.gateway.edges.clock.wall_ms() // 1000)
+        told = RunningDaemon(os.getpid(), self._listener.url + prefix, public_url, self.gateway.edges.clock.wall_ms() // 1000)
         replace_file(str(Path(self.settings.state_dir, DAEMON_FILE)), msgspec.json.encode(told))
 
     def _failed(self, failure: Failure) -> None:

@@ -1,7 +1,8 @@
 """Assembly: the only place where everything meets. Ring: assembly. Source: design §2.
 
-`Gateway.build` makes objects and touches nothing; work begins when `service` starts. It can be mounted in somebody else's Twisted process: give `service` a
-parent and put `resource` anywhere below their site (docs/howto/embed.md). `Daemon` adds what a process of its own needs: listeners, tunnel, signals' work.
+`Gateway.build` makes objects and touches nothing outside the package; work begins when `service` starts. It can be mounted in somebody else's
+Twisted process: give `service` a parent and put `resource` anywhere below their site (docs/howto/embed.md). `Daemon` adds what a process of its own
+needs: listeners, tunnel, signals' work.
 """
 
 from __future__ import annotations
@@ -174,7 +175,7 @@ class Gateway:
         pid: int = 0,
         environment: Mapping[str, str] | None = None,
     ) -> Gateway:
-        """Makes a gateway; nothing is opened, bound or started.
+        """Makes a gateway; nothing outside the package is read, nothing is opened, bound or started.
 
         Args:
             edges: None = the real ones.

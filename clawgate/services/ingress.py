@@ -16,6 +16,7 @@ from clawgate.domain.messages import Inbound, MemoryEntry
 from clawgate.ports.clock import Clock, Ids
 from clawgate.ports.events import Meter
 from clawgate.ports.stores import Accepted, Inbox
+from clawgate.services.deadlines import Expired, within
 from clawgate.services.dispatch import Dispatch
 from clawgate.services.shield import shielded
 from clawgate.services.waiters import Waiters
@@ -104,23 +105,10 @@ class Ingress:
 
     async def _landed(self, committing: Deferred[_T], wait_seconds: float) -> _T:
         """What became of a commit that is not interrupted. Raises StoreHangs when that takes longer than the caller waits."""
-        landing, expired = shielded(committing), False
-
-        def expire() -> None:
-            nonlocal expired
-            expired = True
-            landing.cancel()
-
-        timer = self.clock.call_later(wait_seconds, expire)
         try:
-            return await landing
-        except CancelledError:
-            if expired:
-                raise StoreHangs(detail=f"a commit took longer than {wait_seconds} s") from None
-            raise
-        finally:
-            if timer.active():
-                timer.cancel()
+            return await within(shielded(committing), wait_seconds, self.clock)
+        except Expired:
+            raise StoreHangs(detail=f"a commit took longer than {wait_seconds} s") from None
 
     def _accept_at_once(self, item: Item, message: Inbound) -> Deferred[Accepted] | None:
         """The hot path: nothing can recognise a copy and nothing stands before it, so its commit goes beside its turn (design §1)."""
@@ -160,23 +148,11 @@ class Ingress:
 
     async def _outcome(self, item: Item, waiter: Deferred[Item], wait_seconds: float) -> Item:
         """The ended item; when the wait runs out, the item as it is then, promised from now on."""
-        started, expired = self.clock.monotonic(), False
-
-        def expire() -> None:
-            nonlocal expired
-            expired = True
-            waiter.cancel()
-
-        timer = self.clock.call_later(wait_seconds, expire)
+        started = self.clock.monotonic()
         try:
-            ended = await waiter
-        except CancelledError:
-            if not expired:
-                raise
+            ended = await within(waiter, wait_seconds, self.clock)
+        except Expired:
             return await self._promised(item)
-        finally:
-            if timer.active():
-                timer.cancel()
         self.meter.observe("request_latency_seconds", self.clock.monotonic() - started)
         return ended
 

@@ -14,6 +14,7 @@ from clawgate.ports.agents import AgentBackend
 from clawgate.ports.clock import Clock, Entropy
 from clawgate.ports.events import Meter
 from clawgate.ports.stores import Inbox
+from clawgate.services.deadlines import Expired, within
 
 _log = Logger()
 
@@ -75,24 +76,10 @@ class Turns:
         return Completed(item.owner, completion.text, self.prompts.model or completion.model or model)
 
     async def _within_deadline(self, prompt: Prompt, progress: _Progress) -> Completion:
-        answer = self.backend.run(prompt, progress)
-        expired = False
-
-        def expire() -> None:
-            nonlocal expired
-            expired = True
-            answer.cancel()
-
-        timer = self.clock.call_later(self.turn_timeout_seconds, expire)
         try:
-            return await answer
-        except CancelledError:
-            if expired:
-                raise AgentTimeout("the turn's deadline passed") from None
-            raise
-        finally:
-            if timer.active():
-                timer.cancel()
+            return await within(self.backend.run(prompt, progress), self.turn_timeout_seconds, self.clock)
+        except Expired:
+            raise AgentTimeout("the turn's deadline passed") from None
 
     def failed(self, item: Item, problem: AgentError) -> Failed:
         """The event of a turn that ended without an answer; logs it once."""
