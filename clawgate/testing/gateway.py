@@ -24,7 +24,8 @@ from twisted.python.failure import Failure
 from clawgate.domain.caller import is_loopback
 from clawgate.domain.messages import MemoryEntry
 from clawgate.domain.settings import Settings
-from clawgate.gateway import Edges, Gateway
+from clawgate.edges import Edges
+from clawgate.gateway import Gateway
 from clawgate.ports.agents import AgentBackend
 from clawgate.ports.channels import Channel
 from clawgate.services.memory import Memory

@@ -1,0 +1,178 @@
+"""The wiring of one gateway, part by part. Ring: assembly. Source: design §2.
+
+Objects are made here and nothing outside the package is touched; work begins when the lifecycle's steps run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from clawgate.channels.kinds import KINDS
+from clawgate.domain.caller import parse_networks
+from clawgate.domain.inbox import RetryPolicy
+from clawgate.domain.prompts import PromptPolicy
+from clawgate.domain.ratelimit import SlidingWindow, auth_limiter
+from clawgate.domain.settings import Settings
+from clawgate.edges import Edges
+from clawgate.lifecycle import Step
+from clawgate.services.access import Access
+from clawgate.services.delivery import Delivery
+from clawgate.services.desk import Desk
+from clawgate.services.devices import Devices
+from clawgate.services.dispatch import Dispatch
+from clawgate.services.guard import Guard
+from clawgate.services.health import Health
+from clawgate.services.housekeeping import Housekeeping
+from clawgate.services.ingress import Ingress
+from clawgate.services.pairing import Pairing
+from clawgate.services.turns import Turns
+from clawgate.services.waiters import Waiters
+from clawgate.web.auth import Doorkeeper, Peers
+from clawgate.web.resource import GatewayResource
+from clawgate.web.router import Router
+from clawgate.web.surfaces.channels import ChannelSurface
+from clawgate.web.surfaces.health import HealthSurface
+from clawgate.web.surfaces.inbox import InboxSurface
+from clawgate.web.surfaces.pairing import PairingSurface
+from clawgate.web.surfaces.webhook import WebhookSurface
+from clawgate.web.surfaces.welcome import WelcomeSurface
+
+
+class Assembly:
+    """The wiring of one gateway, part by part."""
+
+    def __init__(self, settings: Settings, edges: Edges, announce: Callable[[str], None], pid: int) -> None:
+        self.settings, self.edges = settings, edges
+        own, clock = settings.gateway, edges.clock
+        self.boot = edges.entropy.random_bytes(6).hex()
+        self.health = Health(clock, pid)
+        self.access = Access(edges.store.devices, clock, own.require_pairing)
+        self.devices = Devices(edges.store.devices, self.access, edges.mirror, clock, edges.entropy, edges.ids, own.token_prefix)
+        self.pairing = Pairing(self.devices, clock, edges.entropy, edges.meter, own.require_pairing, own.pairing_code_ttl_secs, announce)
+        self.devices.revoked = self.pairing.withdraw
+        self.guard = Guard(_windows(settings), auth_limiter(own.rate_limit_max_keys), clock, edges.meter)
+        self._wire_road()
+
+    def _wire_road(self) -> None:
+        settings, edges = self.settings, self.edges
+        agent, store, clock = settings.agent, edges.store, edges.clock
+        retry = RetryPolicy(max_attempts=agent.max_attempts, initial_seconds=agent.retry_initial_secs, max_seconds=agent.retry_max_secs)
+        prompts = PromptPolicy(
+            system=agent.system_prompt,
+            model=settings.default_model,
+            temperature=settings.default_temperature,
+            history_lines=agent.history_messages,
+        )
+        turns = Turns(edges.backend, store.inbox, clock, edges.entropy, edges.meter, retry, prompts, agent.turn_timeout_secs)
+        self.waiters = Waiters(settings.inbox.max_waiters)
+        self.delivery = Delivery(store.outbox, edges.channels, clock, edges.entropy, edges.ids, edges.meter, self.health, retry)
+        self.dispatch = Dispatch(
+            store.inbox,
+            turns,
+            self.waiters,
+            clock,
+            edges.meter,
+            self.boot,
+            agent.max_concurrent_turns,
+            self.delivery.replies,
+            self.delivery.wake,
+        )
+        auto_save = settings.memory.auto_save and settings.memory.backend != "none"
+        self.ingress = Ingress(store.inbox, self.dispatch, self.waiters, clock, edges.ids, edges.meter, auto_save)
+        kept = (settings.inbox.retention_secs, settings.memory.max_auto_saved)
+        self.housekeeping = Housekeeping(store, self.access, clock, edges.meter, self.health, *kept)
+
+    def web(self) -> tuple[Router, GatewayResource]:
+        """The routes, and the resource that serves them."""
+        router = Router()
+        for surface in self._surfaces():
+            surface.register(router)
+        return router, self._resource(router)
+
+    def _surfaces(self) -> tuple[Any, ...]:  # surfaces share one method, `register`
+        settings, edges = self.settings, self.edges
+        own, webhook = settings.gateway, settings.channels_config.webhook
+        desk = Desk(edges.store.inbox, edges.store.outbox, self.dispatch, edges.clock)
+        return (
+            HealthSurface(self.health, self.devices, edges.meter, own.require_pairing),
+            PairingSurface(self.pairing, self.devices, self.guard, edges.clock),
+            WelcomeSurface.load(),
+            WebhookSurface(
+                self.ingress,
+                edges.ids,
+                webhook.secret if webhook is not None else None,
+                own.idempotency_ttl_secs,
+                own.request_timeout_secs,
+            ),
+            InboxSurface(desk),
+            *(
+                ChannelSurface(name, kind.title, edges.channels, self.ingress, edges.clock, edges.ids, edges.meter, kind.has_handshake)
+                for name, kind in KINDS.items()
+            ),
+        )
+
+    def _resource(self, router: Router) -> GatewayResource:
+        own = self.settings.gateway
+        trusted = parse_networks(own.trusted_proxies) if own.trust_forwarded_headers else ()
+        return GatewayResource(
+            router=router,
+            doorkeeper=Doorkeeper(self.access, self.guard),
+            peers=Peers(trusted, self.settings.tunnel.provider != "none"),
+            clock=self.edges.clock,
+            meter=self.edges.meter,
+            boot=self.boot,
+            timeout_seconds=own.request_timeout_secs,
+            max_body_bytes=own.max_body_bytes,
+            prefix=own.path_prefix.encode(),
+        )
+
+    def steps(self, web: GatewayResource) -> tuple[Step, ...]:
+        """Everything that is started and stopped, in the order of its start."""
+        edges, own = self.edges, self.settings.gateway
+
+        async def adopt() -> None:
+            await self.devices.adopt(own.paired_tokens, list_present=self.settings.paired_tokens_present)
+
+        async def recover() -> None:
+            await edges.store.inbox.recover(self.boot, edges.clock.wall_ms())
+            self.dispatch.start()
+
+        async def drain() -> None:
+            self.ingress.close()
+            await self.dispatch.drain(own.drain_secs)
+
+        async def close_channels() -> None:
+            for channel in edges.channels.values():
+                await channel.stop()
+
+        async def open_door() -> None:
+            self.health.ok("gateway")
+
+        async def close_door() -> None:
+            web.draining = True
+
+        return (
+            *edges.steps,
+            Step("store", lambda: edges.store.start(), lambda: edges.store.stop(), 10.0),
+            Step("devices", adopt),
+            Step("agent", lambda: edges.backend.start(), lambda: edges.backend.stop()),
+            Step("channels", stop=close_channels),
+            Step("delivery", lambda: self.delivery.start(), lambda: self.delivery.stop(3.0)),
+            Step("answers", stop=lambda: self._answered(web)),
+            Step("dispatch", recover, drain, own.drain_secs + 5.0),
+            Step("housekeeping", self.housekeeping.start, self.housekeeping.stop),
+            Step("door", open_door, close_door),
+        )
+
+    async def _answered(self, web: GatewayResource) -> None:
+        """Waits until every handler has answered, a moment at most."""
+        deadline = self.edges.clock.monotonic() + 2.0
+        while web.in_flight and self.edges.clock.monotonic() < deadline:
+            await self.edges.clock.sleep(0.02)
+
+
+def _windows(settings: Settings) -> dict[str, SlidingWindow]:
+    own = settings.gateway
+    limits = {"pair": own.pair_rate_limit_per_minute, "webhook": own.webhook_rate_limit_per_minute, "api": own.api_rate_limit_per_minute}
+    return {name: SlidingWindow(limit, own.rate_limit_max_keys) for name, limit in limits.items()}
