@@ -4,10 +4,12 @@
       Invalid            an operator wrote something that cannot work (path, problem, remedy)
         InvalidSettings  every such thing in one configuration (problems)
       Refusal            a caller asked for something it will not get
-        BadRequest · Unauthenticated · NoSecret · Forbidden · NotFound · Conflict · TooLarge · RateLimited · LockedOut · NotConfigured
+        BadRequest (UnsupportedMedia · WrongShape)
+        Unauthenticated · NoSecret · Forbidden · NotFound · Conflict · TooLarge · RateLimited · LockedOut · NotConfigured
       Unavailable        not now, perhaps later (retry_after_seconds)
         StoreUnavailable · Overloaded · Draining
       AgentError         a model or program behind the gateway failed (code, retryable)
+      ToolUncertain      a tool was called and nobody knows what came of it
       SendError          a reply could not be handed to its channel
         SendRefused · SendUnavailable · SendUncertain
 
@@ -59,6 +61,14 @@ class Refusal(GatewayError):
 
 class BadRequest(Refusal):
     """The body, query or header does not have the required shape; `str(error)` says what was expected."""
+
+
+class UnsupportedMedia(BadRequest):
+    """The body is not of the content type that the route takes."""
+
+
+class WrongShape(BadRequest):
+    """The body is JSON and not of the shape that the route takes."""
 
 
 class Unauthenticated(Refusal):
@@ -209,6 +219,10 @@ class AgentProtocol(AgentError):
     """The vendor or program answered something that is not its protocol, or more than the cap."""
 
     code, retryable = "protocol", True
+
+
+class ToolUncertain(GatewayError):
+    """A tool call left and no result came: it may or may not have had its effect."""
 
 
 class SendError(GatewayError):

@@ -10,6 +10,7 @@ its caller is gone and the process is killed. "Keyed" means an idempotency key o
     running    | Completed      | done                                         | Answer, HoldKey, NextInLine
     running    | Failed         | waiting if promised, retryable, tries left;  | —
                |                |   else dead                                  | Answer, ReleaseKey, NextInLine
+    running    | Journalled     | same, journalled                             |
     running    | ToolUnsettled  | uncertain                                    | Answer, HoldKey, NextInLine
     running    | OwnerLost      | received and promised if promised or keyed;  |
                |                |   else dropped                               | (dropped: ReleaseKey, NextInLine)
@@ -42,7 +43,7 @@ its caller is gone and the process is killed. "Keyed" means an idempotency key o
     running    | Drop           | dropped                                      | CancelTurn, Answer, ReleaseKey, NextInLine
 
 Every other pair is refused with `Conflict`: what becomes of the apology for an item without an answer does not change its outcome. `Completed`,
-`Failed` and `ToolUnsettled` carry their owner: from another than the present owner they are refused too, so the late result of a lost owner is
+`Failed`, `Journalled` and `ToolUnsettled` carry their owner: from another than the present owner they are refused too, so the late result of a lost owner is
 discarded.
 """
 
@@ -53,7 +54,7 @@ from enum import Enum, StrEnum
 import msgspec
 
 from clawgate.domain.errors import Conflict
-from clawgate.domain.messages import ReplyTo
+from clawgate.domain.messages import ReplyTo, TurnOptions
 
 
 class State(StrEnum):
@@ -88,6 +89,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
         attempts: turns started, this one included.
         due_ms: not to be started before (wall clock, milliseconds); 0 = at once.
         answer, model: the committed outcome; `error` the last failure's code.
+        options: what the turn is asked with besides the text.
     """
 
     id: str
@@ -108,6 +110,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     answer: str | None = None
     model: str | None = None
     error: str | None = None
+    options: TurnOptions | None = None
 
     @property
     def is_open(self) -> bool:
@@ -169,6 +172,12 @@ class Failed(msgspec.Struct, frozen=True):
     max_attempts: int
 
 
+class Journalled(msgspec.Struct, frozen=True):
+    """Tool calls of its turn are written down; from now on its turn is not cancelled when the caller leaves."""
+
+    owner: str
+
+
 class ToolUnsettled(msgspec.Struct, frozen=True):
     """A tool call that is not idempotent was begun and its result is not known."""
 
@@ -210,7 +219,21 @@ class Drop(msgspec.Struct, frozen=True):
     """An operator gives it up."""
 
 
-Event = Claimed | Completed | Failed | ToolUnsettled | OwnerLost | CallerLeft | Promise | SendUnsettled | SendDead | SendSettled | Retry | Drop
+Event = (
+    Claimed
+    | Completed
+    | Failed
+    | Journalled
+    | ToolUnsettled
+    | OwnerLost
+    | CallerLeft
+    | Promise
+    | SendUnsettled
+    | SendDead
+    | SendSettled
+    | Retry
+    | Drop
+)
 
 
 class Effect(Enum):
@@ -242,6 +265,8 @@ def step(item: Item, event: Event, now_ms: int) -> Step:
             return _with(item, now_ms, state=State.RUNNING, owner=owner, attempts=item.attempts + 1), ()
         case Completed() | Failed() | ToolUnsettled() if item.state is State.RUNNING and event.owner == item.owner:
             return _turn_ended(item, event, now_ms)
+        case Journalled(owner=owner) if item.state is State.RUNNING and owner == item.owner:
+            return _with(item, now_ms, journalled=True), ()
         case OwnerLost() if item.state in (State.RUNNING, State.RECEIVED):
             return _owner_lost(item, now_ms)
         case CallerLeft() if item.is_open:

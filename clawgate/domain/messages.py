@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 
@@ -17,6 +19,39 @@ class ReplyTo(msgspec.Struct, frozen=True):
     target: str
 
 
+class Attendance(StrEnum):
+    """Who can be asked while a turn runs."""
+
+    NOBODY = "nobody"
+    """Scripts, triggers, jobs: what would have to be asked is refused."""
+    CONSOLE = "console"
+    """Somebody holds a token and can answer `POST /api/v1/approvals/{id}`."""
+    CHAT = "chat"
+    """A person on a channel: the question is the reply, the answer the next message."""
+
+
+class TurnOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a turn is asked with besides its text; kept with the item, so that a repeated turn is the same turn.
+
+    Attributes:
+        skill: the skill that is loaded when it exists, "" = none.
+        provider, model, temperature: for this turn only; "" and None = the live settings.
+        session: id of the session that question and answer are saved in, "" = none; its messages are the history.
+        attendance: who can approve a tool.
+        sender: who wrote, in the channel's own form; decides about owners and guests.
+        allowed_tools: approved beforehand, for this turn only.
+    """
+
+    skill: str = ""
+    provider: str = ""
+    model: str = ""
+    temperature: float | None = None
+    session: str = ""
+    attendance: Attendance = Attendance.NOBODY
+    sender: str = ""
+    allowed_tools: tuple[str, ...] = ()
+
+
 class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     """A message at the door, guarded and decoded, not yet accepted.
 
@@ -28,6 +63,7 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
         dedupe: what makes a second delivery of the same message recognisable, None = nothing does.
         reply: None = somebody waits or polls.
         memory_key: under which key the text is remembered, None = not at all.
+        options: None = as every plain message.
     """
 
     source: str
@@ -37,6 +73,7 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     dedupe: DedupeKey | None = None
     reply: ReplyTo | None = None
     memory_key: str | None = None
+    options: TurnOptions | None = None
 
 
 class DedupeKey(msgspec.Struct, frozen=True):

@@ -12,20 +12,55 @@ class Role(StrEnum):
 
     USER = "user"
     ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """A tool the model wants called.
+
+    Attributes:
+        arguments: JSON text exactly as the model wrote it.
+    """
+
+    id: str
+    name: str
+    arguments: str
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One line of a conversation."""
+    """One line of a conversation.
+
+    Attributes:
+        tool_calls: what an assistant's line asks for besides its text.
+        tool_call_id: whose result a tool's line is.
+        tool: that tool's name.
+    """
 
     role: Role
     text: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    tool: str = ""
+
+
+class ToolSpec(msgspec.Struct, frozen=True):
+    """A tool as a model is told of it.
+
+    Attributes:
+        parameters: a JSON Schema of type "object", as JSON text.
+    """
+
+    name: str
+    description: str
+    parameters: str
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """What is sent to an agent.
 
     Attributes:
-        lines: oldest first; the last one is the user's and is what is to be answered.
+        lines: oldest first; the last user's line is what is to be answered, after it come the tool calls made so far and their results.
+        tools: what the model may ask for; empty = none.
         system: instructions, "" for none.
         model: the vendor's name of the model, "" = the backend's own default.
         temperature: None = the vendor's default.
@@ -40,11 +75,12 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str = ""
     principal: str = ""
     conversation: str | None = None
+    tools: tuple[ToolSpec, ...] = ()
 
     @property
     def question(self) -> str:
         """The text to be answered."""
-        return self.lines[-1].text
+        return next((line.text for line in reversed(self.lines) if line.role is Role.USER), "")
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -52,18 +88,6 @@ class Usage(msgspec.Struct, frozen=True):
 
     input_tokens: int = 0
     output_tokens: int = 0
-
-
-class ToolCall(msgspec.Struct, frozen=True):
-    """A tool the model wants called.
-
-    Attributes:
-        arguments: JSON text exactly as the model wrote it.
-    """
-
-    id: str
-    name: str
-    arguments: str
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,3 +104,47 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage = Usage()
     stop: str = "stop"
     tool_calls: tuple[ToolCall, ...] = ()
+
+
+class Delta(msgspec.Struct, frozen=True):
+    """The next piece of an answer."""
+
+    text: str
+
+
+class Recalled(msgspec.Struct, frozen=True):
+    """Memories were put into the prompt; before the first `Delta`, only when there were any."""
+
+    keys: tuple[str, ...]
+
+
+class ToolStarted(msgspec.Struct, frozen=True):
+    """A tool is being called, or was called before and its result is replayed."""
+
+    call: ToolCall
+
+
+class ToolEnded(msgspec.Struct, frozen=True):
+    """A tool answered, failed or was refused."""
+
+    call_id: str
+    ok: bool
+    text: str
+
+
+class ApprovalAsked(msgspec.Struct, frozen=True):
+    """A tool waits for somebody's word."""
+
+    id: str
+    call: ToolCall
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """Tokens of one call to the model; may come more than once in a turn."""
+
+    model: str
+    usage: Usage
+
+
+TurnEvent = Delta | Recalled | ToolStarted | ToolEnded | ApprovalAsked | Counted
+"""What whoever watches a turn is told, in order."""

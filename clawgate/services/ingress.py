@@ -191,6 +191,7 @@ class Ingress:
             reply=message.reply,
             promised=promised,
             keyed=message.dedupe is not None,
+            options=message.options,
         )
 
     def _memory(self, message: Inbound) -> MemoryEntry | None:

@@ -5,21 +5,46 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
+import msgspec
+
 from clawgate.domain.inbox import Item, State
-from clawgate.domain.messages import ReplyTo
+from clawgate.domain.messages import ReplyTo, TurnOptions
 from clawgate.stores.operations import Params
 
-Row = tuple[int, str, int, int, int, int, int, int, int, str, str, str, str | None, str | None, str | None, str | None, str | None, str, str | None]
+Row = tuple[
+    int,
+    str,
+    int,
+    int,
+    int,
+    int,
+    int,
+    int,
+    int,
+    str,
+    str,
+    str,
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+    str,
+    str | None,
+]
 
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(TurnOptions).decode
 _COLUMNS = (
     "id, state, promised, keyed, journalled, attempts, accepted_ms, due_ms, updated_ms, owner, source, principal, conversation, reply_channel, "
-    "reply_target, model, error, text, answer"
+    "reply_target, model, error, options, text, answer"
 )
 _OPEN = "state IN ('received', 'running', 'waiting')"  # word for word as in the indexes, or they are not used
 
 INSERT = (
     f"INSERT INTO inbox ({_COLUMNS}, ready) "  # noqa: S608
-    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, "
     f"CASE WHEN ?13 IS NULL THEN 1 ELSE NOT EXISTS (SELECT 1 FROM inbox WHERE conversation = ?13 AND {_OPEN}) END)"
 )
 """One row. Ready when it has no conversation, or is the first open one of its own. (CASE, because OR would look for NULL's line every time.)"""
@@ -81,6 +106,7 @@ def to_row(item: Item) -> Params:
         None if reply is None else reply.target,
         item.model,
         item.error,
+        None if item.options is None else _encode(item.options).decode(),
         item.text,
         item.answer,
     )
@@ -107,7 +133,7 @@ def to_change(item: Item) -> Params:
 def from_row(row: Row) -> Item:
     """The item of a row in the order of `_COLUMNS`."""
     (number, state, promised, keyed, journalled, attempts, accepted_ms, due_ms, updated_ms) = row[:9]
-    (owner, source, principal, conversation, channel, target, model, error, text, answer) = row[9:]
+    (owner, source, principal, conversation, channel, target, model, error, options, text, answer) = row[9:]
     return Item(
         id=f"{number:016x}",
         state=State(state),
@@ -125,6 +151,7 @@ def from_row(row: Row) -> Item:
         reply=None if channel is None or target is None else ReplyTo(channel, target),
         model=model,
         error=error,
+        options=None if options is None else _decode(options),
         text=text,
         answer=answer,
     )

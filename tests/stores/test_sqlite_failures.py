@@ -281,7 +281,8 @@ def _schema(path: str) -> tuple[int, list[str]]:
         return version, [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
 
 
-_SECOND = Migration(len(shipped()) + 1, "CREATE TABLE second (id INTEGER PRIMARY KEY); INSERT INTO second VALUES (7);")
+_NEWEST = len(shipped())
+_SECOND = Migration(_NEWEST + 1, "CREATE TABLE second (id INTEGER PRIMARY KEY); INSERT INTO second VALUES (7);")
 
 
 @ensureDeferred
@@ -299,11 +300,11 @@ async def test_an_older_database_is_copied_and_then_migrated(opener: SqliteStore
     await older.stop()
     store = await opener.open(migrations=(*shipped(), _SECOND))
     assert await store.inbox.get(item_id(1)) is not None
-    backup = opener.path.with_name(f"clawgate.db.backup-v1-{opener.clock.wall_ms()}")
+    backup = opener.path.with_name(f"clawgate.db.backup-v{_NEWEST}-{opener.clock.wall_ms()}")
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
-    assert (_schema(str(backup))[0], "second" in _schema(str(backup))[1]) == (1, False)
+    assert (_schema(str(backup))[0], "second" in _schema(str(backup))[1]) == (_NEWEST, False)
     await store.stop()
-    assert (_schema(str(opener.path))[0], "second" in _schema(str(opener.path))[1]) == (2, True)
+    assert (_schema(str(opener.path))[0], "second" in _schema(str(opener.path))[1]) == (_NEWEST + 1, True)
     restored = await opener.open(backup)
     assert await restored.inbox.get(item_id(1)) is not None
 
@@ -317,14 +318,14 @@ async def test_only_the_newest_backups_are_kept(opener: SqliteStores) -> None:
         migrations = (*migrations, Migration(len(migrations) + 1, f"CREATE TABLE t{len(migrations)} (id INTEGER)"))
         await (await opener.open(migrations=migrations, backups_kept=2)).stop()
     backups = sorted(path.name.split("-")[1] for path in opener.path.parent.glob("*.backup-*"))
-    assert backups == ["v3", "v4"]
+    assert backups == [f"v{_NEWEST + 2}", f"v{_NEWEST + 3}"]
 
 
 @ensureDeferred
 async def test_a_failed_migration_leaves_the_database_as_it_was(opener: SqliteStores) -> None:
     await (await opener.open()).stop()
     before = _schema(str(opener.path))
-    broken = Migration(2, "CREATE TABLE second (id INTEGER); INSERT INTO nowhere VALUES (1);")
+    broken = Migration(_NEWEST + 1, "CREATE TABLE second (id INTEGER); INSERT INTO nowhere VALUES (1);")
     assert StoreUnavailable == await refusal(opener.make(migrations=(*shipped(), broken)).start())
     assert before == _schema(str(opener.path))
     await opener.open()
@@ -333,7 +334,7 @@ async def test_a_failed_migration_leaves_the_database_as_it_was(opener: SqliteSt
 @ensureDeferred
 async def test_a_newer_schema_is_refused_with_the_remedy(opener: SqliteStores) -> None:
     await (await opener.open(migrations=(*shipped(), _SECOND))).stop()
-    with pytest.raises(Invalid, match="has schema 2, this clawgate knows 1") as caught:
+    with pytest.raises(Invalid, match=f"has schema {_NEWEST + 1}, this clawgate knows {_NEWEST}") as caught:
         await opener.make().start()
     assert "newer clawgate" in caught.value.remedy
     assert "backup" in caught.value.remedy

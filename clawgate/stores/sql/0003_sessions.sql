@@ -1,0 +1,1 @@
+-- Sessions and their messages, with a full-text index (domain/sessions.py).

@@ -1,0 +1,1 @@
+-- Tasks, comments, events (domain/tasks.py).

@@ -1,0 +1,1 @@
+-- Documents, chunks, groups, with a full-text index (domain/knowledge.py).
