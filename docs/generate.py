@@ -81,6 +81,8 @@ def _limit(route: Route) -> str:
 
 SAMPLES: tuple[GatewayError, ...] = (
     errors.BadRequest("what was expected"),
+    errors.UnsupportedMedia("what was expected"),
+    errors.WrongShape("what was expected"),
     errors.Unauthenticated(),
     errors.NoSecret(),
     errors.Forbidden("why"),

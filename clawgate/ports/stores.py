@@ -18,6 +18,7 @@ from clawgate.domain.delivery import Send
 from clawgate.domain.devices import Device
 from clawgate.domain.inbox import Effect, Item, State
 from clawgate.domain.messages import DedupeKey, MemoryEntry
+from clawgate.ports.journal import Facts, Journal
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -179,6 +180,8 @@ class Store(Protocol):
     outbox: Outbox
     devices: Devices
     memory: Memory
+    journal: Journal
+    facts: Facts
 
     def start(self) -> Deferred[None]:
         """Opens it, refuses a newer schema (`Invalid`), migrates an older one after a backup."""

@@ -5,7 +5,7 @@ operations.py    what a batch is and how it is committed
 readers.py       threads that read
 migrations.py    schema, and the copy made before it changes
 transitions.py   the rules of inbox and outbox, on rows
-inbox.py outbox.py devices.py memory.py    the ports
+inbox.py outbox.py devices.py memory.py journal.py facts.py …    the ports
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from clawgate.domain.errors import GatewayError, Invalid, StoreUnavailable
 from clawgate.ports import stores
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import Meter
+from clawgate.ports.journal import Facts, Journal
 from clawgate.ports.stores import StoreHealth
 from clawgate.stores import inbox_rows, memory, migrations
 from clawgate.stores.dedupe_rows import Keys
 from clawgate.stores.devices import SqliteDevices
+from clawgate.stores.facts import SqliteFacts
 from clawgate.stores.inbox import SqliteInbox
+from clawgate.stores.journal import SqliteJournal
 from clawgate.stores.memory import SqliteMemory
 from clawgate.stores.migrations import Migration
 from clawgate.stores.outbox import SqliteOutbox
@@ -82,6 +85,8 @@ class SqliteStore:
     outbox: stores.Outbox
     devices: stores.Devices
     memory: stores.Memory
+    journal: Journal
+    facts: Facts
 
     def __init__(
         self,
@@ -115,6 +120,8 @@ class SqliteStore:
         self.outbox = SqliteOutbox(self._writer, self._readers, transitions)
         self.devices = SqliteDevices(self._writer, self._readers)
         self.memory = SqliteMemory(self._writer, self._readers)
+        self.journal = SqliteJournal(self._writer, self._readers)
+        self.facts = SqliteFacts(self._writer, self._readers)
 
     def start(self) -> Deferred[None]:
         """`ports.stores.Store.start`.

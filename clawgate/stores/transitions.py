@@ -19,7 +19,7 @@ from clawgate.domain.errors import Conflict, NotFound, Overloaded
 from clawgate.domain.inbox import Effect, Item, State
 from clawgate.domain.messages import DedupeKey, MemoryEntry
 from clawgate.ports.stores import Accepted, Settled
-from clawgate.stores import dedupe_rows, inbox_rows, memory, outbox_rows
+from clawgate.stores import dedupe_rows, inbox_rows, journal, memory, outbox_rows
 from clawgate.stores.dedupe_rows import Keys
 
 CHUNK = 500
@@ -106,6 +106,7 @@ class Transitions:
         if Effect.RESEND in effects:
             outbox_rows.resend(connection, number, now_ms)
         elif isinstance(event, inbox.Retry):
+            connection.execute(journal.AGAIN, (number,))
             outbox_rows.supersede(connection, number)
         elif isinstance(event, inbox.Drop):
             outbox_rows.give_up(connection, number, "dropped", now_ms)
@@ -162,6 +163,7 @@ class Transitions:
         for number, state, _, updated_ms in old:
             if State(state) not in inbox.OPEN and updated_ms < before_ms and not _is_needed(connection, number):
                 connection.execute(outbox_rows.FORGET, (number,))
+                connection.execute(journal.FORGET, (number,))
                 connection.execute(inbox_rows.FORGET, (number,))
                 removed += 1
         is_all = len(rows) < CHUNK or not old

@@ -10,7 +10,7 @@ from attrs import define
 from twisted.web.server import Request
 
 from clawgate.domain.caller import Caller, Peer
-from clawgate.domain.errors import BadRequest
+from clawgate.domain.errors import BadRequest, UnsupportedMedia, WrongShape
 
 Shape = TypeVar("Shape")
 _VISIBLE = re.compile(rb"[\t -~]*")
@@ -66,6 +66,34 @@ class Call:
         """Whether the content type is application/json or application/*+json, whatever its parameters and case."""
         media = (self.header("content-type") or "").partition(";")[0].strip().lower()
         return media == "application/json" or (media.startswith("application/") and media.endswith("+json"))
+
+    def number(self, name: str, default: int, *, most: int) -> int:
+        """A query parameter that is a whole number from 0; more than `most` counts as `most`.
+
+        Raises:
+            BadRequest: it is no such number, or is there twice.
+        """
+        text = self.query(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) < 16):
+            raise BadRequest(f"Failed to deserialize query string: {name}: invalid digit found in string")
+        return min(int(text), most)
+
+    def json(self, shape: type[Shape]) -> Shape:
+        """The body as `shape`, with upstream's statuses for each way to be wrong (rantaiclaw.md §1).
+
+        Raises:
+            UnsupportedMedia: the content type is not JSON. BadRequest: it is no JSON. WrongShape: it is JSON of another shape.
+        """
+        if not self.is_json():
+            raise UnsupportedMedia("Expected request with `Content-Type: application/json`")
+        try:
+            return msgspec.json.decode(self.body, type=shape)
+        except msgspec.ValidationError as problem:
+            raise WrongShape(f"Failed to deserialize the JSON body into the target type: {problem}") from None
+        except DECODE_ERRORS as problem:
+            raise BadRequest("Failed to parse the request body as JSON", detail=str(problem)) from None
 
     def decode(self, shape: type[Shape], expected: str) -> Shape:
         """The body as `shape`; the content type must be JSON.

@@ -85,8 +85,9 @@ def _check_step(before: Item, after: Item, effects: tuple[Effect, ...]) -> None:
     assert has_ended <= bool({Effect.HOLD_KEY, Effect.RELEASE_KEY} & set(effects))
     assert before.promised <= after.promised
     assert before.answer is None or before.answer == after.answer
-    fixed = ("id", "source", "principal", "text", "accepted_ms", "conversation", "reply", "keyed", "journalled")
+    fixed = ("id", "source", "principal", "text", "accepted_ms", "conversation", "reply", "keyed")
     assert [getattr(before, name) for name in fixed] == [getattr(after, name) for name in fixed]
+    assert before.journalled <= after.journalled
     if before.state is State.RUNNING and before.must_finish and after.state is State.DROPPED:
         assert Effect.ANSWER in effects
 

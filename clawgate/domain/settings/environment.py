@@ -16,7 +16,7 @@ import msgspec
 
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings import providers
-from clawgate.domain.settings.schema import Key, keys
+from clawgate.domain.settings.schema import Key, is_family, keys
 
 PREFIX = "CLAWGATE_"
 _ESCAPE = re.compile(r'\\([n"\\])')
@@ -69,6 +69,7 @@ VARIABLES = (
     Variable("api_key", _named("API_KEY", *_ALL, bare="API_KEY")),
     Variable("channels_config.whatsapp.app_secret", _named("WHATSAPP_APP_SECRET", *_ALL), needs_table=True),
     Variable("channels_config.linq.signing_secret", _named("LINQ_SIGNING_SECRET", *_ALL), needs_table=True),
+    Variable("channels_config.nextcloud_talk.webhook_secret", _named("NEXTCLOUD_TALK_WEBHOOK_SECRET", *_ALL), needs_table=True),
 )
 _FILE_ONLY = frozenset({"gateway.paired_tokens"})
 _PATHS = {variable.path: variable for variable in VARIABLES}
@@ -84,7 +85,7 @@ def names_of(path: str) -> tuple[str, ...]:
 
     `gateway.paired_tokens` has none: the daemon writes that list to the file, and a variable standing above it would revoke what was paired since.
     """
-    if path in _FILE_ONLY:
+    if path in _FILE_ONLY or is_family(path):
         return ()
     short = _PATHS[path].names if path in _PATHS else ()
     return ((long_name(path),) if "." in path else ()) + short

@@ -32,6 +32,14 @@ class TlsSettings(Section, frozen=True, kw_only=True):
     key_path: Annotated[str, Note("PEM file with the private key")] = ""
 
 
+class LoginSettings(Section, frozen=True, kw_only=True):
+    """`[gateway.login]`"""
+
+    username: Annotated[str, Note("Name of the console login; needs password_hash too")] = ""
+    password_hash: Annotated[Secret | None, Note("argon2id PHC string of its password")] = None
+    idle_timeout_secs: Annotated[int, Note("Seconds without input after which a console logs out; 0 = never")] = 0
+
+
 class GatewaySettings(Section, frozen=True, kw_only=True):
     """`[gateway]`"""
 
@@ -61,6 +69,7 @@ class GatewaySettings(Section, frozen=True, kw_only=True):
     max_connections_per_client: Annotated[int, Note("Open connections per client address; 0 = unlimited")] = 512
     listen_backlog: Annotated[int, Note("Connections the kernel may hold before they are accepted")] = 1024
     tls: TlsSettings = TlsSettings()
+    login: LoginSettings = LoginSettings()
 
 
 class AgentSettings(Section, frozen=True, kw_only=True):
@@ -71,13 +80,17 @@ class AgentSettings(Section, frozen=True, kw_only=True):
     max_attempts: Annotated[int, Note("Turns in all before a message is a dead letter")] = 5
     retry_initial_secs: Annotated[float, Note("First wait before a failed turn is repeated")] = 2.0
     retry_max_secs: Annotated[float, Note("Longest wait between two turns of one message")] = 300.0
-    history_messages: Annotated[int, Note("Earlier lines of a conversation sent with a question")] = 40
-    system_prompt: Annotated[str, Note("Instructions sent with every question")] = ""
+    history_messages: Annotated[int, Note("Earlier lines of a conversation sent with a question", live=True)] = 40
+    system_prompt: Annotated[str, Note("Instructions sent with every question", live=True)] = ""
     idle_timeout_secs: Annotated[int, Note("Seconds without a byte after which a provider counts as hung")] = 120
     max_answer_bytes: Annotated[int, Note("Largest answer read from a provider")] = 8 * 1024 * 1024
     max_output_tokens: Annotated[int, Note("Answer length asked of providers that require one")] = 4096
     local_output_tokens: Annotated[int, Note("Longest answer of a `local:` model")] = 512
     service_max_inflight: Annotated[int, Note("Requests open to one provider at once")] = 64
+    max_tool_iterations: Annotated[int, Note("Times a turn may call tools before it must answer", live=True)] = 15
+    tool_timeout_secs: Annotated[int, Note("Seconds a tool may take", live=True)] = 120
+    approval_timeout_secs: Annotated[int, Note("Seconds a tool waits for somebody's approval; then it is refused", live=True)] = 300
+    recalled_memories: Annotated[int, Note("Memories put before a question; 0 = none", live=True)] = 5
 
 
 class InboxSettings(Section, frozen=True, kw_only=True):
@@ -159,6 +172,91 @@ class TunnelSettings(Section, frozen=True, kw_only=True):
     custom: CustomTunnel | None = None
 
 
+class AutonomySettings(Section, frozen=True, kw_only=True):
+    """`[autonomy]`: what the agent may do unasked."""
+
+    level: Annotated[str, Note("`readonly`, `supervised` or `full`", live=True)] = "supervised"
+    auto_approve: Annotated[tuple[str, ...], Note("Tools that run unasked", live=True)] = ("memory_recall",)
+    always_ask: Annotated[tuple[str, ...], Note("Tools that never do", live=True)] = ()
+    allowed_commands: Annotated[tuple[str, ...], Note("Programs that scheduled shell jobs may run", live=True)] = ()
+    forbidden_paths: Annotated[tuple[str, ...], Note("Paths that shell jobs may not name", live=True)] = ("/etc", "/root", "~/.ssh")
+    max_actions_per_hour: Annotated[int, Note("Tool calls and shell jobs an hour; 0 = unlimited", live=True)] = 0
+    max_cost_per_day_cents: Annotated[int, Note("Kept for other programs; costs are not counted", live=True)] = 500
+    workspace_only: Annotated[bool, Note("Shell jobs may name only paths below the workspace", live=True)] = True
+    block_high_risk_commands: Annotated[bool, Note("Refuse commands that destroy or that leave the machine", live=True)] = True
+    require_approval_for_medium_risk: Annotated[bool, Note("Commands that change things run only when approved", live=True)] = True
+
+
+class TasksSettings(Section, frozen=True, kw_only=True):
+    """`[tasks]`"""
+
+    enabled: Annotated[bool, Note("Serve /tasks; off = 503", live=True)] = True
+
+
+class CronSettings(Section, frozen=True, kw_only=True):
+    """`[cron]`"""
+
+    enabled: Annotated[bool, Note("Take and run scheduled jobs", live=True)] = True
+    missed_runs: Annotated[str, Note("Runs missed while stopped: `once` (one run makes up for them) or `skip`", live=True)] = "once"
+    runs_kept: Annotated[int, Note("Runs remembered of each job", live=True)] = 50
+    job_timeout_secs: Annotated[int, Note("Seconds a shell job may take", live=True)] = 120
+
+
+class SchedulerSettings(Section, frozen=True, kw_only=True):
+    """`[scheduler]`"""
+
+    enabled: Annotated[bool, Note("Run scheduled jobs when they are due", live=True)] = True
+
+
+class HeartbeatSettings(Section, frozen=True, kw_only=True):
+    """`[heartbeat]`"""
+
+    enabled: Annotated[bool, Note("Ask the agent about each line of HEARTBEAT.md in the workspace", live=True)] = False
+    interval_minutes: Annotated[int, Note("Minutes between two rounds; at least 5", live=True)] = 30
+
+
+class McpServer(Section, frozen=True, kw_only=True):
+    """`[mcp_servers.NAME]`: a program that is started, or a URL that is asked."""
+
+    command: Annotated[str, Note("Program that speaks MCP on its standard input and output", live=True)] = ""
+    args: Annotated[tuple[str, ...], Note("Its arguments", live=True)] = ()
+    env: Annotated[dict[str, Secret], Note("Its environment besides PATH, HOME and LANG", live=True)] = {}
+    url: Annotated[str, Note("Streamable HTTP endpoint, in place of a command", live=True)] = ""
+    headers: Annotated[dict[str, Secret], Note("Sent with every request to the URL", live=True)] = {}
+    read_only_tools: Annotated[tuple[str, ...], Note("Its tools that only look: they run unasked and may be repeated", live=True)] = ()
+
+
+class SkillEntry(Section, frozen=True, kw_only=True):
+    """`[skills.entries.NAME]`"""
+
+    enabled: Annotated[bool, Note("Whether the skill is told to the agent", live=True)] = True
+
+
+class SkillsSettings(Section, frozen=True, kw_only=True):
+    """`[skills]`"""
+
+    directory: Annotated[str, Note("Where skills are; empty = `skills` beside config.toml")] = ""
+    marketplace_url: Annotated[str, Note("Where `POST /api/v1/skills/install` looks slugs up; empty = nowhere", live=True)] = ""
+    max_bytes: Annotated[int, Note("Largest skill, unpacked", live=True)] = 16 * 1024 * 1024
+    entries: dict[str, SkillEntry] = {}
+
+
+class KnowledgeSettings(Section, frozen=True, kw_only=True):
+    """`[knowledge]`"""
+
+    enabled: Annotated[bool, Note("Serve /api/v1/kb; off = 503", live=True)] = False
+    embedding_api_key: Annotated[Secret | None, Note("Kept for other programs; searching needs none", live=True)] = None
+    vision_api_key: Annotated[Secret | None, Note("Kept for other programs; extraction needs none", live=True)] = None
+    max_document_bytes: Annotated[int, Note("Largest document")] = 32 * 1024 * 1024
+
+
+class ReliabilitySettings(Section, frozen=True, kw_only=True):
+    """`[reliability]`"""
+
+    channel_initial_backoff_secs: Annotated[int, Note("First wait before a component is started again; at least 1")] = 2
+    channel_max_backoff_secs: Annotated[int, Note("Longest such wait")] = 60
+
+
 class WebhookChannel(Section, frozen=True, kw_only=True):
     """`[channels_config.webhook]`"""
 
@@ -173,7 +271,7 @@ class WhatsAppChannel(Section, frozen=True, kw_only=True):
     phone_number_id: Annotated[str | None, Note("Cloud API phone number id")] = None
     verify_token: Annotated[Secret | None, Note("Token of Meta's subscription check")] = None
     app_secret: Annotated[Secret | None, Note("Signs deliveries; without it POST /whatsapp refuses")] = None
-    allowed_numbers: Annotated[tuple[str, ...], Note("Senders answered: `+…` numbers or `*`; empty = nobody")] = ()
+    allowed_numbers: Annotated[tuple[str, ...], Note("Senders answered: `+…` numbers or `*`; empty = nobody", live=True)] = ()
     api_base: Annotated[str, Note("Graph API base URL")] = "https://graph.facebook.com/v18.0"
 
     @property
@@ -188,8 +286,27 @@ class LinqChannel(Section, frozen=True, kw_only=True):
     api_token: Annotated[Secret, Note("Partner API token")]
     from_phone: Annotated[str, Note("Number that new chats come from")]
     signing_secret: Annotated[Secret | None, Note("Signs deliveries; without it POST /linq refuses")] = None
-    allowed_senders: Annotated[tuple[str, ...], Note("Senders answered: `+…` numbers or `*`; empty = nobody")] = ()
+    allowed_senders: Annotated[tuple[str, ...], Note("Senders answered: `+…` numbers or `*`; empty = nobody", live=True)] = ()
     api_base: Annotated[str, Note("Partner API base URL")] = "https://api.linqapp.com/api/partner/v3"
+
+
+class NextcloudTalkChannel(Section, frozen=True, kw_only=True):
+    """`[channels_config.nextcloud_talk]`"""
+
+    base_url: Annotated[str, Note("The Nextcloud's address")]
+    app_token: Annotated[Secret, Note("Bearer of replies")]
+    webhook_secret: Annotated[Secret | None, Note("Signs deliveries; without it POST /nextcloud-talk refuses")] = None
+    allowed_users: Annotated[tuple[str, ...], Note("Users answered: their ids or `*`; empty = nobody", live=True)] = ()
+
+
+class WatiChannel(Section, frozen=True, kw_only=True):
+    """`[channels_config.wati]`"""
+
+    api_token: Annotated[Secret, Note("WATI's access token")]
+    api_url: Annotated[str, Note("WATI's API address, with the tenant")] = "https://live-mt-server.wati.io"
+    webhook_token: Annotated[Secret | None, Note("Shared token of deliveries; without it POST /wati refuses")] = None
+    tenant_id: Annotated[str, Note("Prefix of numbers on a shared account; empty = none")] = ""
+    allowed_numbers: Annotated[tuple[str, ...], Note("Senders answered: `+…` numbers or `*`; empty = nobody", live=True)] = ()
 
 
 class ChannelsSettings(Section, frozen=True, kw_only=True):
@@ -199,6 +316,12 @@ class ChannelsSettings(Section, frozen=True, kw_only=True):
     webhook: WebhookChannel | None = None
     whatsapp: WhatsAppChannel | None = None
     linq: LinqChannel | None = None
+    nextcloud_talk: NextcloudTalkChannel | None = None
+    wati: WatiChannel | None = None
+    autonomous_tools: Annotated[bool, Note("Tools run unasked on every door, guests of channels excepted", live=True)] = False
+    approval_owners: Annotated[tuple[str, ...], Note("Who on channels may approve tools; `*` = anyone, empty = nobody", live=True)] = ()
+    guest_allowed_tools: Annotated[tuple[str, ...], Note("Tools that others on channels may use unasked", live=True)] = ()
+    guest_allowed_commands: Annotated[tuple[str, ...], Note("Kept for other programs", live=True)] = ()
 
 
 class Settings(Section, frozen=True, kw_only=True):
@@ -210,15 +333,26 @@ class Settings(Section, frozen=True, kw_only=True):
         paired_tokens_present: whether the file has the `paired_tokens` key at all.
     """
 
-    default_provider: Annotated[str, Note("Who answers; empty = the first provider whose key is in the environment, else `offline`")] = ""
-    default_model: Annotated[str, Note("Model asked for; empty = the provider's default")] = ""
-    default_temperature: Annotated[float | None, Note("0.0 … 2.0")] = 0.7
-    api_key: Annotated[Secret | None, Note("Key of the default provider")] = None
+    default_provider: Annotated[str, Note("Who answers; empty = the first provider whose key is in the environment, else `offline`", live=True)] = ""
+    default_model: Annotated[str, Note("Model asked for; empty = the provider's default", live=True)] = ""
+    default_temperature: Annotated[float | None, Note("0.0 … 2.0", live=True)] = 0.7
+    api_key: Annotated[Secret | None, Note("Key of the default provider", live=True)] = None
+    api_url: Annotated[str, Note("Base URL of the default provider, in place of its own", live=True)] = ""
+    workspace_dir: Annotated[str, Note("Where the agent's files are; empty = `workspace` beside config.toml")] = ""
     gateway: GatewaySettings = GatewaySettings()
     agent: AgentSettings = AgentSettings()
     inbox: InboxSettings = InboxSettings()
     store: StoreSettings = StoreSettings()
     memory: MemorySettings = MemorySettings()
+    autonomy: AutonomySettings = AutonomySettings()
+    tasks: TasksSettings = TasksSettings()
+    cron: CronSettings = CronSettings()
+    scheduler: SchedulerSettings = SchedulerSettings()
+    heartbeat: HeartbeatSettings = HeartbeatSettings()
+    mcp_servers: dict[str, McpServer] = {}
+    skills: SkillsSettings = SkillsSettings()
+    knowledge: KnowledgeSettings = KnowledgeSettings()
+    reliability: ReliabilitySettings = ReliabilitySettings()
     observability: ObservabilitySettings = ObservabilitySettings()
     secrets: SecretsSettings = SecretsSettings()
     tunnel: TunnelSettings = TunnelSettings()

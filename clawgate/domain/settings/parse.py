@@ -6,6 +6,7 @@ Everything is read before anything is refused: `build` reports all problems at o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,6 +28,8 @@ CONFIG_VERSION = 1
 _OWN_TABLES = ("clawgate", "inbox", "store")
 _RANTAICLAW_TIMEOUT = 300
 _MOST_UNKNOWN = 1000
+_SECRET_KINDS = (Kind.SECRET, Kind.SECRETS)
+_MEMBER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z")
 
 
 def build(
@@ -157,9 +160,26 @@ class _Reader:
             section = self.table(child, below) if below is not None else None
             if section is not None:
                 values[child.name] = section
+        for family in spec.families:
+            name = family.path.split(".")[-2]
+            values[name] = self.family(family, found.get(name, {}))
         if any(key.required and key.name not in values for key in spec.keys):
             return None
         return spec.type(**values)
+
+    def family(self, spec: Table, found: object) -> dict[str, Section]:
+        """The sections of a family by their names; a name that cannot be used is a problem."""
+        parent = spec.path.removesuffix(".*")
+        if not isinstance(found, Mapping):
+            self.refuse(parent, f"is {described(found, hidden=True)} and must be a table", f"Write [{parent}.NAME] on a line of its own")
+            return {}
+        sections: dict[str, Section] = {}
+        for name, below in found.items():
+            if not _MEMBER.match(name):
+                self.refuse(f"{parent}.{name[:60]}", "is no name", "Use letters, digits, dash, dot and underscore, 64 at most")
+            elif (section := self.table(_renamed(spec, join(parent, name)), below)) is not None:
+                sections[name] = section
+        return sections
 
     def _read(self, key: Key, found: object, values: dict[str, Any]) -> None:  # Any: as in `table`
         if found is None:
@@ -176,6 +196,8 @@ class _Reader:
     def _resolved(self, key: Key, found: object) -> object:
         if isinstance(found, str):
             return self._resolved_text(key, found)
+        if isinstance(found, Mapping) and key.kind is Kind.SECRETS:
+            return {name: self._resolved_text(key, entry) if isinstance(entry, str) else entry for name, entry in found.items()}
         if isinstance(found, list | tuple):
             return [self._resolved_text(key, entry) if isinstance(entry, str) else entry for entry in found]
         return found
@@ -183,9 +205,9 @@ class _Reader:
     def _resolved_text(self, key: Key, text: str) -> str:
         if text.startswith(ENCRYPTED):
             return self._resolve(key.path, text)
-        if key.kind is Kind.SECRET and text.startswith("file:"):
+        if key.kind in _SECRET_KINDS and text.startswith("file:"):
             return self._resolve(key.path, text)
-        if key.kind is Kind.SECRET and text.startswith("env:"):
+        if key.kind in _SECRET_KINDS and text.startswith("env:"):
             return self._from_variable(key.path, text.removeprefix("env:").strip())
         return text
 
@@ -274,7 +296,14 @@ def _drop_foreign_timeout(reader: _Reader, document: Mapping[str, object], overl
 
 
 def _names(spec: Table) -> frozenset[str]:
-    return frozenset(key.name for key in spec.keys) | frozenset(table.name for table in spec.tables)
+    families = frozenset(family.path.split(".")[-2] for family in spec.families)
+    return frozenset(key.name for key in spec.keys) | frozenset(table.name for table in spec.tables) | families
+
+
+def _renamed(spec: Table, path: str) -> Table:
+    """A family's table under the name of one member."""
+    keys_ = tuple(msgspec.structs.replace(key, path=join(path, key.name)) for key in spec.keys)
+    return msgspec.structs.replace(spec, path=path, keys=keys_)
 
 
 def _has_unknown(spec: Table, found: object) -> bool:
@@ -304,6 +333,11 @@ def _check_together(reader: _Reader, settings: Settings) -> None:
             reader.refuse(f"gateway.tls.{name}", "is missing while TLS is enabled", f'Write {name} = "/path/to/file.pem"')
     if agent.retry_max_secs < agent.retry_initial_secs:
         reader.refuse("agent.retry_max_secs", "is less than agent.retry_initial_secs", "Write the larger number there")
+    if bool(settings.gateway.login.username) != bool(settings.gateway.login.password_hash):
+        reader.refuse("gateway.login", "has a username or a password_hash without the other", "Write both, or neither")
+    for name, server in settings.mcp_servers.items():
+        if bool(server.command.strip()) == bool(server.url.strip()):
+            reader.refuse(f"mcp_servers.{name}", "needs either a command or a url", 'Write command = "program", or url = "https://…"')
     # A section that is there and wrong has been reported already.
     already = tuple(problem.path for problem in reader.problems)
     if tunnel.provider in _TUNNEL_NEEDS and not any(path.startswith(f"tunnel.{tunnel.provider}") for path in already):

@@ -27,6 +27,9 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "channels_config.webhook.port": (0, 65_535),
     "default_temperature": (0.0, 2.0),
     "gateway.listen_backlog": (1, 65_535),
+    "heartbeat.interval_minutes": (5, 525_600),
+    "agent.recalled_memories": (0, 50),
+    "cron.runs_kept": (1, 10_000),
 }
 _AT_LEAST_ONE = frozenset(
     {
@@ -44,6 +47,14 @@ _AT_LEAST_ONE = frozenset(
         "agent.max_output_tokens",
         "agent.local_output_tokens",
         "agent.service_max_inflight",
+        "agent.max_tool_iterations",
+        "agent.tool_timeout_secs",
+        "agent.approval_timeout_secs",
+        "cron.job_timeout_secs",
+        "skills.max_bytes",
+        "knowledge.max_document_bytes",
+        "reliability.channel_initial_backoff_secs",
+        "reliability.channel_max_backoff_secs",
         "inbox.high_water",
         "inbox.max_waiters",
         "store.queue_max",
@@ -185,6 +196,13 @@ def _one_of(*names: str) -> Rule:
     return rule
 
 
+def _level(path: str, text: str, warn: Warn) -> str:
+    name = text.strip().lower().replace("_", "")
+    if name not in ("readonly", "supervised", "full"):
+        raise Invalid(path, f'is "{text[:60]}"', "Write one of: readonly, supervised, full")
+    return name
+
+
 def _matching(pattern: re.Pattern[str], remedy: str) -> Rule:
     def rule(path: str, text: str, warn: Warn) -> str:
         if not pattern.match(text):
@@ -231,4 +249,10 @@ _TEXT_RULES: Mapping[str, Rule] = {
     "store.url": _store_url,
     "channels_config.whatsapp.api_base": _url,
     "channels_config.linq.api_base": _url,
+    "channels_config.nextcloud_talk.base_url": _url,
+    "channels_config.wati.api_url": _url,
+    "api_url": _url_or_empty,
+    "skills.marketplace_url": _url_or_empty,
+    "autonomy.level": _level,
+    "cron.missed_runs": _one_of("once", "skip"),
 }

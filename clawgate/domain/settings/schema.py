@@ -27,9 +27,18 @@ class Kind(enum.Enum):
     TEXT = "text"
     SECRET = "a secret"  # a kind's name, not a secret
     TEXTS = "a list of texts"
+    SECRETS = "a table of secrets"
 
 
-_KINDS = {bool: Kind.FLAG, int: Kind.COUNT, float: Kind.NUMBER, str: Kind.TEXT, Secret: Kind.SECRET, tuple[str, ...]: Kind.TEXTS}
+_KINDS = {
+    bool: Kind.FLAG,
+    int: Kind.COUNT,
+    float: Kind.NUMBER,
+    str: Kind.TEXT,
+    Secret: Kind.SECRET,
+    tuple[str, ...]: Kind.TEXTS,
+    dict[str, Secret]: Kind.SECRETS,
+}
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,13 +63,20 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """One table of config.toml; `optional` means that its absence is a value of its own (a channel that is not configured)."""
+    """One table of config.toml.
+
+    Attributes:
+        optional: its absence is a value of its own (a channel that is not configured).
+        tables: those below it by one name each.
+        families: those below it by any name, each described by one table whose path ends in `*`: `mcp_servers.*`.
+    """
 
     path: str
     type: type[Section]
     optional: bool
     keys: tuple[Key, ...]
     tables: tuple[Table, ...]
+    families: tuple[Table, ...] = ()
 
     @property
     def name(self) -> str:
@@ -82,8 +98,13 @@ def tables() -> tuple[Table, ...]:
 
 @functools.cache
 def keys() -> typing.Mapping[str, Key]:
-    """Every key by its dotted path, in the model's order."""
-    return types.MappingProxyType({key.path: key for table in tables() for key in table.keys})
+    """Every key with a path of its own by that path, in the model's order; not those in families."""
+    return types.MappingProxyType({key.path: key for table in tables() if not is_family(table.path) for key in table.keys})
+
+
+def is_family(path: str) -> bool:
+    """Whether a path stands for any number of names."""
+    return "*" in path
 
 
 def join(parent: str, name: str) -> str:
@@ -93,25 +114,36 @@ def join(parent: str, name: str) -> str:
 
 def _below(table: Table) -> typing.Iterator[Table]:
     yield table
-    for child in table.tables:
+    for child in (*table.tables, *table.families):
         yield from _below(child)
 
 
 def _table(type_: type[Section], path: str, *, optional: bool) -> Table:
     keys_: list[Key] = []
     tables_: list[Table] = []
+    families: list[Table] = []
     for field in msgspec.structs.fields(type_):
         inner, has_none = _without_none(field.type)
         if isinstance(inner, type) and issubclass(inner, Section):
             tables_.append(_table(inner, join(path, field.name), optional=has_none))
+        elif (member := _member(inner)) is not None:
+            families.append(_table(member, join(join(path, field.name), "*"), optional=False))
         elif (note := _note(field.type)) is not None:
             keys_.append(_key(field, join(path, field.name), note))
-    return Table(path=path, type=type_, optional=optional, keys=tuple(keys_), tables=tuple(tables_))
+    return Table(path=path, type=type_, optional=optional, keys=tuple(keys_), tables=tuple(tables_), families=tuple(families))
 
 
 def _key(field: msgspec.structs.FieldInfo, path: str, note: Note) -> Key:
     inner, _ = _without_none(typing.get_args(field.type)[0])
-    return Key(path=path, kind=_KINDS[inner], required=field.required, default=None if field.required else field.default, note=note)
+    default = None if field.required or field.default is msgspec.NODEFAULT else field.default
+    return Key(path=path, kind=_KINDS[inner], required=field.required, default=default, note=note)
+
+
+def _member(annotation: object) -> type[Section] | None:
+    """What a table of tables by any name holds."""
+    arguments = typing.get_args(annotation)
+    is_table_of_tables = typing.get_origin(annotation) is dict and isinstance(arguments[1], type) and issubclass(arguments[1], Section)
+    return arguments[1] if is_table_of_tables else None
 
 
 def _note(annotation: object) -> Note | None:

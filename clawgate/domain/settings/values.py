@@ -110,6 +110,12 @@ def _texts(found: object) -> tuple[str, ...] | None:
     return tuple(found)
 
 
+def _secrets(found: object) -> dict[str, Secret] | None:
+    if not isinstance(found, Mapping) or not all(isinstance(entry, str) for entry in found.values()):
+        return None
+    return {str(name): Secret(entry) for name, entry in found.items()}
+
+
 _COERCIONS: Mapping[Kind, Callable[[object], object]] = {
     Kind.FLAG: _flag,
     Kind.COUNT: _count,
@@ -117,6 +123,7 @@ _COERCIONS: Mapping[Kind, Callable[[object], object]] = {
     Kind.TEXT: _text,
     Kind.SECRET: _secret,
     Kind.TEXTS: _texts,
+    Kind.SECRETS: _secrets,
 }
 
 
@@ -139,6 +146,8 @@ def _remedy(key: Key, found: object, *, hidden: bool) -> str:
         return f"Write a {'whole ' if key.kind is Kind.COUNT else ''}number, such as {name} = {_example(key)}"
     if key.kind is Kind.TEXTS:
         return f"Write a list of quoted texts, such as {name} = {_list_example(found, hidden=hidden)}"
+    if key.kind is Kind.SECRETS:
+        return f'Write a table of quoted texts, such as {name} = {{ NAME = "…" }}'
     return f'Write it in quotes, such as {name} = "…"'
 
 

@@ -21,6 +21,8 @@ from clawgate.domain.errors import (
     TooLarge,
     Unauthenticated,
     Unavailable,
+    UnsupportedMedia,
+    WrongShape,
 )
 
 UNAUTHORIZED = "Unauthorized — pair first via POST /pair, then send Authorization: Bearer <token>"
@@ -77,6 +79,8 @@ def refusal(error: GatewayError, *, unauthorized: str = UNAUTHORIZED) -> Refusal
 
 _UNAVAILABLE = "Service temporarily unavailable. Please retry later."
 _STATUS: tuple[tuple[type[GatewayError], int], ...] = (
+    (UnsupportedMedia, 415),
+    (WrongShape, 422),
     (BadRequest, 400),
     (Forbidden, 403),
     (Conflict, 409),

@@ -65,7 +65,7 @@ def test_a_well_kept_configuration_has_no_finding() -> None:
         ("[channels_config.linq]\napi_token = ''\nfrom_phone = ''", ("CG027", "error", "channels_config.linq.api_token")),
         ("[channels_config.whatsapp]\napi_base = 'http://graph.example'", ("CG050", "error", "channels_config.whatsapp.api_base")),
         ("[secrets]\nencrypt = false", ("CG031", "info", "secrets.encrypt")),
-        ("[autonomy]\nlevel = 'full'", ("CG040", "info", "autonomy")),
+        ("[identity]\nformat = 'aieos'", ("CG040", "info", "identity")),
         ("[memory]\nbackend = 'lucid'", ("CG041", "warning", "memory.backend")),
         ("default_provider = 'custom:http://models.example/v1'", ("CG050", "warning", "default_provider")),
         ("default_provider = 'custom:https://u:p@models.example/v1'", ("CG053", "warning", "default_provider")),

@@ -1,0 +1,62 @@
+"""Small lasting values on SQLite. Ring: edge. Implements `ports.journal.Facts`. Schema: sql/0002_turns.sql."""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import partial
+
+from attrs import define
+from twisted.internet.defer import Deferred
+
+from clawgate.stores.readers import Readers
+from clawgate.stores.writer import Writer
+
+_LIVE = "(expires_ms = 0 OR expires_ms > ?)"
+PUT = "INSERT OR REPLACE INTO facts (kind, key, value, expires_ms) VALUES (?, ?, ?, ?)"
+GET = f"SELECT value FROM facts WHERE kind = ? AND key = ? AND {_LIVE}"  # noqa: S608
+ALL = f"SELECT key, value FROM facts WHERE kind = ? AND {_LIVE} ORDER BY key LIMIT ?"  # noqa: S608
+REMOVE = "DELETE FROM facts WHERE kind = ? AND key = ?"
+PURGE = "DELETE FROM facts WHERE expires_ms > 0 AND expires_ms <= ?"
+
+
+@define(eq=False)
+class SqliteFacts:
+    """Values by kind and key."""
+
+    writer: Writer
+    readers: Readers
+
+    def put(self, kind: str, key: str, value: str, expires_ms: int = 0) -> Deferred[None]:
+        """`ports.journal.Facts.put`."""
+        return self.writer.statements((PUT,), ((kind, key, value, expires_ms),), None)
+
+    def get(self, kind: str, key: str, now_ms: int) -> Deferred[str | None]:
+        """`ports.journal.Facts.get`."""
+        return self.readers.read(partial(_get, kind=kind, key=key, now_ms=now_ms))
+
+    def take(self, kind: str, key: str, now_ms: int) -> Deferred[str | None]:
+        """`ports.journal.Facts.take`."""
+        return self.writer.call(partial(_take, kind=kind, key=key, now_ms=now_ms))
+
+    def all(self, kind: str, now_ms: int, limit: int) -> Deferred[dict[str, str]]:
+        """`ports.journal.Facts.all`."""
+        return self.readers.read(lambda connection: dict(connection.execute(ALL, (kind, now_ms, limit)).fetchall()))
+
+    def remove(self, kind: str, key: str) -> Deferred[bool]:
+        """`ports.journal.Facts.remove`."""
+        return self.writer.call(lambda connection: connection.execute(REMOVE, (kind, key)).rowcount > 0)
+
+    def purge(self, now_ms: int) -> Deferred[int]:
+        """`ports.journal.Facts.purge`."""
+        return self.writer.call(lambda connection: connection.execute(PURGE, (now_ms,)).rowcount)
+
+
+def _get(connection: sqlite3.Connection, kind: str, key: str, now_ms: int) -> str | None:
+    row = connection.execute(GET, (kind, key, now_ms)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _take(connection: sqlite3.Connection, kind: str, key: str, now_ms: int) -> str | None:
+    found = _get(connection, kind, key, now_ms)
+    connection.execute(REMOVE, (kind, key))
+    return found
