@@ -21,11 +21,14 @@ from clawgate.services.delivery import Delivery
 from clawgate.services.desk import Desk
 from clawgate.services.devices import Devices
 from clawgate.services.dispatch import Dispatch
+from clawgate.services.events import Events
 from clawgate.services.guard import Guard
 from clawgate.services.health import Health
 from clawgate.services.housekeeping import Housekeeping
 from clawgate.services.ingress import Ingress
 from clawgate.services.pairing import Pairing
+from clawgate.services.supervisor import Supervisor
+from clawgate.services.toolbox import Toolbox
 from clawgate.services.turns import Turns
 from clawgate.services.waiters import Waiters
 from clawgate.web.auth import Doorkeeper, Peers
@@ -47,6 +50,10 @@ class Assembly:
         own, clock = settings.gateway, edges.clock
         self.boot = edges.entropy.random_bytes(6).hex()
         self.health = Health(clock, pid)
+        self.events = Events(clock)
+        waits = settings.reliability
+        self.supervisor = Supervisor(clock, self.health, waits.channel_initial_backoff_secs, waits.channel_max_backoff_secs)
+        self.toolbox = Toolbox()
         self.access = Access(edges.store.devices, clock, own.require_pairing)
         self.devices = Devices(edges.store.devices, self.access, edges.mirror, clock, edges.entropy, edges.ids, own.token_prefix)
         self.pairing = Pairing(self.devices, clock, edges.entropy, edges.meter, own.require_pairing, own.pairing_code_ttl_secs, announce)
@@ -161,6 +168,7 @@ class Assembly:
             Step("delivery", lambda: self.delivery.start(), lambda: self.delivery.stop(3.0)),
             Step("answers", stop=lambda: self._answered(web)),
             Step("dispatch", recover, drain, own.drain_secs + 5.0),
+            Step("components", stop=self.supervisor.stop_all),
             Step("housekeeping", self.housekeeping.start, self.housekeeping.stop),
             Step("door", open_door, close_door),
         )

@@ -32,3 +32,6 @@ class ComponentHealth(Protocol):
 
     def restarted(self, component: str) -> None:
         """It is being started again."""
+
+    def forget(self, component: str) -> None:
+        """It is no longer part of the gateway."""

@@ -60,6 +60,10 @@ class Health:
         """It is being started again."""
         self._put(component, health.restarted(self._components.get(component), self._clock.wall_ms()))
 
+    def forget(self, component: str) -> None:
+        """It is no longer part of the gateway."""
+        self._components.pop(component, None)
+
     def unhealthy(self) -> list[str]:
         """Components in error, sorted; "starting" is not an error."""
         return sorted(name for name, component in self._components.items() if component.status is Status.ERROR)
