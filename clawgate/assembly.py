@@ -17,6 +17,7 @@ from clawgate.domain.settings import Settings
 from clawgate.edges import Edges
 from clawgate.lifecycle import Step
 from clawgate.services.access import Access
+from clawgate.services.backends import Backends
 from clawgate.services.delivery import Delivery
 from clawgate.services.desk import Desk
 from clawgate.services.devices import Devices
@@ -71,6 +72,8 @@ class Assembly:
             temperature=settings.default_temperature,
             history_lines=agent.history_messages,
         )
+        build = edges.build_backend or (lambda _: edges.backend)
+        self.backends = Backends(edges.backend, build, lambda: self.settings, clock, agent.turn_timeout_secs)
         turns = Turns(edges.backend, store.inbox, clock, edges.entropy, edges.meter, retry, prompts, agent.turn_timeout_secs)
         self.waiters = Waiters(settings.inbox.max_waiters)
         self.delivery = Delivery(store.outbox, edges.channels, clock, edges.entropy, edges.ids, edges.meter, self.health, retry)
@@ -163,7 +166,7 @@ class Assembly:
             *edges.steps,
             Step("store", lambda: edges.store.start(), lambda: edges.store.stop(), 10.0),
             Step("devices", adopt),
-            Step("agent", lambda: edges.backend.start(), lambda: edges.backend.stop()),
+            Step("agent", self.backends.start, self.backends.stop),
             Step("channels", stop=close_channels),
             Step("delivery", lambda: self.delivery.start(), lambda: self.delivery.stop(3.0)),
             Step("answers", stop=lambda: self._answered(web)),

@@ -49,6 +49,10 @@ class Edges:
     memory: Memory
     steps: tuple[Step, ...] = ()
     """What has to run before anything else: the state lock, thread pools."""
+    build_backend: Callable[[Settings], AgentBackend] | None = None
+    """Makes a backend from changed settings; None = `backend` whatever they say."""
+    build_channels: Callable[[Settings], Mapping[str, Channel]] | None = None
+    """Makes the channels of changed settings; None = `channels` whatever they say."""
 
     @classmethod
     def real(cls, settings: Settings, reactor: Reactor, answers: object = None, environment: Mapping[str, str] | None = None) -> Edges:
@@ -82,17 +86,25 @@ class Edges:
         def in_file_thread(function: Callable[[], None]) -> Deferred[None]:
             return deferToThreadPool(reactor, files, function)
 
+        def make_backend(wanted: Settings) -> AgentBackend:
+            return build_backend(wanted, reactor=reactor, clock=clock, notes=notes, service=answers, environment=environment)
+
+        def make_channels(wanted: Settings) -> Mapping[str, Channel]:
+            return build_channels(wanted, reactor, clock)
+
         return cls(
             clock=clock,
             entropy=entropy,
             ids=ids,
             meter=meter,
             store=store,
-            backend=build_backend(settings, reactor=reactor, clock=clock, notes=notes, service=answers, environment=environment),
-            channels=build_channels(settings, reactor, clock),
+            backend=make_backend(settings),
+            channels=make_channels(settings),
             mirror=PairedTokensFile(ConfigFile(settings.config_path), in_file_thread),
             memory=memory,
             steps=(Step("state", hold, let_go),),
+            build_backend=make_backend,
+            build_channels=make_channels,
         )
 
 

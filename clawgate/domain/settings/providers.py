@@ -22,6 +22,8 @@ KEY_NAMES: Mapping[str, tuple[str, ...]] = {
 
 OFFLINE = "offline"
 _PLAIN = {**{name: name for name in KEY_NAMES}, "kimi": "moonshot", "google": "gemini", "ollama": "ollama", OFFLINE: OFFLINE}
+VENDORS = tuple(dict.fromkeys(_PLAIN.values()))
+"""Providers that need no argument after a colon."""
 _LISTED = (
     "openrouter, openai, anthropic, gemini, ollama, moonshot (kimi), groq, mistral, deepseek, "
     "custom:<url>, anthropic-custom:<url>, local:<path>, command:<argv>, offline"
