@@ -8,13 +8,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 import msgspec
 
-from clawgate.agents.sse_wire import SseEvent
-from clawgate.agents.vendor_wire import TOOL_CALLS_MAX, Call, Piece, cut_short, decoded, error_of
+from clawgate.agents.vendor_wire import TOOL_CALLS_MAX, Call, Piece, arguments_object, cut_short, decoded, error_of
 from clawgate.domain.errors import AgentContent, AgentProtocol
-from clawgate.domain.turn import Completion, Prompt, Role, ToolCall, Usage
+from clawgate.domain.sse import SseEvent
+from clawgate.domain.turn import Completion, Line, Prompt, Role, ToolCall, ToolSpec, Usage
 
 PATH = "/v1/messages"
 VERSION = "2023-06-01"
@@ -80,17 +81,19 @@ class AnthropicDialect:
 
     def call(self, prompt: Prompt, model: str, key: str) -> Call:
         """A streaming request. The API refuses empty lines and a first line that is not the user's: both are left out."""
-        lines = [line for line in prompt.lines if line.text.strip()]
-        while len(lines) > 1 and lines[0].role is Role.ASSISTANT:
+        lines = [line for line in prompt.lines if line.text.strip() or line.tool_calls or line.role is Role.TOOL]
+        while len(lines) > 1 and lines[0].role is not Role.USER:
             del lines[0]
         body: dict[str, object] = {
             "model": model,
             "max_tokens": self._max_output_tokens,
-            "messages": [{"role": line.role.value, "content": line.text} for line in lines],
+            "messages": list(_messages(lines)),
             "stream": True,
         }
         if prompt.system:
             body["system"] = prompt.system
+        if prompt.tools:
+            body["tools"] = [_tool(tool) for tool in prompt.tools]
         if prompt.temperature is not None:
             body["temperature"] = min(prompt.temperature, 1.0)
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream", "anthropic-version": VERSION}
@@ -101,6 +104,27 @@ class AnthropicDialect:
     def decoder(self) -> AnthropicDecoder:
         """A reader for one answer."""
         return AnthropicDecoder()
+
+
+def _messages(lines: Iterable[Line]) -> Iterator[dict[str, object]]:
+    """Lines as the API wants them: the results of one round stand in one message of the user's."""
+    for is_results, group in groupby(lines, lambda line: line.role is Role.TOOL):
+        if is_results:
+            yield {"role": "user", "content": [{"type": "tool_result", "tool_use_id": line.tool_call_id, "content": line.text} for line in group]}
+        else:
+            yield from map(_message, group)
+
+
+def _message(line: Line) -> dict[str, object]:
+    if not line.tool_calls:
+        return {"role": line.role.value, "content": line.text}
+    said: list[dict[str, object]] = [{"type": "text", "text": line.text}] if line.text.strip() else []
+    called = [{"type": "tool_use", "id": call.id, "name": call.name, "input": arguments_object(call.arguments)} for call in line.tool_calls]
+    return {"role": line.role.value, "content": [*said, *called]}
+
+
+def _tool(tool: ToolSpec) -> dict[str, object]:
+    return {"name": tool.name, "description": tool.description, "input_schema": msgspec.Raw(tool.parameters.encode())}
 
 
 class AnthropicDecoder:

@@ -7,14 +7,15 @@ A stream (`alt=sse`) is a `GenerateContentResponse` per event, each with the nex
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from urllib.parse import quote
 
 import msgspec
 
-from clawgate.agents.sse_wire import SseEvent
-from clawgate.agents.vendor_wire import TOOL_CALLS_MAX, Call, Piece, cut_short, decoded, error_of
+from clawgate.agents.vendor_wire import TOOL_CALLS_MAX, Call, Piece, arguments_object, cut_short, decoded, error_of
 from clawgate.domain.errors import AgentContent, AgentProtocol
-from clawgate.domain.turn import Completion, Prompt, Role, ToolCall, Usage
+from clawgate.domain.sse import SseEvent
+from clawgate.domain.turn import Completion, Line, Prompt, Role, ToolCall, ToolSpec, Usage
 
 _FILTERED = ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "LANGUAGE")
 _STOPS = {"STOP": "stop", "MAX_TOKENS": "length", **dict.fromkeys(_FILTERED, "content")}
@@ -64,13 +65,10 @@ class GeminiDialect:
 
     def call(self, prompt: Prompt, model: str, key: str) -> Call:
         """A streaming request."""
-        body: dict[str, object] = {
-            "contents": [
-                {"role": "model" if line.role is Role.ASSISTANT else "user", "parts": [{"text": line.text}]}
-                for line in prompt.lines
-                if line.text.strip()
-            ]
-        }
+        said = (line for line in prompt.lines if line.text.strip() or line.tool_calls or line.role is Role.TOOL)
+        body: dict[str, object] = {"contents": list(_contents(said))}
+        if prompt.tools:
+            body["tools"] = [{"functionDeclarations": [_tool(tool) for tool in prompt.tools]}]
         if prompt.system:
             body["systemInstruction"] = {"parts": [{"text": prompt.system}]}
         if prompt.temperature is not None:
@@ -84,6 +82,25 @@ class GeminiDialect:
     def decoder(self) -> GeminiDecoder:
         """A reader for one answer."""
         return GeminiDecoder()
+
+
+def _contents(lines: Iterable[Line]) -> Iterator[dict[str, object]]:
+    """Lines as the API wants them: the results of one round stand in one content of the user's."""
+    for is_results, group in groupby(lines, lambda line: line.role is Role.TOOL):
+        if is_results:
+            yield {"role": "user", "parts": [{"functionResponse": {"name": line.tool, "response": {"result": line.text}}} for line in group]}
+        else:
+            yield from map(_content, group)
+
+
+def _content(line: Line) -> dict[str, object]:
+    parts: list[dict[str, object]] = [{"text": line.text}] if line.text.strip() else []
+    parts += [{"functionCall": {"name": call.name, "args": arguments_object(call.arguments)}} for call in line.tool_calls]
+    return {"role": "model" if line.role is Role.ASSISTANT else "user", "parts": parts}
+
+
+def _tool(tool: ToolSpec) -> dict[str, object]:
+    return {"name": tool.name, "description": tool.description, "parametersJsonSchema": msgspec.Raw(tool.parameters.encode())}
 
 
 class GeminiDecoder:

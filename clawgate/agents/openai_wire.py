@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from clawgate.agents.sse_wire import SseEvent
 from clawgate.agents.vendor_wire import TOOL_CALLS_MAX, Call, Piece, cut_short, decoded, error_of
 from clawgate.domain.errors import AgentContent, AgentProtocol
-from clawgate.domain.turn import Completion, Prompt, ToolCall, Usage
+from clawgate.domain.sse import SseEvent
+from clawgate.domain.turn import Completion, Line, Prompt, Role, ToolCall, ToolSpec, Usage
 
 PATH = "/chat/completions"
 
@@ -76,11 +76,13 @@ class OpenAIDialect:
 
     def call(self, prompt: Prompt, model: str, key: str) -> Call:
         """A streaming request with usage."""
-        messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
-        messages += [{"role": line.role.value, "content": line.text} for line in prompt.lines]
+        messages: list[dict[str, object]] = [{"role": "system", "content": prompt.system}] if prompt.system else []
+        messages += [_message(line) for line in prompt.lines]
         body: dict[str, object] = {"model": model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
         if prompt.temperature is not None and not _FIXED_TEMPERATURE.match(model):
             body["temperature"] = prompt.temperature
+        if prompt.tools:
+            body["tools"] = [_tool(tool) for tool in prompt.tools]
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
         if key:
             headers["Authorization"] = f"Bearer {key}"
@@ -201,6 +203,20 @@ class _Draft:
         if not self._name:
             raise AgentProtocol("the provider asks for a tool without a name")
         return ToolCall(self.id or f"call_{number}", self._name, "".join(self._arguments) or "{}")
+
+
+def _message(line: Line) -> dict[str, object]:
+    if line.role is Role.TOOL:
+        return {"role": "tool", "tool_call_id": line.tool_call_id, "content": line.text}
+    if not line.tool_calls:
+        return {"role": line.role.value, "content": line.text}
+    calls = [{"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}} for call in line.tool_calls]
+    return {"role": line.role.value, "content": line.text or None, "tool_calls": calls}
+
+
+def _tool(tool: ToolSpec) -> dict[str, object]:
+    function = {"name": tool.name, "description": tool.description, "parameters": msgspec.Raw(tool.parameters.encode())}
+    return {"type": "function", "function": function}
 
 
 def _text(content: str | list[_Part] | None) -> str:

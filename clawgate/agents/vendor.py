@@ -14,10 +14,10 @@ import msgspec
 from twisted.internet.defer import Deferred, succeed
 
 from clawgate.agents.http_exchange import HeaderLookup, Receiver
-from clawgate.agents.sse_wire import SseParser
 from clawgate.agents.vendor_wire import ERROR_BODY_CAP_BYTES, Call, Decoder, Dialect, Piece, cut_short, error_of, retry_after
 from clawgate.domain.errors import AgentAuth, AgentError, AgentProtocol
 from clawgate.domain.secret import Secret
+from clawgate.domain.sse import SseParser
 from clawgate.domain.turn import Completion, Prompt, ToolCall, Usage
 from clawgate.ports.agents import Sink
 from clawgate.ports.clock import Clock
@@ -51,6 +51,7 @@ class VendorBackend:
     Attributes:
         key: None for servers without one.
         key_remedy: what an operator without a key should do; "" = the server needs none.
+        takes_tools: False for a server that refuses requests with tools.
     """
 
     name: str
@@ -60,6 +61,8 @@ class VendorBackend:
     clock: Clock
     key: Secret | None = None
     key_remedy: str = ""
+    takes_tools: bool = True
+    reads_context: bool = True
 
     def run(self, prompt: Prompt, sink: Sink) -> Deferred[Completion]:
         """Answers `prompt`. Errbacks with an `AgentError`; cancelling aborts the connection."""

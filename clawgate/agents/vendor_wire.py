@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from clawgate.agents.sse_wire import SseEvent
 from clawgate.domain import times
 from clawgate.domain.errors import (
     AgentAuth,
@@ -29,6 +28,7 @@ from clawgate.domain.errors import (
     AgentTimeout,
     AgentUnavailable,
 )
+from clawgate.domain.sse import SseEvent
 from clawgate.domain.turn import Completion, Prompt, ToolCall, Usage
 
 Piece = str | ToolCall | Usage
@@ -111,6 +111,15 @@ def decoded(body: str | bytes, type_: Any) -> Any:  # Any: a Struct class, and i
         return msgspec.json.decode(body, type=type_)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise AgentProtocol(_SENTENCES[AgentProtocol], detail=f"{error} ({len(body)} long)") from None
+
+
+def arguments_object(text: str) -> msgspec.Raw:
+    """A call's arguments for an API that wants an object: the text itself when it is one, else {}."""
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = None
+    return msgspec.Raw(text.encode() if isinstance(found, dict) else b"{}")
 
 
 def error_of(status: int, body: bytes, retry_after_seconds: float | None = None) -> AgentError:

@@ -12,12 +12,12 @@ from upstream_net import Scripted, Upstream, answer, chunk, client, recorded, re
 from clawgate.agents.anthropic import anthropic_backend
 from clawgate.agents.gemini import gemini_backend
 from clawgate.agents.openai import openai_backend
-from clawgate.agents.sse_wire import SseEvent, SseParser
 from clawgate.agents.vendor import VendorBackend
 from clawgate.agents.vendor_wire import Decoder, error_of, retry_after
 from clawgate.domain import errors
 from clawgate.domain.errors import AgentError, AgentProtocol
 from clawgate.domain.secret import Secret
+from clawgate.domain.sse import SseEvent, SseParser
 from clawgate.domain.turn import Completion, Line, Prompt, Role, ToolCall, Usage
 from clawgate.testing.agents import BackendContract, ListSink, prompt
 from clawgate.testing.case import TestCase

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clawgate.agents.sse_wire import SseEvent, SseParser
 from clawgate.domain.errors import AgentProtocol
+from clawgate.domain.sse import SseEvent, SseParser
 
 PIECES = st.lists(
     st.sampled_from(

@@ -1,4 +1,4 @@
-r"""Server-sent events, byte by byte. Ring: agents (pure codec). Source: WHATWG HTML, section 9.2.6 "Interpreting an event stream".
+r"""Server-sent events, byte by byte. Ring: domain. Source: WHATWG HTML, section 9.2.6 "Interpreting an event stream".
 
     stream = [BOM] *event        event = *(comment / field) EOL        field = name [":" [" "] value] EOL        EOL = CR LF / LF / CR
 
