@@ -5,19 +5,24 @@ Objects are made here and nothing outside the package is touched; work begins wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from clawgate.channels.kinds import KINDS
+from clawgate.domain.approvals import Level, ToolPolicy
 from clawgate.domain.caller import parse_networks
-from clawgate.domain.inbox import RetryPolicy
+from clawgate.domain.inbox import Item, RetryPolicy
+from clawgate.domain.messages import MemoryEntry, TurnOptions
 from clawgate.domain.prompts import PromptPolicy
 from clawgate.domain.ratelimit import SlidingWindow, auth_limiter
 from clawgate.domain.settings import Settings
+from clawgate.domain.turn import Line
 from clawgate.edges import Edges
 from clawgate.lifecycle import Step
 from clawgate.services.access import Access
+from clawgate.services.approvals import Approvals
 from clawgate.services.backends import Backends
+from clawgate.services.context import Context
 from clawgate.services.delivery import Delivery
 from clawgate.services.desk import Desk
 from clawgate.services.devices import Devices
@@ -28,9 +33,11 @@ from clawgate.services.health import Health
 from clawgate.services.housekeeping import Housekeeping
 from clawgate.services.ingress import Ingress
 from clawgate.services.pairing import Pairing
+from clawgate.services.rounds import Rounds
+from clawgate.services.streams import Streams
 from clawgate.services.supervisor import Supervisor
 from clawgate.services.toolbox import Toolbox
-from clawgate.services.turns import Turns
+from clawgate.services.turns import Live, Turns
 from clawgate.services.waiters import Waiters
 from clawgate.web.auth import Doorkeeper, Peers
 from clawgate.web.resource import GatewayResource
@@ -66,15 +73,30 @@ class Assembly:
         settings, edges = self.settings, self.edges
         agent, store, clock = settings.agent, edges.store, edges.clock
         retry = RetryPolicy(max_attempts=agent.max_attempts, initial_seconds=agent.retry_initial_secs, max_seconds=agent.retry_max_secs)
-        prompts = PromptPolicy(
-            system=agent.system_prompt,
-            model=settings.default_model,
-            temperature=settings.default_temperature,
-            history_lines=agent.history_messages,
-        )
         build = edges.build_backend or (lambda _: edges.backend)
         self.backends = Backends(edges.backend, build, lambda: self.settings, clock, agent.turn_timeout_secs)
-        turns = Turns(edges.backend, store.inbox, clock, edges.entropy, edges.meter, retry, prompts, agent.turn_timeout_secs)
+        self.streams = Streams()
+        self.approvals = Approvals(
+            clock,
+            edges.ids,
+            self.events,
+            self.streams,
+            lambda: _tool_policy(self.settings),
+            lambda: self.settings.agent.approval_timeout_secs,
+            lambda: self.settings.autonomy.max_actions_per_hour,
+        )
+        rounds = Rounds(
+            self.toolbox,
+            self.approvals,
+            store.journal,
+            self.streams,
+            clock,
+            edges.meter,
+            lambda: self.settings.agent.tool_timeout_secs,
+            self._question,
+        )
+        context = Context(store.inbox, self._session_history, self._preface, self._recalled)
+        turns = Turns(self.backends, context, rounds, self.streams, clock, edges.entropy, edges.meter, retry, lambda: _live(self.settings))
         self.waiters = Waiters(settings.inbox.max_waiters)
         self.delivery = Delivery(store.outbox, edges.channels, clock, edges.entropy, edges.ids, edges.meter, self.health, retry)
         self.dispatch = Dispatch(
@@ -92,6 +114,18 @@ class Assembly:
         self.ingress = Ingress(store.inbox, self.dispatch, self.waiters, clock, edges.ids, edges.meter, auto_save)
         kept = (settings.inbox.retention_secs, settings.memory.max_auto_saved)
         self.housekeeping = Housekeeping(store, self.access, clock, edges.meter, self.health, *kept)
+
+    async def _session_history(self, session_id: str, limit: int) -> tuple[Line, ...]:
+        return ()
+
+    async def _preface(self, options: TurnOptions | None) -> str:
+        return ""
+
+    async def _recalled(self, question: str, limit: int, principal: str) -> tuple[MemoryEntry, ...]:
+        return ()
+
+    async def _question(self, item: Item, tools: Sequence[str]) -> str:
+        return "I am not allowed to use: " + ", ".join(tools)
 
     def web(self) -> tuple[Router, GatewayResource]:
         """The routes, and the resource that serves them."""
@@ -181,6 +215,31 @@ class Assembly:
         deadline = self.edges.clock.monotonic() + 2.0
         while web.in_flight and self.edges.clock.monotonic() < deadline:
             await self.edges.clock.sleep(0.02)
+
+
+def _live(settings: Settings) -> Live:
+    """What turns take from the settings."""
+    agent = settings.agent
+    prompts = PromptPolicy(
+        system=agent.system_prompt,
+        temperature=settings.default_temperature,
+        history_lines=agent.history_messages,
+        recalled=agent.recalled_memories if settings.memory.backend != "none" else 0,
+        tool_rounds=agent.max_tool_iterations,
+    )
+    return Live(prompts=prompts, turn_timeout_seconds=agent.turn_timeout_secs, offers_tools=agent.offer_tools)
+
+
+def _tool_policy(settings: Settings) -> ToolPolicy:
+    own, channels = settings.autonomy, settings.channels_config
+    return ToolPolicy(
+        level=Level(own.level),
+        auto_approve=frozenset(own.auto_approve),
+        always_ask=frozenset(own.always_ask),
+        autonomous_tools=channels.autonomous_tools,
+        owners=frozenset(channels.approval_owners),
+        guest_tools=frozenset(channels.guest_allowed_tools),
+    )
 
 
 def _windows(settings: Settings) -> dict[str, SlidingWindow]:

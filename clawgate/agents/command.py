@@ -64,6 +64,8 @@ class CommandBackend:
     """
 
     name = "command"
+    reads_context = True
+    takes_tools = True
 
     def __init__(
         self,

@@ -2,7 +2,9 @@ r"""JSON lines with a program that answers. Ring: agents (pure codec). Source: d
 
 To the program, one line, then the end of its input:
 
-    {"type":"prompt","id","system","messages":[{"role","content"}],"model","temperature","principal","conversation"}
+    {"type":"prompt","id","system","messages":[message],"model","temperature","principal","conversation","tools":[{"name","description","parameters"}]}
+
+A message is {"role","content"}; an assistant's may have "tool_calls":[{"id","name","arguments"}], a tool's has "tool_call_id" and "name".
 
 From the program, lines in any number, `done` last:
 
@@ -21,7 +23,7 @@ import msgspec
 from clawgate.agents.vendor_wire import Piece, clean, cut_short, decoded
 from clawgate.domain import errors
 from clawgate.domain.errors import AgentError, AgentProtocol, AgentUnavailable
-from clawgate.domain.turn import Completion, Prompt, ToolCall, Usage
+from clawgate.domain.turn import Completion, Line, Prompt, Role, ToolCall, Usage
 
 _KINDS: dict[str, type[AgentError]] = {
     kind.code: kind
@@ -59,13 +61,23 @@ def encode_prompt(prompt: Prompt, model: str) -> bytes:
         "type": "prompt",
         "id": prompt.idempotency_key,
         "system": prompt.system,
-        "messages": [{"role": each.role.value, "content": each.text} for each in prompt.lines],
+        "messages": [_message(each) for each in prompt.lines],
         "model": model,
         "temperature": prompt.temperature,
         "principal": prompt.principal,
         "conversation": prompt.conversation,
+        "tools": [{"name": tool.name, "description": tool.description, "parameters": msgspec.Raw(tool.parameters.encode())} for tool in prompt.tools],
     }
     return msgspec.json.encode(line) + b"\n"
+
+
+def _message(line: Line) -> dict[str, object]:
+    message: dict[str, object] = {"role": line.role.value, "content": line.text}
+    if line.tool_calls:
+        message["tool_calls"] = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in line.tool_calls]
+    if line.role is Role.TOOL:
+        message |= {"tool_call_id": line.tool_call_id, "name": line.tool}
+    return message
 
 
 class LineSplitter:

@@ -30,7 +30,7 @@ _PATH = re.compile(r"[!-~]*\Z")
 
 
 class HttpClient:
-    """POSTs to one server.
+    """POSTs to one server, and asks it.
 
     Args:
         reactor: connects and keeps the pool's timers.
@@ -83,9 +83,13 @@ class HttpClient:
             AgentUnavailable: no connection, or it was lost. AgentTimeout: no byte for too long. AgentProtocol: not HTTP, over a cap, or a redirect.
             AgentOverloaded: the line is full. Whatever the receiver raised.
         """
-        return Deferred.fromCoroutine(self._post(path, headers, body, receiver))
+        return Deferred.fromCoroutine(self._ask(b"POST", path, headers, body, receiver))
 
-    async def _post(self, path: str, headers: Mapping[str, str], body: bytes, receiver: Receiver) -> None:
+    def get(self, path: str, headers: Mapping[str, str], receiver: Receiver) -> Deferred[None]:
+        """Asks for `path` and feeds the answer to `receiver`; otherwise as `post`."""
+        return Deferred.fromCoroutine(self._ask(b"GET", path, headers, None, receiver))
+
+    async def _ask(self, method: bytes, path: str, headers: Mapping[str, str], body: bytes | None, receiver: Receiver) -> None:
         if not _PATH.match(path):
             raise AgentProtocol("the request path is not a URL", detail=repr(path[:200]))
         await self._slots.acquire()
@@ -93,7 +97,7 @@ class HttpClient:
             if self._is_stopped:
                 raise AgentUnavailable("the provider's client is stopped")
             exchange = Exchange(self._clock, receiver, self._idle_seconds, self._cap_bytes)
-            await exchange.run(self._request((self._base + path).encode("ascii"), headers, body))
+            await exchange.run(self._request(method, (self._base + path).encode("ascii"), headers, body))
         finally:
             self._slots.release()
 
@@ -116,7 +120,7 @@ class HttpClient:
             self._pool.closeCachedConnections().addErrback(lambda failure: _log.failure("closing kept connections", failure=failure))
             _log.info("{url} closes kept connections; each request now gets its own", url=self._base)
 
-    def _request(self, url: bytes, headers: Mapping[str, str], body: bytes) -> Deferred[Any]:
+    def _request(self, method: bytes, url: bytes, headers: Mapping[str, str], body: bytes | None) -> Deferred[Any]:
         from twisted.web.http_headers import Headers
 
         if self._agent is None:
@@ -124,7 +128,7 @@ class HttpClient:
         raw = Headers({name: [value] for name, value in headers.items()})
         raw.setRawHeaders(b"Host", [self._host])
         # Any: Agent.request gives IResponse
-        answer: Deferred[Any] = self._agent.request(b"POST", url, raw, _Body(body))
+        answer: Deferred[Any] = self._agent.request(method, url, raw, None if body is None else _Body(body))
         return answer
 
     def _build(self) -> None:

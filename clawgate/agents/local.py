@@ -58,6 +58,8 @@ class LocalBackend:
     """
 
     name = "local"
+    reads_context = True
+    takes_tools = False
 
     def __init__(
         self,

@@ -47,6 +47,8 @@ class OfflineBackend:
     notes: Notes | None = None
     name: str = "offline"
     default_model: str = MODEL
+    reads_context: bool = False
+    takes_tools: bool = False
 
     def run(self, prompt: Prompt, sink: Sink) -> Deferred[Completion]:
         """Answers, word by word. Errbacks with `AgentUnavailable` when the notes fail."""

@@ -33,6 +33,8 @@ class ServiceBackend:
     service: Answerer
     name: str = "service"
     default_model: str = "service"
+    reads_context: bool = True
+    takes_tools: bool = True
 
     def run(self, prompt: Prompt, sink: Sink) -> Deferred[Completion]:
         """Answers. Cancelling cancels the object's own Deferred or coroutine."""

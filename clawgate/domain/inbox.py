@@ -11,6 +11,7 @@ its caller is gone and the process is killed. "Keyed" means an idempotency key o
     running    | Failed         | waiting if promised, retryable, tries left;  | —
                |                |   else dead                                  | Answer, ReleaseKey, NextInLine
     running    | Journalled     | same, journalled                             |
+    running    | Denied         | dropped: somebody refused a tool             | Answer, ReleaseKey, NextInLine
     running    | ToolUnsettled  | uncertain                                    | Answer, HoldKey, NextInLine
     running    | OwnerLost      | received and promised if promised or keyed;  |
                |                |   else dropped                               | (dropped: ReleaseKey, NextInLine)
@@ -43,8 +44,8 @@ its caller is gone and the process is killed. "Keyed" means an idempotency key o
     running    | Drop           | dropped                                      | CancelTurn, Answer, ReleaseKey, NextInLine
 
 Every other pair is refused with `Conflict`: what becomes of the apology for an item without an answer does not change its outcome. `Completed`,
-`Failed`, `Journalled` and `ToolUnsettled` carry their owner: from another than the present owner they are refused too, so the late result of a lost owner is
-discarded.
+`Failed`, `Journalled`, `Denied` and `ToolUnsettled` carry their owner: from another than the present owner they are refused too, so the late result of a
+lost owner is discarded.
 """
 
 from __future__ import annotations
@@ -178,6 +179,13 @@ class Journalled(msgspec.Struct, frozen=True):
     owner: str
 
 
+class Denied(msgspec.Struct, frozen=True):
+    """Somebody refused a tool call, and with it the turn."""
+
+    owner: str
+    tool: str
+
+
 class ToolUnsettled(msgspec.Struct, frozen=True):
     """A tool call that is not idempotent was begun and its result is not known."""
 
@@ -224,6 +232,7 @@ Event = (
     | Completed
     | Failed
     | Journalled
+    | Denied
     | ToolUnsettled
     | OwnerLost
     | CallerLeft
@@ -265,6 +274,8 @@ def step(item: Item, event: Event, now_ms: int) -> Step:
             return _with(item, now_ms, state=State.RUNNING, owner=owner, attempts=item.attempts + 1), ()
         case Completed() | Failed() | ToolUnsettled() if item.state is State.RUNNING and event.owner == item.owner:
             return _turn_ended(item, event, now_ms)
+        case Denied(owner=owner) if item.state is State.RUNNING and owner == item.owner:
+            return _with(item, now_ms, state=State.DROPPED, owner="", error="denied"), _GIVEN_UP
         case Journalled(owner=owner) if item.state is State.RUNNING and owner == item.owner:
             return _with(item, now_ms, journalled=True), ()
         case OwnerLost() if item.state in (State.RUNNING, State.RECEIVED):

@@ -1,6 +1,6 @@
 """The journal of tool calls: intent, then result. Ring: domain. Source: design §1 ("each tool step is journalled").
 
-    planned   the model asked for it; nothing was done yet                  a repeated turn decides about it again
+    planned   the model asked for it and it was allowed; not called yet     a repeated turn calls it
     begun     it is being called                                            a repeated turn calls it again if it is idempotent, else stops as uncertain
     done      it answered, failed or was refused; the result stands         a repeated turn replays the result
 

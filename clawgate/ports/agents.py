@@ -28,10 +28,14 @@ class AgentBackend(Protocol):
     Attributes:
         name: the provider's label in metrics and health, such as "openai".
         default_model: what `Prompt.model == ""` stands for; shown as the answer's model when the vendor names none.
+        reads_context: personality, skills and memories are worth sending.
+        takes_tools: it can be told of tools and ask for them.
     """
 
     name: str
     default_model: str
+    reads_context: bool
+    takes_tools: bool
 
     def run(self, prompt: Prompt, sink: Sink) -> Deferred[Completion]:
         """Answers `prompt`, streaming into `sink` meanwhile. Cancelling the Deferred ends the call to the vendor at once.
@@ -45,3 +49,14 @@ class AgentBackend(Protocol):
 
     def stop(self) -> Deferred[None]:
         """Closes connections and ends children; idempotent."""
+
+
+class ModelCatalog(Protocol):
+    """Which models vendors have."""
+
+    def models(self, provider: str) -> Deferred[tuple[str, ...]]:
+        """What the vendor lists now, sorted; `provider` is an id of `domain.providers_catalog`.
+
+        Raises (errback):
+            AgentError: it cannot be asked, or did not answer with a list.
+        """

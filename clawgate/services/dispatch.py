@@ -225,6 +225,9 @@ class Dispatch:
     async def _carry(self, item: Item) -> None:
         try:
             event: Event = await self.turns.run(item)
+        except Conflict as problem:
+            _log.info("the turn of {item} ended, it is no longer ours: {problem}", item=item.id, problem=str(problem))
+            return
         except StoreUnavailable as problem:
             event = self.turns.failed(item, AgentUnavailable("the history could not be read", detail=problem.detail))
         await self._commit(item, event)

@@ -1,32 +1,60 @@
-"""One turn: a prompt built, an agent asked, an event for the inbox. Ring: services. Source: design §1, §4.15, §5; zeroclaw.md A3 (/metrics: what moves)."""
+"""One turn: a prompt built, an agent asked, tools called, an event for the inbox. Ring: services.
+
+Source: design §1, §4.15, §5; zeroclaw.md A3 (/metrics: what moves); rantaiclaw.md §10, §13.
+
+    context → prompt → agent → text: completed
+                     ↖ results ← tools ←┘ calls: a round (services/rounds.py), then the agent again
+
+An earlier try's rounds are in the journal and go into the first prompt. The time for the whole turn runs while the agent answers and while tools work; a
+person's time to think does not count.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import msgspec
 from attrs import define
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from clawgate.domain.errors import AgentError, AgentTimeout
-from clawgate.domain.inbox import Completed, Failed, Item, RetryPolicy
-from clawgate.domain.prompts import PromptPolicy, build_prompt
-from clawgate.domain.turn import Completion, Prompt, ToolCall, Usage
+from clawgate.domain import journal
+from clawgate.domain.errors import AgentBadRequest, AgentError, AgentOverloaded, AgentTimeout, BadRequest, GatewayError, Overloaded, Refusal
+from clawgate.domain.inbox import Completed, Denied, Failed, Item, RetryPolicy, ToolUnsettled
+from clawgate.domain.prompts import PromptPolicy, Surroundings, build_prompt
+from clawgate.domain.turn import Completion, Counted, Delta, Prompt, Recalled, ToolCall, Usage
 from clawgate.ports.agents import AgentBackend
 from clawgate.ports.clock import Clock, Entropy
 from clawgate.ports.events import Meter
-from clawgate.ports.stores import Inbox
+from clawgate.services.approvals import PLAIN
+from clawgate.services.backends import Backends, Lease
+from clawgate.services.context import Context
 from clawgate.services.deadlines import Expired, within
+from clawgate.services.rounds import Rounds, TurnEnded
+from clawgate.services.streams import Streams
 
 _log = Logger()
+Outcome = Completed | Failed | Denied | ToolUnsettled
 
 
-class _Progress:
-    """The sink of one turn: keeps the last count of tokens; pieces of the answer reach the completion by themselves."""
+class Live(msgspec.Struct, frozen=True, kw_only=True):
+    """What a turn takes from the settings, as they are when it begins."""
 
-    def __init__(self) -> None:
+    prompts: PromptPolicy
+    turn_timeout_seconds: float
+    offers_tools: bool = True
+
+
+class _Sink:
+    """The sink of one call: keeps the last count of tokens, and passes pieces on to whoever watches."""
+
+    def __init__(self, streams: Streams, item_id: str) -> None:
+        self._streams, self._item_id = streams, item_id
         self.counted = Usage()
 
     def delta(self, text: str) -> None:
-        """A piece came; nobody watches this door yet."""
+        """A piece for whoever watches; the completion carries the whole."""
+        self._streams.tell(self._item_id, Delta(text))
 
     def tool_call(self, call: ToolCall) -> None:
         """A call came; the completion carries it."""
@@ -38,48 +66,103 @@ class _Progress:
 
 @define
 class Turns:
-    """Runs turns against the configured agent."""
+    """Runs turns.
 
-    backend: AgentBackend
-    inbox: Inbox
+    Attributes:
+        live: the settings that count from the next turn on.
+    """
+
+    backends: Backends
+    context: Context
+    rounds: Rounds
+    streams: Streams
     clock: Clock
     entropy: Entropy
     meter: Meter
     retry: RetryPolicy
-    prompts: PromptPolicy
-    turn_timeout_seconds: float
+    live: Callable[[], Live]
 
-    async def run(self, item: Item) -> Completed | Failed:
+    async def run(self, item: Item) -> Outcome:
         """What became of one turn of `item`, as the event for its record.
 
-        Cancelling it ends the call to the agent. It raises nothing else but what the store raises while the history is read.
+        Cancelling it ends the call to the agent. It raises nothing else but what the store raises (`StoreUnavailable`; `Conflict` when the item is no longer
+        ours).
         """
-        history = await self.inbox.history(item.conversation, item.id, self.prompts.history_items) if item.conversation else ()
-        prompt = build_prompt(item, history, self.prompts)
-        model = prompt.model or self.backend.default_model
-        started = self.clock.monotonic()
-        progress = _Progress()
-        self.meter.count("agent_starts_total", self.backend.name, model)
         try:
-            completion = await self._within_deadline(prompt, progress)
-        except CancelledError:
+            return await self._answer(item, self.live())
+        except (CancelledError, Refusal):
             raise
+        except TurnEnded as end:
+            return end.event
         except AgentError as problem:
             return self.failed(item, problem)
+        except GatewayError:
+            raise
         except Exception:
-            _log.failure("the agent {agent} broke its port", agent=self.backend.name)
+            _log.failure("the turn of {item} broke", item=item.id)
             return self.failed(item, AgentError("internal error"))
-        finally:
-            elapsed = self.clock.monotonic() - started
-            self.meter.observe("agent_duration_seconds", elapsed, self.backend.name, model)
-        self._counted(completion, progress.counted, model)
-        return Completed(item.owner, completion.text, self.prompts.model or completion.model or model)
 
-    async def _within_deadline(self, prompt: Prompt, progress: _Progress) -> Completion:
+    async def _answer(self, item: Item, live: Live) -> Completed:
+        lease = await self._lease(item)
         try:
-            return await within(self.backend.run(prompt, progress), self.turn_timeout_seconds, self.clock)
+            return await self._answer_with(item, lease, live)
+        finally:
+            lease.release()
+
+    async def _lease(self, item: Item) -> Lease:
+        options = item.options or PLAIN
+        if not options.provider:
+            return self.backends.lease(options.model)
+        try:
+            return await self.backends.named(options.provider, options.model)
+        except BadRequest as problem:
+            raise AgentBadRequest(str(problem)) from problem
+        except Overloaded as problem:
+            raise AgentOverloaded(str(problem)) from problem
+
+    async def _answer_with(self, item: Item, lease: Lease, live: Live) -> Completed:
+        backend, model = lease.backend, lease.model or lease.backend.default_model
+        around = await self.context.of(item, live.prompts, for_model=backend.reads_context)
+        if around.recalled:
+            self.streams.tell(item.id, Recalled(tuple(entry.key for entry in around.recalled)))
+        self.meter.count("agent_starts_total", backend.name, model)
+        started = self.clock.monotonic()
+        try:
+            completion = await self._rounds(item, lease, live, around)
+        finally:
+            self.meter.observe("agent_duration_seconds", self.clock.monotonic() - started, backend.name, model)
+        return Completed(item.owner, completion.text, lease.model or completion.model or model)
+
+    async def _rounds(self, item: Item, lease: Lease, live: Live, around: Surroundings) -> Completion:
+        """Asks until the agent answers without wanting a tool; after the last round it is asked without tools."""
+        takes_tools = live.offers_tools and lease.backend.takes_tools
+        steps = await self.rounds.earlier(item)
+        left_seconds, call = live.turn_timeout_seconds, 0
+        while True:
+            rounds = steps[-1].round if steps else 0
+            tools = self.rounds.offered(item) if takes_tools and rounds < live.prompts.tool_rounds else ()
+            prompt = build_prompt(item, around, live.prompts, model=lease.model, tools=tools, told=journal.lines(steps), call=call)
+            started = self.clock.monotonic()
+            completion = await self._asked(item, lease.backend, prompt, left_seconds)
+            left_seconds -= self.clock.monotonic() - started
+            if not completion.tool_calls or not tools:
+                return completion
+            steps = (*steps, *await self.rounds.carry(item, completion, steps))
+            call += 1
+
+    async def _asked(self, item: Item, backend: AgentBackend, prompt: Prompt, seconds: float) -> Completion:
+        """One call to the agent.
+
+        Raises:
+            AgentError: it failed, or the turn's time is over.
+        """
+        sink = _Sink(self.streams, item.id)
+        try:
+            completion = await within(backend.run(prompt, sink), max(seconds, 0.0), self.clock)
         except Expired:
             raise AgentTimeout("the turn's deadline passed") from None
+        self._counted(item, backend, completion, sink.counted, prompt.model or backend.default_model)
+        return completion
 
     def failed(self, item: Item, problem: AgentError) -> Failed:
         """The event of a turn that ended without an answer; logs it once."""
@@ -95,9 +178,10 @@ class Turns:
         delay_seconds = self.retry.delay_seconds(max(item.attempts, 1), self.entropy.jitter(), problem.retry_after_seconds)
         return Failed(item.owner, problem.code, problem.retryable, delay_seconds, self.retry.max_attempts)
 
-    def _counted(self, completion: Completion, streamed: Usage, model: str) -> None:
+    def _counted(self, item: Item, backend: AgentBackend, completion: Completion, streamed: Usage, model: str) -> None:
         usage = completion.usage if completion.usage != Usage() else streamed
-        self.meter.count("llm_requests_total", self.backend.name, model)
+        self.streams.tell(item.id, Counted(completion.model or model, usage))
+        self.meter.count("llm_requests_total", backend.name, model)
         self.meter.gauge("tokens_used_last", usage.input_tokens + usage.output_tokens)
-        self.meter.count("tokens_total", self.backend.name, "input", by=usage.input_tokens)
-        self.meter.count("tokens_total", self.backend.name, "output", by=usage.output_tokens)
+        self.meter.count("tokens_total", backend.name, "input", by=usage.input_tokens)
+        self.meter.count("tokens_total", backend.name, "output", by=usage.output_tokens)

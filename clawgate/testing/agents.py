@@ -80,6 +80,8 @@ class ScriptedAgent:
     answers: Sequence[Answer] | Callable[[Prompt], Answer] = ("ok",)
     name: str = "scripted"
     default_model: str = "scripted-1"
+    reads_context: bool = True
+    takes_tools: bool = True
     is_held: bool = False
     prompts: list[Prompt] = attrs.Factory(list)
     running: int = 0

@@ -11,6 +11,7 @@ from clawgate.domain.inbox import (
     CallerLeft,
     Claimed,
     Completed,
+    Denied,
     Drop,
     Effect,
     Event,
@@ -51,6 +52,7 @@ EVENTS: tuple[Event, ...] = (
     Failed(OWNER, "timeout", True, 2.0, 5),
     ToolUnsettled(OWNER, "pay"),
     Journalled(OWNER),
+    Denied(OWNER, "pay"),
     OwnerLost(),
     CallerLeft(),
     Promise(),
@@ -96,6 +98,7 @@ ROWS: dict[str, Row] = {
     "an unpromised turn fails": _row(_RUNNING, _HELD, _failure(), _DEAD, _GIVEN_UP, owner="", error="timeout"),
     "a keyed unpromised turn fails": _row(_RUNNING, _KEYED, _failure(), _DEAD, _GIVEN_UP, owner="", error="timeout"),
     "a tool is unsettled": _row(_RUNNING, {}, EVENTS[3], _UNCERTAIN, _ENDED, owner="", error="tool_unsettled:pay"),
+    "a tool is denied": _row(_RUNNING, {}, EVENTS[5], _DROPPED, _GIVEN_UP, owner="", **{"error": "denied"}),
     "the tool calls of a turn are written down": _row(_RUNNING, _HELD, EVENTS[4], _RUNNING, journalled=True),
     "a promised running item loses its owner": _row(_RUNNING, {}, OwnerLost(), _RECEIVED, owner=""),
     "a keyed running item loses its owner": _row(_RUNNING, _KEYED, OwnerLost(), _RECEIVED, owner="", promised=True),
@@ -148,7 +151,7 @@ REFUSED: tuple[tuple[Item, Event], ...] = (
         for event in EVENTS
         if not any(row.item.state is state and type(row.event) is type(event) for row in ROWS.values())
     ),
-    *((item_in(_RUNNING, owner="boot-2"), event) for event in EVENTS[1:5]),
-    *((item_in(state), event) for state in (_UNCERTAIN, _DEAD) for event in EVENTS[8:11]),
+    *((item_in(_RUNNING, owner="boot-2"), event) for event in EVENTS[1:6]),
+    *((item_in(state), event) for state in (_UNCERTAIN, _DEAD) for event in EVENTS[9:12]),
 )
 """Every pair that is in no row, and the rows whose owner or answer is missing."""

@@ -26,7 +26,7 @@ KEYS = st.sampled_from([None, None, None, "k", "l"])
 class Watcher:
     """An agent whose calls end when the machine says so; it watches that no conversation is answered twice at once or out of order."""
 
-    name, default_model = "watcher", "watcher-1"
+    name, default_model, reads_context, takes_tools = "watcher", "watcher-1", False, False
 
     def __init__(self) -> None:
         self.calls: dict[int, tuple[str, Deferred[Completion]]] = {}

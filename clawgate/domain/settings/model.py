@@ -87,6 +87,7 @@ class AgentSettings(Section, frozen=True, kw_only=True):
     max_output_tokens: Annotated[int, Note("Answer length asked of providers that require one")] = 4096
     local_output_tokens: Annotated[int, Note("Longest answer of a `local:` model")] = 512
     service_max_inflight: Annotated[int, Note("Requests open to one provider at once")] = 64
+    offer_tools: Annotated[bool, Note("Tell the model of tools; off for servers that refuse them", live=True)] = True
     max_tool_iterations: Annotated[int, Note("Times a turn may call tools before it must answer", live=True)] = 15
     tool_timeout_secs: Annotated[int, Note("Seconds a tool may take", live=True)] = 120
     approval_timeout_secs: Annotated[int, Note("Seconds a tool waits for somebody's approval; then it is refused", live=True)] = 300
@@ -330,6 +331,7 @@ class Settings(Section, frozen=True, kw_only=True):
     Attributes:
         unknown: dotted paths of keys nobody reads; kept in the file and listed by `clawgate check`.
         warnings: sentences for the operator about values that were read in a forgiving way.
+        config_fingerprint: first 16 hexadecimal digits of the SHA-256 of config.toml as it was loaded; "none" without a file.
         paired_tokens_present: whether the file has the `paired_tokens` key at all.
     """
 
@@ -359,6 +361,7 @@ class Settings(Section, frozen=True, kw_only=True):
     channels_config: ChannelsSettings = ChannelsSettings()
     config_path: str = ""
     state_dir: str = ""
+    config_fingerprint: str = "none"
     provider_keys: tuple[tuple[str, Secret], ...] = ()
     unknown: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

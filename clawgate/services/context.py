@@ -1,0 +1,51 @@
+"""What belongs to a question: history, personality, skills, memories. Ring: services. Source: design §1 (turn), §4.15; rantaiclaw.md §10."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from attrs import define
+
+from clawgate.domain.inbox import Item
+from clawgate.domain.messages import MemoryEntry, TurnOptions
+from clawgate.domain.prompts import PromptPolicy, Surroundings, history_of
+from clawgate.domain.turn import Line
+from clawgate.ports.stores import Inbox
+
+History = Callable[[str, int], Awaitable[tuple[Line, ...]]]
+"""Session id and most lines → the session's lines, oldest first."""
+Preface = Callable[[TurnOptions | None], Awaitable[str]]
+Recall = Callable[[str, int, str], Awaitable[tuple[MemoryEntry, ...]]]
+"""Question, at most so many, for whom → what is remembered, best first."""
+
+
+@define(eq=False)
+class Context:
+    """Gathers it for one turn."""
+
+    inbox: Inbox
+    session: History
+    preface: Preface
+    recall: Recall
+
+    async def of(self, item: Item, policy: PromptPolicy, *, for_model: bool) -> Surroundings:
+        """What is sent with the item's text.
+
+        Args:
+            for_model: personality, skills and memories too; they are for models only.
+
+        Raises:
+            StoreUnavailable: it cannot be read.
+        """
+        history = await self._history(item, policy)
+        if not for_model:
+            return Surroundings(history=history)
+        recalled = await self.recall(item.text, policy.recalled, item.principal) if policy.recalled else ()
+        return Surroundings(history=history, preface=await self.preface(item.options), recalled=recalled)
+
+    async def _history(self, item: Item, policy: PromptPolicy) -> tuple[Line, ...]:
+        if item.options is not None and item.options.session:
+            return await self.session(item.options.session, policy.history_lines)
+        if item.conversation is None:
+            return ()
+        return history_of(await self.inbox.history(item.conversation, item.id, policy.history_items))

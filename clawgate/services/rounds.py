@@ -1,0 +1,201 @@
+"""Rounds of tool calls within a turn: decided, written down, made, written down. Ring: services. Source: design §1; domain/journal.py, domain/approvals.py.
+
+    the model asks for calls → each is allowed, asked about or refused → the round is journalled → call by call: begun, made, done → the model reads the results
+
+Nothing is journalled before the gate: who leaves while a question is open has refused, and nothing was called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+from attrs import define
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from clawgate.domain.approvals import Verdict
+from clawgate.domain.errors import GatewayError, StoreUnavailable, ToolUncertain
+from clawgate.domain.inbox import Completed, Denied, Item, ToolUnsettled
+from clawgate.domain.journal import StepState, ToolStep
+from clawgate.domain.messages import Attendance
+from clawgate.domain.tools import Tool, ToolContext, ToolResult, bounded
+from clawgate.domain.turn import Completion, ToolCall, ToolEnded, ToolSpec, ToolStarted
+from clawgate.ports.clock import Clock
+from clawgate.ports.events import Meter
+from clawgate.ports.journal import Journal
+from clawgate.services.approvals import PLAIN, Approvals
+from clawgate.services.deadlines import Expired, within
+from clawgate.services.streams import Streams
+from clawgate.services.toolbox import Toolbox
+
+_log = Logger()
+CALLS_AT_ONCE = 32
+"""Calls of one round that are looked at; the model is told that the others were not made."""
+_STORE_RETRY_SECONDS = 1.0
+_UNKNOWN = "unknown"
+Question = Callable[[Item, Sequence[str]], Awaitable[str]]
+"""Remembers what a channel's person is asked, and gives the words."""
+
+
+class TurnEnded(Exception):
+    """The turn ends here, without another word of the model.
+
+    Attributes:
+        event: for the item's record.
+    """
+
+    def __init__(self, event: Completed | Denied | ToolUnsettled) -> None:
+        super().__init__(type(event).__name__)
+        self.event = event
+
+
+class _Decided(msgspec.Struct, frozen=True):
+    """What is to become of one call; `refusal` is what the model reads in place of a result."""
+
+    call: ToolCall
+    tool: Tool | None
+    refusal: str = ""
+
+
+@define(eq=False)
+class Rounds:
+    """Carries out what a model asks for."""
+
+    toolbox: Toolbox
+    approvals: Approvals
+    journal: Journal
+    streams: Streams
+    clock: Clock
+    meter: Meter
+    timeout_seconds: Callable[[], float]
+    question: Question
+
+    def offered(self, item: Item) -> tuple[ToolSpec, ...]:
+        """The tools that the model is told of: those that are not refused anyway."""
+        tools = self.toolbox.tools().values()
+        return tuple(tool.spec for tool in tools if self.approvals.verdict(tool, item.options) is not Verdict.DENY)
+
+    async def earlier(self, item: Item) -> tuple[ToolStep, ...]:
+        """The steps of an earlier try, brought to an end: results are replayed, what may be called again is.
+
+        Raises:
+            TurnEnded: a call was begun whose outcome nobody knows.
+        """
+        if not item.journalled:
+            return ()
+        done = []
+        for step in await self.journal.steps(item.id):
+            if step.state is StepState.BEGUN and not step.is_idempotent:
+                raise TurnEnded(ToolUnsettled(item.owner, step.name))
+            done.append(step if step.state is StepState.DONE else await self._made(item, step))
+        return tuple(done)
+
+    async def carry(self, item: Item, completion: Completion, before: tuple[ToolStep, ...]) -> tuple[ToolStep, ...]:
+        """The steps of one more round, all done.
+
+        Args:
+            completion: the answer that asks for the calls.
+            before: the steps of the rounds before.
+
+        Raises:
+            TurnEnded: somebody refused, somebody on a channel has to be asked, or nobody knows what a call did.
+            Conflict: the item is no longer ours. StoreUnavailable: nothing was called.
+        """
+        decided = [await self._decided(item, call) for call in completion.tool_calls[:CALLS_AT_ONCE]]
+        decided = await self._asked(item, decided, completion)
+        number = before[-1].round + 1 if before else 1
+        steps = [self._step(item, one, len(before) + place, number, completion.text if place == 1 else "") for place, one in enumerate(decided, 1)]
+        await self.journal.plan(item.owner, steps, self.clock.wall_ms())
+        return tuple([step if step.state is StepState.DONE else await self._made(item, step) for step in steps])
+
+    # --- the gate
+
+    async def _decided(self, item: Item, call: ToolCall) -> _Decided:
+        tool = self.toolbox.tools().get(call.name)
+        if tool is None:
+            return _Decided(call, None, f"there is no tool named {call.name[:64]}")
+        if self.approvals.verdict(tool, item.options) is Verdict.DENY:
+            return _Decided(call, tool, "this tool needs an approval that nobody can give here")
+        if not self.approvals.spend(tool):
+            return _Decided(call, tool, "the hour's budget of actions is used up")
+        return _Decided(call, tool)
+
+    async def _asked(self, item: Item, decided: list[_Decided], completion: Completion) -> list[_Decided]:
+        """Those that may be made, once everybody who had to be asked has answered."""
+        gated = [one for one in decided if self._must_ask(item, one)]
+        if gated and (item.options or PLAIN).attendance is Attendance.CHAT:
+            names = tuple(dict.fromkeys(one.call.name for one in gated))
+            raise TurnEnded(Completed(item.owner, await self.question(item, names), completion.model))
+        for one in gated:
+            # An "always" given for an earlier one of the round counts for the later ones.
+            if self._must_ask(item, one) and not await self.approvals.ask(item, one.call):
+                self.streams.tell(item.id, ToolEnded(one.call.id, False, "denied"))
+                raise TurnEnded(Denied(item.owner, one.call.name))
+        return decided
+
+    def _must_ask(self, item: Item, one: _Decided) -> bool:
+        return one.tool is not None and not one.refusal and self.approvals.verdict(one.tool, item.options) is Verdict.ASK
+
+    def _step(self, item: Item, one: _Decided, step: int, number: int, said: str) -> ToolStep:
+        planned = ToolStep(
+            item_id=item.id,
+            step=step,
+            round=number,
+            call=one.call,
+            said=said,
+            is_idempotent=one.tool is not None and one.tool.is_idempotent,
+        )
+        if not one.refusal:
+            return planned
+        self._told(item, one.call, ToolResult(one.refusal, ok=False))
+        return msgspec.structs.replace(planned, state=StepState.DONE, result=one.refusal, ok=False)
+
+    # --- one call
+
+    async def _made(self, item: Item, step: ToolStep) -> ToolStep:
+        await self._written(lambda: self.journal.begin(item.owner, step, self.clock.wall_ms()))
+        self.streams.tell(item.id, ToolStarted(step.call))
+        started = self.clock.monotonic()
+        result = await self._result(item, step)
+        label = step.call.name if step.call.name in self.toolbox.tools() else _UNKNOWN
+        self.meter.observe("tool_duration_seconds", self.clock.monotonic() - started, label)
+        self.meter.count("tool_calls_total", label, "true" if result.ok else "false")
+        done = msgspec.structs.replace(step, state=StepState.DONE, result=bounded(result.text), ok=result.ok)
+        await self._written(lambda: self.journal.finish(item.owner, done, self.clock.wall_ms()))
+        self.streams.tell(item.id, ToolEnded(step.call.id, result.ok, done.result or ""))
+        return done
+
+    async def _result(self, item: Item, step: ToolStep) -> ToolResult:
+        context = ToolContext(principal=item.principal, source=item.source, conversation=item.conversation, idempotency_key=step.name)
+        try:
+            return await within(self.toolbox.call(step.call.name, step.call.arguments, context), self.timeout_seconds(), self.clock)
+        except CancelledError:
+            raise
+        except (ToolUncertain, Expired) as problem:
+            return self._unknown(item, step, str(problem) or "it took too long")
+        except GatewayError as problem:
+            _log.warn("tool {tool} was not called: {problem} {detail}", tool=step.call.name, problem=str(problem), detail=problem.detail)
+            return ToolResult(f"not called: {problem}", ok=False)
+        except Exception as problem:
+            _log.failure("tool {tool} broke its port", tool=step.call.name)
+            return self._unknown(item, step, type(problem).__name__)
+
+    def _unknown(self, item: Item, step: ToolStep, why: str) -> ToolResult:
+        """A call that may or may not have had its effect: harmless if it is idempotent, else a person decides."""
+        if step.is_idempotent:
+            return ToolResult(f"no result: {why}", ok=False)
+        _log.warn("tool call {step} of {tool} has no known outcome: {why}", step=step.name, tool=step.call.name, why=why)
+        raise TurnEnded(ToolUnsettled(item.owner, step.name))
+
+    async def _written(self, write: Callable[[], Deferred[None]]) -> None:
+        """Writes the journal, again and again while the store refuses: the turn waits, and what was called is not forgotten."""
+        while True:
+            try:
+                return await write()
+            except StoreUnavailable:
+                await self.clock.sleep(_STORE_RETRY_SECONDS)
+
+    def _told(self, item: Item, call: ToolCall, result: ToolResult) -> None:
+        self.streams.tell(item.id, ToolStarted(call))
+        self.streams.tell(item.id, ToolEnded(call.id, result.ok, result.text))
