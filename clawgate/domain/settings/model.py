@@ -268,12 +268,12 @@ class WebhookChannel(Section, frozen=True, kw_only=True):
 class WhatsAppChannel(Section, frozen=True, kw_only=True):
     """`[channels_config.whatsapp]`"""
 
-    access_token: Annotated[Secret | None, Note("Cloud API token")] = None
-    phone_number_id: Annotated[str | None, Note("Cloud API phone number id")] = None
-    verify_token: Annotated[Secret | None, Note("Token of Meta's subscription check")] = None
-    app_secret: Annotated[Secret | None, Note("Signs deliveries; without it POST /whatsapp refuses")] = None
+    access_token: Annotated[Secret | None, Note("Cloud API token", live=True)] = None
+    phone_number_id: Annotated[str | None, Note("Cloud API phone number id", live=True)] = None
+    verify_token: Annotated[Secret | None, Note("Token of Meta's subscription check", live=True)] = None
+    app_secret: Annotated[Secret | None, Note("Signs deliveries; without it POST /whatsapp refuses", live=True)] = None
     allowed_numbers: Annotated[tuple[str, ...], Note("Senders answered: `+…` numbers or `*`; empty = nobody", live=True)] = ()
-    api_base: Annotated[str, Note("Graph API base URL")] = "https://graph.facebook.com/v18.0"
+    api_base: Annotated[str, Note("Graph API base URL", live=True)] = "https://graph.facebook.com/v18.0"
 
     @property
     def is_cloud(self) -> bool:
@@ -284,29 +284,29 @@ class WhatsAppChannel(Section, frozen=True, kw_only=True):
 class LinqChannel(Section, frozen=True, kw_only=True):
     """`[channels_config.linq]`"""
 
-    api_token: Annotated[Secret, Note("Partner API token")]
-    from_phone: Annotated[str, Note("Number that new chats come from")]
-    signing_secret: Annotated[Secret | None, Note("Signs deliveries; without it POST /linq refuses")] = None
+    api_token: Annotated[Secret, Note("Partner API token", live=True)]
+    from_phone: Annotated[str, Note("Number that new chats come from", live=True)]
+    signing_secret: Annotated[Secret | None, Note("Signs deliveries; without it POST /linq refuses", live=True)] = None
     allowed_senders: Annotated[tuple[str, ...], Note("Senders answered: `+…` numbers or `*`; empty = nobody", live=True)] = ()
-    api_base: Annotated[str, Note("Partner API base URL")] = "https://api.linqapp.com/api/partner/v3"
+    api_base: Annotated[str, Note("Partner API base URL", live=True)] = "https://api.linqapp.com/api/partner/v3"
 
 
 class NextcloudTalkChannel(Section, frozen=True, kw_only=True):
     """`[channels_config.nextcloud_talk]`"""
 
-    base_url: Annotated[str, Note("The Nextcloud's address")]
-    app_token: Annotated[Secret, Note("Bearer of replies")]
-    webhook_secret: Annotated[Secret | None, Note("Signs deliveries; without it POST /nextcloud-talk refuses")] = None
+    base_url: Annotated[str, Note("The Nextcloud's address", live=True)]
+    app_token: Annotated[Secret, Note("Bearer of replies", live=True)]
+    webhook_secret: Annotated[Secret | None, Note("Signs deliveries; without it POST /nextcloud-talk refuses", live=True)] = None
     allowed_users: Annotated[tuple[str, ...], Note("Users answered: their ids or `*`; empty = nobody", live=True)] = ()
 
 
 class WatiChannel(Section, frozen=True, kw_only=True):
     """`[channels_config.wati]`"""
 
-    api_token: Annotated[Secret, Note("WATI's access token")]
-    api_url: Annotated[str, Note("WATI's API address, with the tenant")] = "https://live-mt-server.wati.io"
-    webhook_token: Annotated[Secret | None, Note("Shared token of deliveries; without it POST /wati refuses")] = None
-    tenant_id: Annotated[str, Note("Prefix of numbers on a shared account; empty = none")] = ""
+    api_token: Annotated[Secret, Note("WATI's access token", live=True)]
+    api_url: Annotated[str, Note("WATI's API address, with the tenant", live=True)] = "https://live-mt-server.wati.io"
+    webhook_token: Annotated[Secret | None, Note("Shared token of deliveries; without it POST /wati refuses", live=True)] = None
+    tenant_id: Annotated[str, Note("Prefix of numbers on a shared account; empty = none", live=True)] = ""
     allowed_numbers: Annotated[tuple[str, ...], Note("Senders answered: `+…` numbers or `*`; empty = nobody", live=True)] = ()
 
 
@@ -340,6 +340,7 @@ class Settings(Section, frozen=True, kw_only=True):
     default_temperature: Annotated[float | None, Note("0.0 … 2.0", live=True)] = 0.7
     api_key: Annotated[Secret | None, Note("Key of the default provider", live=True)] = None
     api_url: Annotated[str, Note("Base URL of the default provider, in place of its own", live=True)] = ""
+    provider_api_keys: Annotated[dict[str, Secret], Note("Keys of other providers by name, kept for when they are chosen", live=True)] = {}
     workspace_dir: Annotated[str, Note("Where the agent's files are; empty = `workspace` beside config.toml")] = ""
     gateway: GatewaySettings = GatewaySettings()
     agent: AgentSettings = AgentSettings()

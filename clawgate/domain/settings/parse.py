@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from clawgate.domain.errors import Invalid, InvalidSettings
+from clawgate.domain.overlay import effective, merged
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings import environment, providers, rules
 from clawgate.domain.settings.model import Section, Settings
@@ -50,7 +51,7 @@ def build(
         dotenv: what `.env` says (`environment.parse_dotenv`).
         config_path: where the document is, or would be; only carried along.
         state_dir: only carried along.
-        overlay: config.runtime.toml; its tables are merged into the document's, everything else replaces.
+        overlay: config.runtime.toml (`domain.overlay`).
         resolve: see `Resolve`; without it, stored or filed secrets are a problem.
 
     Returns:
@@ -60,7 +61,7 @@ def build(
         InvalidSettings: naming every setting that cannot work.
     """
     reader = _Reader(environ, dotenv, resolve or _unresolved)
-    whole = merged(document, overlay or {})
+    whole = _whole(reader, document, overlay or {})
     reader.override(whole)
     _refuse_unsupported(reader, whole)
     _drop_foreign_timeout(reader, document, overlay or {}, whole)
@@ -81,18 +82,6 @@ def build(
         warnings=tuple(reader.warnings),
         paired_tokens_present=present,
     )
-
-
-def merged(base: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
-    """A new document: tables are merged, anything else in `above` replaces (rantaiclaw.md §16). Lists are shared, not copied."""
-    result: dict[str, object] = {name: merged(value, {}) if isinstance(value, Mapping) else value for name, value in base.items()}
-    for name, value in above.items():
-        below = base.get(name)
-        if isinstance(value, Mapping):
-            result[name] = merged(below if isinstance(below, Mapping) else {}, value)
-        else:
-            result[name] = value
-    return result
 
 
 def clear_text_secrets(document: Mapping[str, object]) -> tuple[str, ...]:
@@ -230,6 +219,14 @@ class _Reader:
         self.unknown += [join(spec.path, name) for name in found if name not in _names(spec) and join(spec.path, name) != "clawgate"]
 
 
+def _whole(reader: _Reader, document: Mapping[str, object], overlay: Mapping[str, object]) -> dict[str, object]:
+    try:
+        return effective(document, overlay)
+    except Invalid as problem:
+        reader.refuse(problem.path, problem.problem, problem.remedy)
+        return merged(document, {})
+
+
 def _unresolved(path: str, text: str) -> str:
     raise Invalid(path, f"begins with {text.partition(':')[0]}: and nothing here can read that", "Write the text itself")
 
@@ -313,10 +310,12 @@ def _has_unknown(spec: Table, found: object) -> bool:
 
 
 def _with_provider(reader: _Reader, settings: Settings, vendor_keys: tuple[tuple[str, Secret], ...]) -> Settings:
-    """Settings with a provider that has a name, and the vendors' keys.
+    """Settings with a provider that has a name, and the vendors' keys: those of the environment, then those of `provider_api_keys`.
 
     Unset: upstream's openrouter where `api_key` is given (zeroclaw.md A4), else the first vendor whose key is in the environment, else offline.
     """
+    named = dict(vendor_keys)
+    vendor_keys += tuple((name, key) for name, key in settings.provider_api_keys.items() if name not in named)
     unset = "openrouter" if settings.api_key else vendor_keys[0][0] if vendor_keys else providers.OFFLINE
     provider = settings.default_provider or unset
     if providers.needs_key(provider) and not settings.api_key and provider not in dict(vendor_keys):

@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clawgate.domain.errors import Invalid, InvalidSettings
+from clawgate.domain.overlay import merged
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings import Settings
-from clawgate.domain.settings.parse import build, clear_text_secrets, merged
+from clawgate.domain.settings.parse import build, clear_text_secrets
 from clawgate.domain.settings.schema import Kind, keys
 from clawgate.domain.tokens import token_hash
 
