@@ -20,9 +20,11 @@ from clawgate.edges import Edges, Reactor
 from clawgate.lifecycle import GatewayService, Lifecycle, Step
 from clawgate.services.devices import Devices
 from clawgate.services.dispatch import Dispatch
+from clawgate.services.events import Events
 from clawgate.services.health import Health
 from clawgate.services.ingress import Ingress
 from clawgate.services.pairing import Pairing
+from clawgate.services.toolbox import Toolbox
 from clawgate.web.resource import GatewayResource
 from clawgate.web.router import Router
 
@@ -33,6 +35,8 @@ class Gateway:
 
     Attributes:
         resource: `IResource`, mountable anywhere.
+        toolbox: an embedder's own tools for the agent are added here.
+        events: what happens, for whoever watches.
         service: `IService`; its `started` fires when the gateway runs.
     """
 
@@ -43,6 +47,8 @@ class Gateway:
     devices: Devices
     ingress: Ingress
     dispatch: Dispatch
+    toolbox: Toolbox
+    events: Events
     router: Router
     web: GatewayResource
     _steps: tuple[Step, ...]
@@ -76,7 +82,20 @@ class Gateway:
         edges = edges or Edges.real(settings, reactor, answers, environment)
         parts = Assembly(settings, edges, announce, pid)
         router, web = parts.web()
-        return cls(settings, edges, parts.health, parts.pairing, parts.devices, parts.ingress, parts.dispatch, router, web, parts.steps(web))
+        return cls(
+            settings,
+            edges,
+            parts.health,
+            parts.pairing,
+            parts.devices,
+            parts.ingress,
+            parts.dispatch,
+            parts.toolbox,
+            parts.events,
+            router,
+            web,
+            parts.steps(web),
+        )
 
     @property
     def resource(self) -> IResource:

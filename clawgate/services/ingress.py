@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -10,12 +11,13 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
 
 from clawgate.domain import inbox
+from clawgate.domain.delivery import Send
 from clawgate.domain.errors import Conflict, Draining, NotFound, StoreUnavailable
-from clawgate.domain.inbox import CallerLeft, Item, Promise
+from clawgate.domain.inbox import CallerLeft, Item, Promise, State
 from clawgate.domain.messages import Inbound, MemoryEntry
 from clawgate.ports.clock import Clock, Ids
 from clawgate.ports.events import Meter
-from clawgate.ports.stores import Accepted, Inbox
+from clawgate.ports.stores import Accepted, FactKey, Inbox
 from clawgate.services.deadlines import Expired, within
 from clawgate.services.dispatch import Dispatch
 from clawgate.services.shield import shielded
@@ -55,14 +57,18 @@ class Ingress:
         """Takes nothing more: every later message is refused with `Draining`."""
         self._closed = True
 
-    async def accept(self, message: Inbound) -> Accepted:
+    async def accept(self, message: Inbound, *, spends: FactKey | None = None) -> Accepted:
         """Accepts a message whose sender is promised an outcome; fires after the commit.
 
+        Args:
+            spends: a fact that goes with the same commit.
+
         Raises:
+            Conflict: the fact to be spent is gone.
             Draining, Overloaded, StoreUnavailable: nothing was accepted, or a store that hangs has not said so yet.
         """
         self._check_open()
-        accepting = self.inbox.accept(self._new(message, promised=True), message.dedupe, self._memory(message))
+        accepting = self.inbox.accept(self._new(message, promised=True), message.dedupe, self._memory(message), spends=spends)
         accepting.addCallback(self._woken)
         accepted = await self._landed(accepting, _LANDING_SECONDS)
         if not accepted.is_duplicate:
@@ -70,17 +76,39 @@ class Ingress:
         self.meter.count("inbox_duplicates_total", message.source)
         return Accepted(await self._promised(accepted.item), True)
 
+    async def answered(
+        self, message: Inbound, answer: str, parts: Callable[[Item, str], Sequence[Send]], *, spends: FactKey | None = None
+    ) -> Accepted:
+        """Accepts a message together with its answer, which no agent is asked for: the reply's parts are in the outbox when this fires.
+
+        Args:
+            parts: makes the parts of the reply to an item.
+
+        Raises:
+            As `accept`.
+        """
+        self._check_open()
+        item = msgspec.structs.replace(self._new(message, promised=True), state=State.DONE, answer=answer, model="")
+        storing = self.inbox.accept(item, message.dedupe, self._memory(message), sends=parts(item, answer), spends=spends)
+        accepted = await self._landed(storing, _LANDING_SECONDS)
+        if accepted.is_duplicate:
+            self.meter.count("inbox_duplicates_total", message.source)
+        return accepted
+
     def _woken(self, accepted: Accepted) -> Accepted:
         """Has it started also when its sender did not wait for the commit."""
         if not accepted.is_duplicate:
             self.dispatch.wake()
         return accepted
 
-    async def ask(self, message: Inbound, wait_seconds: float) -> Asked:
+    async def ask(self, message: Inbound, wait_seconds: float, begun: Callable[[str], None] | None = None) -> Asked:
         """Accepts a message and waits for its outcome.
 
         A caller that goes away (cancellation) takes its item along unless a key points at it or a tool was called. A wait that runs out cuts nothing: the item
         is promised from then on.
+
+        Args:
+            begun: told the new item's id before anything happens to it.
 
         Raises:
             Draining, Overloaded, StoreUnavailable: no outcome was committed for this caller.
@@ -88,6 +116,8 @@ class Ingress:
         self._check_open()
         until = self.clock.monotonic() + wait_seconds
         item = self._new(message, promised=False)
+        if begun is not None:
+            begun(item.id)
         waiter = self.waiters.expect(item.id)
         accepting = self._accept_at_once(item, message) or Deferred.fromCoroutine(self._accept(item, message))
         try:
@@ -197,4 +227,10 @@ class Ingress:
     def _memory(self, message: Inbound) -> MemoryEntry | None:
         if not self.auto_save or message.memory_key is None:
             return None
-        return MemoryEntry(key=message.memory_key, content=message.text, session=message.conversation, created_ms=self.clock.wall_ms())
+        return MemoryEntry(
+            key=message.memory_key,
+            content=message.text,
+            session=message.conversation,
+            created_ms=self.clock.wall_ms(),
+            principal=message.principal,
+        )

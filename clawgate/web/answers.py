@@ -5,7 +5,7 @@ Every answer has an explicit content type, and every one carries the security he
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -48,7 +48,7 @@ class Answer(msgspec.Struct, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-def json_answer(status: int, value: Mapping[str, object] | msgspec.Struct, *headers: tuple[bytes, bytes]) -> Answer:
+def json_answer(status: int, value: Mapping[str, object] | msgspec.Struct | Sequence[Mapping[str, object]], *headers: tuple[bytes, bytes]) -> Answer:
     """A JSON answer: compact, keys sorted, non-ASCII as it is, no charset parameter (zeroclaw.md A5)."""
     return Answer(status, _encode(value), JSON, headers)
 
@@ -71,6 +71,13 @@ def retry_after(seconds: float) -> tuple[bytes, bytes]:
 def common_headers(request_id: bytes, *, secure: bool = False) -> tuple[tuple[bytes, bytes], ...]:
     """What every answer carries, whoever words it."""
     return (*SECURITY_HEADERS, *((TRANSPORT_SECURITY,) if secure else ()), (b"X-Request-Id", request_id))
+
+
+def open_head(request: Request, status: int, content_type: bytes, request_id: bytes, *, secure: bool = False) -> None:
+    """Sets the head of an answer whose body comes piece by piece; it goes out with the first piece."""
+    request.setResponseCode(status, _REASONS.get(status))
+    for name, value in (*common_headers(request_id, secure=secure), (b"Content-Type", content_type), (b"X-Accel-Buffering", b"no")):
+        request.responseHeaders.setRawHeaders(name, [value])
 
 
 def send(request: Request, answer: Answer, request_id: bytes, *, secure: bool = False) -> None:

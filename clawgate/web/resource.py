@@ -23,12 +23,13 @@ from clawgate.domain.caller import Caller
 from clawgate.domain.errors import BadRequest, GatewayError, TooLarge
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import Meter
-from clawgate.web.answers import Answer, empty_answer, json_answer, retry_after, send
+from clawgate.web.answers import Answer, empty_answer, json_answer, open_head, retry_after, send
 from clawgate.web.auth import Doorkeeper, Peers
 from clawgate.web.call import Call
 from clawgate.web.dialects import root_wire
 from clawgate.web.paths import check_path
 from clawgate.web.router import Match, NoRoute, Route, Router
+from clawgate.web.streams import EVENT_STREAM, OpenStreams, StreamAnswer
 
 _log = Logger()
 _SHOWN_CHARS = 256
@@ -57,6 +58,7 @@ class GatewayResource:
     max_body_bytes: int
     prefix: bytes = b""
     draining: bool = False
+    streams: OpenStreams = field(init=False)
     _served: int = field(default=0, init=False)
     _in_flight: int = field(default=0, init=False)
     server: Site | None = field(default=None, init=False)
@@ -64,6 +66,9 @@ class GatewayResource:
     isLeaf: bool = True
     renders_raw_path: bool = True
     """Our site calls `render` directly, without splitting the path."""
+
+    def __attrs_post_init__(self) -> None:
+        self.streams = OpenStreams(self.clock)
 
     def getChildWithDefault(self, name: bytes, request: Request) -> GatewayResource:
         """Twisted's traversal ends here."""
@@ -191,12 +196,12 @@ class _Exchange:
             work.addBoth(self._landed)
         work.addCallbacks(self.answer, self._failed)
 
-    async def _work(self, route: Route, call: Call) -> Answer:
+    async def _work(self, route: Route, call: Call) -> Answer | StreamAnswer:
         call.caller = await self.resource.doorkeeper.admit(route, call)
         return await self.resource.router.execute(route, self.request, call)
 
-    def answer(self, answer: Answer, why: str = "") -> None:
-        """Sends the one answer; later ones are dropped. `why` is for the log only."""
+    def answer(self, answer: Answer | StreamAnswer, why: str = "") -> None:
+        """Sends the one answer, or begins it; later ones are dropped. `why` is for the log only."""
         if self._answered:
             if why:
                 _log.info("{id} after its answer: {why}", id=self.request_id.decode(), why=why)
@@ -205,9 +210,13 @@ class _Exchange:
         self.resource.meter.count("http_requests_total", str(answer.status))
         if answer.status >= 400:
             self._note(answer.status, why)
-        send(self.request, answer, self.request_id, secure=self.request.isSecure())
+        if isinstance(answer, StreamAnswer):
+            open_head(self.request, answer.status, EVENT_STREAM, self.request_id, secure=self.request.isSecure())
+            self.resource.streams.begin(self.request, answer)
+        else:
+            send(self.request, answer, self.request_id, secure=self.request.isSecure())
 
-    def _landed(self, result: Answer | Failure) -> Answer | Failure:
+    def _landed(self, result: Answer | StreamAnswer | Failure) -> Answer | StreamAnswer | Failure:
         self.resource._in_flight -= 1
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
@@ -227,7 +236,7 @@ class _Exchange:
     def _expired(self) -> None:
         self.answer(empty_answer(408))
 
-    def _client_left(self, _: Failure, work: Deferred[Answer]) -> None:
+    def _client_left(self, _: Failure, work: Deferred[Answer | StreamAnswer]) -> None:
         self._answered = True
         if self._route is not None and self._route.leaves_with_client:
             work.cancel()

@@ -23,8 +23,9 @@ from clawgate.domain.errors import GatewayError
 from clawgate.web.answers import Answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import root_wire
+from clawgate.web.streams import StreamAnswer
 
-Handler = Callable[[Call], Awaitable[Answer]]
+Handler = Callable[[Call], Awaitable[Answer | StreamAnswer]]
 Dialect = Callable[[GatewayError], root_wire.Refusal]
 
 
@@ -118,16 +119,16 @@ class Router:
             raise ValueError(f"{route.endpoint} is registered twice")
         self._routes[route.endpoint] = route
 
-        def endpoint(request: IRequest, call: Call) -> Awaitable[Answer]:
+        def endpoint(request: IRequest, call: Call) -> Awaitable[Answer | StreamAnswer]:
             return route.handler(call)
 
         self.klein.route(path, methods=[method], endpoint=route.endpoint)(endpoint)
         if "<" not in path:
             self._plain.setdefault(path.encode(), {})[method] = route
 
-    def execute(self, route: Route, request: IRequest, call: Call) -> Awaitable[Answer]:
+    def execute(self, route: Route, request: IRequest, call: Call) -> Awaitable[Answer | StreamAnswer]:
         """Runs the route's handler through Klein's endpoint."""
-        result: Awaitable[Answer] = self.klein.execute_endpoint(route.endpoint, request, call)
+        result: Awaitable[Answer | StreamAnswer] = self.klein.execute_endpoint(route.endpoint, request, call)
         return result
 
     def match(self, method: str, path: bytes) -> Match | NoRoute:

@@ -7,6 +7,7 @@ credential comes first.
 from __future__ import annotations
 
 from clawgate.domain.errors import (
+    AgentError,
     BadRequest,
     Conflict,
     Forbidden,
@@ -42,6 +43,8 @@ def refusal(error: GatewayError) -> Refusal:
             return failure(503, "unavailable", UNAVAILABLE, error.retry_after_seconds, retry_after=error.retry_after_seconds)
         case Unauthenticated():
             return failure(401, "unauthorized", UNAUTHORIZED)
+        case AgentError():
+            return failure(500, "internal_error", str(error))
         case NotFound():
             return failure(404, "not_found", _said(error))
     for kind, status, code in _STATUS:

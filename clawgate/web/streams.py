@@ -1,0 +1,173 @@
+"""Answers that go on: Server-Sent Events. Ring: edge (web). Source: design §4.17, §6; rantaiclaw.md §10 (SSE); libraries.md §1 (back-pressure).
+
+A slow client is waited for up to `MOST_WAITING` bytes, then cut: what it missed is in the store. A stream ends with its client, with its credential and with
+the gateway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IPushProducer
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import Request
+from zope.interface import implementer
+
+from clawgate.domain.caller import Caller
+from clawgate.ports.clock import Clock
+
+_log = Logger()
+EVENT_STREAM = b"text/event-stream"
+KEEP_ALIVE_SECONDS = 15.0
+MOST_WAITING = 1024 * 1024
+
+
+@implementer(IPushProducer)
+@define(eq=False)
+class EventStream:
+    """One open answer."""
+
+    request: Request
+    clock: Clock
+    _waiting: list[bytes] = field(factory=list, init=False)
+    _waiting_bytes: int = field(default=0, init=False)
+    _is_paused: bool = field(default=False, init=False)
+    _is_over: bool = field(default=False, init=False)
+    _timer: IDelayedCall | None = field(default=None, init=False)
+
+    def open(self) -> None:
+        """Begins; the head has been set on the request."""
+        self.request.registerProducer(self, True)
+        self._write(b": open\n\n")
+
+    def data(self, value: object) -> None:
+        """Sends one event: a `data:` line with a JSON object."""
+        self._write(b"data: " + msgspec.json.encode(value, order="sorted") + b"\n\n")
+
+    def end(self) -> None:
+        """Finishes the answer; a second call does nothing."""
+        if not self._is_over:
+            self.leave()
+            if self._waiting:
+                self.request.write(b"".join(self._waiting))
+            self.request.unregisterProducer()
+            self.request.finish()
+
+    def leave(self) -> None:
+        """The client has gone."""
+        self._is_over = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    def pauseProducing(self) -> None:
+        """The connection takes nothing more for now."""
+        self._is_paused = True
+
+    def resumeProducing(self) -> None:
+        """The connection takes more."""
+        self._is_paused = False
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        if waiting and not self._is_over:
+            self.request.write(b"".join(waiting))
+
+    def stopProducing(self) -> None:
+        """The connection is gone."""
+        self.leave()
+
+    def _write(self, piece: bytes) -> None:
+        if self._is_over:
+            return
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = self.clock.call_later(KEEP_ALIVE_SECONDS, self._write, b": keep-alive\n\n")
+        if not self._is_paused:
+            self.request.write(piece)
+            return
+        self._waiting.append(piece)
+        self._waiting_bytes += len(piece)
+        if self._waiting_bytes > MOST_WAITING:
+            _log.info("an event stream is cut, its client does not keep up")
+            self.leave()
+            self.request.loseConnection()
+
+
+Run = Callable[[EventStream], Awaitable[None]]
+
+
+class StreamAnswer(msgspec.Struct, frozen=True):
+    """An answer that goes on until `run` returns; cancelled when the client leaves.
+
+    Attributes:
+        caller: whose credential opened it; the stream ends when that does.
+    """
+
+    run: Run
+    caller: Caller
+    status: int = 200
+
+
+@define(eq=False)
+class OpenStreams:
+    """Every open stream, so that each can be ended."""
+
+    clock: Clock
+    _open: dict[EventStream, tuple[str, Deferred[None]]] = field(factory=dict, init=False)
+
+    def begin(self, request: Request, answer: StreamAnswer) -> None:
+        """Runs a stream on a request whose head has been set."""
+        stream = EventStream(request, self.clock)
+        stream.open()
+        work = Deferred.fromCoroutine(_awaited(answer.run(stream)))
+        if work.called:
+            work.addErrback(self._broke).addBoth(lambda _: stream.end())
+            return
+        self._open[stream] = (answer.caller.principal, work)
+        if answer.caller.expires_ms:
+            seconds = (answer.caller.expires_ms - self.clock.wall_ms()) / 1000
+            timer = self.clock.call_later(max(seconds, 0.0), self._cut, stream)
+            work.addBoth(_without, timer)
+        request.notifyFinish().addErrback(lambda _: self._left(stream))
+        work.addErrback(self._broke).addBoth(self._ended, stream)
+
+    def end_of(self, principal: str) -> None:
+        """Ends what a credential has opened: it is dead."""
+        for stream, (whose, _) in tuple(self._open.items()):
+            if whose == principal:
+                self._cut(stream)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def _cut(self, stream: EventStream) -> None:
+        _, work = self._open.get(stream, ("", None))
+        if work is not None:
+            work.cancel()
+            stream.end()
+
+    def _left(self, stream: EventStream) -> None:
+        stream.leave()
+        _, work = self._open.get(stream, ("", None))
+        if work is not None:
+            work.cancel()
+
+    def _ended(self, _: object, stream: EventStream) -> None:
+        self._open.pop(stream, None)
+        stream.end()
+
+    def _broke(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            _log.failure("an event stream broke", failure)
+
+
+def _without(result: None, timer: IDelayedCall) -> None:
+    if timer.active():
+        timer.cancel()
+    return result
+
+
+async def _awaited(work: Awaitable[None]) -> None:
+    await work
