@@ -1,0 +1,27 @@
+"""Where the personality is kept. Ring: ports."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from clawgate.domain.personality import Personality
+
+
+class PersonalityFile(Protocol):
+    """persona.toml, and SYSTEM.md beside it. Nothing here blocks the caller."""
+
+    def read(self) -> Deferred[Personality | None]:
+        """What the file says; None when there is none.
+
+        Raises (errback):
+            Conflict: it cannot be read, or is no TOML; the text names file and place.
+        """
+
+    def write(self, personality: Personality) -> Deferred[None]:
+        """Writes both files, each whole or not at all; other keys and comments of persona.toml stay.
+
+        Raises (errback):
+            Conflict: persona.toml is no TOML. OSError: it cannot be written.
+        """

@@ -1,0 +1,53 @@
+"""The personality, read and changed. Ring: services. Source: rantaiclaw.md §10 (Personality)."""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from clawgate.domain.personality import Change, Personality, changed
+from clawgate.ports.clock import Clock
+from clawgate.ports.personality import PersonalityFile
+from clawgate.services.events import Events
+from clawgate.services.fresh import Fresh
+
+FRESH_SECONDS = 2.0
+
+
+@define(eq=False)
+class Personalities:
+    """The personality of this gateway's agent.
+
+    Attributes:
+        profile: the profile's name, as answers carry it.
+    """
+
+    file: PersonalityFile
+    profile: str
+    clock: Clock
+    events: Events
+    _found: Fresh[Personality | None] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._found = Fresh(self.file.read, self.clock, FRESH_SECONDS)
+
+    async def recent(self) -> Personality | None:
+        """At most two seconds old; None = not configured. Raises Conflict when the file cannot be used."""
+        return await self._found.get()
+
+    async def current(self) -> Personality | None:
+        """As it is now; None = not configured. Raises Conflict when the file cannot be used."""
+        return await self._found.again()
+
+    async def change(self, change: Change) -> Personality:
+        """The personality after a change, on disk.
+
+        Raises:
+            BadRequest: an unknown preset, a blank or overlong text. Conflict: the file there cannot be used.
+        """
+        after = changed(await self.current(), change)
+        try:
+            await self.file.write(after)
+        finally:
+            self._found.forget()
+        self.events.publish("personality_changed", {"preset": after.preset, "name": after.name})
+        return after

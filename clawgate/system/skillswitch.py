@@ -1,0 +1,39 @@
+"""`[skills.entries.<name>] enabled` in config.toml. Ring: system edge; implements `ports.config.SkillSwitch`. Source: rantaiclaw.md §10, §20.10."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+
+import tomlkit
+from attrs import define
+from twisted.internet.defer import Deferred
+
+from clawgate.domain.errors import Invalid
+from clawgate.system.configfile import ConfigFile
+
+
+@define(eq=False)
+class SkillEntriesFile:
+    """Writes through `ConfigFile`, which takes the lock, keeps comments, and refuses what it does not understand."""
+
+    path: str
+    run: Callable[[Callable[[], None]], Deferred[None]]
+
+    def set_enabled(self, name: str, enabled: bool) -> Deferred[None]:
+        """See `SkillSwitch.set_enabled`."""
+
+        def change(document: tomlkit.TOMLDocument) -> None:
+            entry = _below(_below(_below(document, "skills"), "entries"), name)
+            entry["enabled"] = enabled
+
+        return self.run(lambda: ConfigFile(self.path).edit(change, only="skills"))
+
+
+def _below(table: MutableMapping[str, object], name: str) -> MutableMapping[str, object]:
+    """The table of a name, made when it is missing."""
+    if name not in table:
+        table[name] = tomlkit.table()
+    found = table[name]
+    if not isinstance(found, MutableMapping):
+        raise Invalid(f"skills: {name}", "is no table", "Write [skills.entries.NAME] on a line of its own")
+    return found

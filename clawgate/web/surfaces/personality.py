@@ -1,0 +1,39 @@
+"""`/api/v1/personality`: who the agent says it is. Ring: edge (web). Source: rantaiclaw.md §10 (Personality)."""
+
+from __future__ import annotations
+
+from attrs import define
+
+from clawgate.domain.caller import Scope
+from clawgate.domain.personality import Change
+from clawgate.services.personality import Personalities
+from clawgate.web.answers import Answer, json_answer
+from clawgate.web.call import Call
+from clawgate.web.dialects import api_wire
+from clawgate.web.dialects.personality_wire import shown, written
+from clawgate.web.router import Router
+
+_PATH = "/api/v1/personality"
+
+
+@define
+class PersonalitySurface:
+    """Looking at it and changing it."""
+
+    personalities: Personalities
+
+    def register(self, router: Router) -> None:
+        """Adds the routes."""
+        dialect = api_wire.refusal
+        router.add("GET", _PATH, self.show, auth=Scope.READ, limiter="api", dialect=dialect, summary="Who the agent says it is")
+        router.add(
+            "PUT", _PATH, self.change, auth=Scope.WRITE, limiter="api", dialect=dialect, summary="Change preset, name, role, tone or what to avoid"
+        )
+
+    async def show(self, call: Call) -> Answer:
+        """The personality, or that there is none."""
+        return json_answer(200, shown(self.personalities.profile, await self.personalities.current()))
+
+    async def change(self, call: Call) -> Answer:
+        """The personality after the change."""
+        return json_answer(200, written(await self.personalities.change(call.json(Change))))
