@@ -31,6 +31,8 @@ _RANTAICLAW_TIMEOUT = 300
 _MOST_UNKNOWN = 1000
 _SECRET_KINDS = (Kind.SECRET, Kind.SECRETS)
 _MEMBER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z")
+_TITLE = re.compile(r"[^\x00-\x1f\x7f]{1,200}\Z")
+"""Names of skills are what their authors call them."""
 
 
 def build(
@@ -164,7 +166,7 @@ class _Reader:
             return {}
         sections: dict[str, Section] = {}
         for name, below in found.items():
-            if not _MEMBER.match(name):
+            if not (_TITLE if parent == "skills.entries" else _MEMBER).match(name):
                 self.refuse(f"{parent}.{name[:60]}", "is no name", "Use letters, digits, dash, dot and underscore, 64 at most")
             elif (section := self.table(_renamed(spec, join(parent, name)), below)) is not None:
                 sections[name] = section
