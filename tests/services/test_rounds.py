@@ -149,7 +149,7 @@ def test_a_sync_caller_is_asked_too() -> None:
 
 
 def test_a_denied_call_cancels_the_turn_and_nothing_is_called() -> None:
-    road, tools = gate(wants(PAY), "paid", autonomy=AutonomySettings())
+    road, tools = gate(wants(PAY), autonomy=AutonomySettings())
     streaming, sync = chat(road), chat(road, stream=False)
     assert [word(road, approve=False), word(road, approve=False)] == [200, 200]
     road.pump()

@@ -6,6 +6,8 @@ auth-failure accounting; GHSA-8j2w-6fmm-m587, CVE-2026-32004: one canonical path
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from clawgate.domain.caller import Scope
@@ -40,9 +42,34 @@ ROWS: dict[str, tuple[int, str]] = {
     "GET /api/inbox/<item_id>": (404, JSON),
     "POST /api/inbox/<item_id>/retry": (404, JSON),
     "POST /api/inbox/<item_id>/drop": (404, JSON),
+    "POST /api/v1/agent/chat": (415, JSON),
+    "POST /api/v1/approvals/<approval_id>": (415, JSON),
+    "GET /api/v1/approvals": (200, JSON),
+    "GET /tasks": (200, JSON),
+    "POST /tasks": (415, JSON),
+    "GET /tasks/<task_id>": (404, JSON),
+    "PUT /tasks/<task_id>": (415, JSON),
+    "DELETE /tasks/<task_id>": (404, JSON),
+    "POST /tasks/<task_id>/review": (415, JSON),
+    "GET /tasks/<task_id>/comments": (200, JSON),
+    "POST /tasks/<task_id>/comments": (415, JSON),
+    "GET /tasks/<task_id>/events": (200, JSON),
+    "POST /login": (415, JSON),
+    "GET /api/v1/version": (200, JSON),
+    "GET /api/v1/auth/info": (200, JSON),
+    "GET /api/v1/status": (200, JSON),
+    "GET /api/v1/doctor": (200, JSON),
+    "GET /api/v1/channels": (200, JSON),
+    "GET /api/v1/providers": (200, JSON),
+    "GET /api/v1/providers/<provider>/models": (404, JSON),
+    "POST /api/v1/providers/<provider>/models/refresh": (404, JSON),
     "GET /whatsapp": (404, TEXT),
     "POST /whatsapp": (404, JSON),
     "POST /linq": (404, JSON),
+    "POST /nextcloud-talk": (404, JSON),
+    "POST /wati": (404, JSON),
+    "GET /admin/channels": (200, JSON),
+    "POST /admin/channels/codes": (415, JSON),
 }
 """Status and content type that a full token gets with no body, on a gateway without channels, for an id that does not exist."""
 
@@ -53,7 +80,8 @@ OPEN = [route for route in ROUTES if route.auth in (Door.PUBLIC, Door.SIGNED)]
 
 
 def path_of(route: Route) -> str:
-    return route.path.replace("<device_id>", "no-such-device").replace("<item_id>", "0123456789abcdef")
+    path = route.path.replace("<device_id>", "no-such-device").replace("<item_id>", "0123456789abcdef")
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"no-such-\1", path)
 
 
 def ask(gate: MemoryGateway, route: Route, token: str | None = None, **options: str) -> Response:
