@@ -5,47 +5,76 @@ Objects are made here and nothing outside the package is touched; work begins wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from clawgate.channels.kinds import KINDS
+from clawgate import __version__
+from clawgate.channels.kinds import KINDS, admitted
 from clawgate.domain.approvals import Level, ToolPolicy
 from clawgate.domain.caller import parse_networks
 from clawgate.domain.inbox import Item, RetryPolicy
-from clawgate.domain.messages import MemoryEntry, TurnOptions
+from clawgate.domain.messages import TurnOptions
+from clawgate.domain.personality import profile_of
 from clawgate.domain.prompts import PromptPolicy
 from clawgate.domain.ratelimit import SlidingWindow, auth_limiter
 from clawgate.domain.settings import Settings
-from clawgate.domain.turn import Line
 from clawgate.edges import Edges
 from clawgate.lifecycle import Step
 from clawgate.services.access import Access
 from clawgate.services.approvals import Approvals
 from clawgate.services.backends import Backends
+from clawgate.services.catalog import Catalog, NobodyAsked
 from clawgate.services.context import Context
+from clawgate.services.cron import Cron, CronPolicy
+from clawgate.services.cron_runs import CronRuns
+from clawgate.services.chat_approvals import ChatApprovals
 from clawgate.services.delivery import Delivery
 from clawgate.services.desk import Desk
 from clawgate.services.devices import Devices
 from clawgate.services.dispatch import Dispatch
+from clawgate.services.doctor import Doctor
 from clawgate.services.events import Events
 from clawgate.services.guard import Guard
 from clawgate.services.health import Health
+from clawgate.services.heartbeat import Heartbeat
 from clawgate.services.housekeeping import Housekeeping
 from clawgate.services.ingress import Ingress
+from clawgate.services.login import Login
+from clawgate.services.memory_tools import MemoryTools
+from clawgate.services.onboarding import Onboarding
 from clawgate.services.pairing import Pairing
+from clawgate.services.persona import Persona
+from clawgate.services.personality import Personalities
+from clawgate.services.projection import Projection
+from clawgate.services.reception import Reception
 from clawgate.services.rounds import Rounds
+from clawgate.services.sessions import Sessions
+from clawgate.services.skill_tools import SkillTools
+from clawgate.services.skills import Skills
+from clawgate.services.scheduler import Scheduler
 from clawgate.services.streams import Streams
 from clawgate.services.supervisor import Supervisor
+from clawgate.services.task_tools import TaskTools
+from clawgate.services.tasks import Tasks
 from clawgate.services.toolbox import Toolbox
 from clawgate.services.turns import Live, Turns
 from clawgate.services.waiters import Waiters
 from clawgate.web.auth import Doorkeeper, Peers
 from clawgate.web.resource import GatewayResource
 from clawgate.web.router import Router
-from clawgate.web.surfaces.channels import ChannelSurface
+from clawgate.web.surfaces.about import AboutSurface
+from clawgate.web.surfaces.agent_chat import AgentChatSurface
+from clawgate.web.surfaces.channels import ChannelDeskSurface, ChannelSurface
+from clawgate.web.surfaces.cron import CronSurface
 from clawgate.web.surfaces.health import HealthSurface
 from clawgate.web.surfaces.inbox import InboxSurface
+from clawgate.web.surfaces.login import LoginSurface
+from clawgate.web.surfaces.memory import MemorySurface
 from clawgate.web.surfaces.pairing import PairingSurface
+from clawgate.web.surfaces.personality import PersonalitySurface
+from clawgate.web.surfaces.sessions import SessionsSurface
+from clawgate.web.surfaces.skills import SkillSurface
+from clawgate.web.surfaces.tasks import TasksSurface
 from clawgate.web.surfaces.webhook import WebhookSurface
 from clawgate.web.surfaces.welcome import WelcomeSurface
 
@@ -65,9 +94,25 @@ class Assembly:
         self.access = Access(edges.store.devices, clock, own.require_pairing)
         self.devices = Devices(edges.store.devices, self.access, edges.mirror, clock, edges.entropy, edges.ids, own.token_prefix)
         self.pairing = Pairing(self.devices, clock, edges.entropy, edges.meter, own.require_pairing, own.pairing_code_ttl_secs, announce)
-        self.devices.revoked = self.pairing.withdraw
         self.guard = Guard(_windows(settings), auth_limiter(own.rate_limit_max_keys), clock, edges.meter)
+        self._wire_memory()
         self._wire_road()
+        self._wire_channels()
+        self._wire_tasks()
+        self._wire_cron()
+        self._wire_persona()
+
+    def _wire_memory(self) -> None:
+        edges, memory = self.edges, self.edges.memory
+        memory.is_on = self.settings.memory.backend != "none"
+        self.projection = Projection(edges.store.memory, edges.memory_file if memory.is_on else None, edges.clock)
+        memory.told = self._memory_changed
+        self.toolbox.add(MemoryTools(memory))
+        self.sessions = Sessions(edges.store.sessions, edges.ids, self.events)
+
+    def _memory_changed(self, kind: str, data: Mapping[str, Any]) -> None:  # JSON values
+        self.events.publish(kind, data)
+        self.projection.changed()
 
     def _wire_road(self) -> None:
         settings, edges = self.settings, self.edges
@@ -95,7 +140,7 @@ class Assembly:
             lambda: self.settings.agent.tool_timeout_secs,
             self._question,
         )
-        context = Context(store.inbox, self._session_history, self._preface, self._recalled)
+        context = Context(store.inbox, self.sessions.history, self._preface, edges.memory.recalled)
         turns = Turns(self.backends, context, rounds, self.streams, clock, edges.entropy, edges.meter, retry, lambda: _live(self.settings))
         self.waiters = Waiters(settings.inbox.max_waiters)
         self.delivery = Delivery(store.outbox, edges.channels, clock, edges.entropy, edges.ids, edges.meter, self.health, retry)
@@ -115,24 +160,80 @@ class Assembly:
         kept = (settings.inbox.retention_secs, settings.memory.max_auto_saved)
         self.housekeeping = Housekeeping(store, self.access, clock, edges.meter, self.health, *kept)
 
-    async def _session_history(self, session_id: str, limit: int) -> tuple[Line, ...]:
-        return ()
-
     async def _preface(self, options: TurnOptions | None) -> str:
         return ""
 
-    async def _recalled(self, question: str, limit: int, principal: str) -> tuple[MemoryEntry, ...]:
-        return ()
-
     async def _question(self, item: Item, tools: Sequence[str]) -> str:
-        return "I am not allowed to use: " + ", ".join(tools)
+        return await self.chat_approvals.question(item, tools)
+
+    def _wire_channels(self) -> None:
+        edges, store = self.edges, self.edges.store
+        self.chat_approvals = ChatApprovals(store.facts, edges.clock, lambda sender: _tool_policy(self.settings).is_owner(sender))
+        self.onboarding = Onboarding(store.facts, edges.allowlist, edges.clock, edges.entropy, edges.meter, self._admitted)
+        self.reception = Reception(
+            store.inbox,
+            store.facts,
+            self.ingress,
+            self.delivery,
+            self.onboarding,
+            self.chat_approvals,
+            edges.clock,
+            edges.ids,
+            edges.meter,
+        )
+        self.pairing.is_voucher = self.onboarding.vouch
+
+    def _admitted(self, name: str, identity: str, is_owner: bool) -> None:
+        """Takes up what a pairing code has changed in config.toml."""
+        channel = self.edges.channels.get(name)
+        if channel is not None and identity not in channel.allowed and "*" not in channel.allowed:
+            channel.allowed = (*channel.allowed, identity)
+        self.settings = admitted(self.settings, name, identity, is_owner)
+
+    def _wire_tasks(self) -> None:
+        edges = self.edges
+        self.tasks = Tasks(edges.store.tasks, edges.clock, edges.ids, self.events, lambda: self.settings.tasks)
+        self.toolbox.add(TaskTools(self.tasks))
+
+    def _wire_cron(self) -> None:
+        edges, clock, rows = self.edges, self.edges.clock, self.edges.store.cron
+
+        def has_channel(name: str | None) -> bool:
+            return name in edges.channels
+
+        runs = CronRuns(
+            rows, self.ingress, edges.store.inbox, self.waiters, edges.processes, clock, self.events, self._cron_policy, has_channel
+        )
+        self.scheduler = Scheduler(rows, edges.schedules, runs, clock, self._cron_policy)
+        wake = self.scheduler.wake
+        self.cron = Cron(rows, edges.schedules, runs, clock, edges.ids, self.events, self._cron_policy, has_channel, wake)
+        self.heartbeat = Heartbeat(edges.notes, self.ingress, clock, edges.meter, self.health, lambda: self.settings.heartbeat)
+
+    def _cron_policy(self) -> CronPolicy:
+        own, programs = self.settings, self.edges.processes
+        return CronPolicy(own.cron, own.scheduler, own.autonomy, own.channels_config, programs.workspace, programs.home)
+
+    def _wire_persona(self) -> None:
+        edges, clock = self.edges, self.edges.clock
+        marketplace = edges.build_marketplace(lambda: self.settings)
+        self.skills = Skills(edges.skill_files, marketplace, edges.skill_switch, lambda: self.settings.skills, clock, self.events)
+        self.personalities = Personalities(edges.persona, profile_of(self.settings.config_path), clock, self.events)
+        self.persona = Persona(self.personalities, self.skills)
+        self.toolbox.add(SkillTools(self.skills))
 
     def web(self) -> tuple[Router, GatewayResource]:
         """The routes, and the resource that serves them."""
         router = Router()
         for surface in self._surfaces():
             surface.register(router)
-        return router, self._resource(router)
+        web = self._resource(router)
+
+        def revoked(device_id: str) -> None:
+            self.pairing.withdraw(device_id)
+            web.streams.end_of(device_id)
+
+        self.devices.revoked = revoked
+        return router, web
 
     def _surfaces(self) -> tuple[Any, ...]:  # surfaces share one method, `register`
         settings, edges = self.settings, self.edges
@@ -150,11 +251,46 @@ class Assembly:
                 own.request_timeout_secs,
             ),
             InboxSurface(desk),
+            SkillSurface(self.skills),
+            PersonalitySurface(self.personalities),
+            AgentChatSurface(
+                self.ingress,
+                self.streams,
+                self.approvals,
+                self.sessions,
+                edges.clock,
+                lambda: self.settings.default_provider,
+                own.idempotency_ttl_secs,
+            ),
+            *self._about(),
+            TasksSurface(self.tasks),
+            SessionsSurface(self.sessions),
+            MemorySurface(edges.memory, settings.memory.backend, lambda: not edges.store.health().problem),
+            CronSurface(self.cron),
             *(
-                ChannelSurface(name, kind.title, edges.channels, self.ingress, edges.clock, edges.ids, edges.meter, kind.has_handshake)
+                ChannelSurface(name, kind.route, kind.title, edges.channels, self.reception, edges.clock, kind.has_handshake)
                 for name, kind in KINDS.items()
             ),
+            ChannelDeskSurface(self.onboarding, edges.channels, {name: kind.title for name, kind in KINDS.items()}),
         )
+
+    def _about(self) -> tuple[Any, ...]:  # as `_surfaces`
+        edges, clock = self.edges, self.edges.clock
+        login = Login(lambda: self.settings.gateway.login, edges.passwords, clock, edges.meter)
+        doctor = Doctor(lambda: self.settings, edges.facts, self.health, edges.store, clock)
+        vendors = NobodyAsked() if edges.build_catalog is None else edges.build_catalog(lambda: self.settings)
+        catalog = Catalog(lambda: self.settings, vendors, edges.store.facts, clock)
+        about = AboutSurface(
+            __version__,
+            lambda: self.settings,
+            lambda: self.settings.config_fingerprint,
+            self.health,
+            self.devices,
+            login,
+            doctor,
+            catalog,
+        )
+        return about, LoginSurface(login)
 
     def _resource(self, router: Router) -> GatewayResource:
         own = self.settings.gateway
@@ -190,6 +326,10 @@ class Assembly:
             for channel in edges.channels.values():
                 await channel.stop()
 
+        async def start_cron() -> None:
+            await self.scheduler.start(self.supervisor)
+            self.heartbeat.apply(self.supervisor)
+
         async def open_door() -> None:
             self.health.ok("gateway")
 
@@ -200,12 +340,14 @@ class Assembly:
             *edges.steps,
             Step("store", lambda: edges.store.start(), lambda: edges.store.stop(), 10.0),
             Step("devices", adopt),
+            Step("projection", self.projection.start, self.projection.stop),
             Step("agent", self.backends.start, self.backends.stop),
             Step("channels", stop=close_channels),
             Step("delivery", lambda: self.delivery.start(), lambda: self.delivery.stop(3.0)),
             Step("answers", stop=lambda: self._answered(web)),
             Step("dispatch", recover, drain, own.drain_secs + 5.0),
             Step("components", stop=self.supervisor.stop_all),
+            Step("cron", start_cron, lambda: self.scheduler.stop(self.supervisor), 8.0),
             Step("housekeeping", self.housekeeping.start, self.housekeeping.stop),
             Step("door", open_door, close_door),
         )

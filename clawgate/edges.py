@@ -6,30 +6,50 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from attrs import define
-from twisted.internet.defer import Deferred
+from attrs import define, field
+from twisted.internet.defer import Deferred, execute
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
+from clawgate.agents.catalog import build_catalog
 from clawgate.agents.choose import build_backend
 from clawgate.channels.kinds import build_channels
 from clawgate.domain.settings import Settings
 from clawgate.lifecycle import Step
-from clawgate.ports.agents import AgentBackend
+from clawgate.ports.agents import AgentBackend, ModelCatalog
 from clawgate.ports.channels import Channel
 from clawgate.ports.clock import Clock, Entropy, Ids
-from clawgate.ports.config import TokenMirror
+from clawgate.ports.config import ChannelAllowlist, SkillSwitch, TokenMirror
+from clawgate.ports.cron import Schedules
 from clawgate.ports.events import Meter
+from clawgate.ports.processes import Processes
+from clawgate.ports.personality import PersonalityFile
+from clawgate.ports.skills import Marketplace, SkillFiles
 from clawgate.ports.stores import Store
+from clawgate.ports.threads import FileFacts, Passwords
+from clawgate.ports.workspace_memory import MemoryFile
+from clawgate.ports.workspace import Notes
 from clawgate.services.memory import Memory
 from clawgate.stores.sqlite import SqliteStore
+from clawgate.system.channelsfile import ChannelsFile, NoFile
 from clawgate.system.clock import SystemClock, SystemEntropy, SystemIds
-from clawgate.system.configfile import ConfigFile, PairedTokensFile
+from clawgate.system.configfile import ConfigFile, PairedTokensFile, gather_facts
 from clawgate.system.lock import StateLock
+from clawgate.system.marketplace import HttpMarketplace
+from clawgate.system.memoryfile import MemoryMarkdown, workspace
+from clawgate.system.passwords import Argon2Passwords
+from clawgate.system.personafile import PersonaFiles
+from clawgate.system.processes import NoProcesses, SystemProcesses
 from clawgate.system.prometheus import NoMeter, PrometheusMeter
+from clawgate.system.schedules import SystemSchedules
+from clawgate.system.skillfiles import SkillDirectory
+from clawgate.system.skillswitch import SkillEntriesFile
+from clawgate.system.threads import Threads
+from clawgate.system.workspace import NoNotes, WorkspaceNotes
 
 Reactor = Any  # the reactor offers some fifteen interfaces; there is no intersection type
 
@@ -47,12 +67,27 @@ class Edges:
     channels: Mapping[str, Channel]
     mirror: TokenMirror
     memory: Memory
+    skill_files: SkillFiles
+    skill_switch: SkillSwitch
+    persona: PersonalityFile
+    build_marketplace: Callable[[Callable[[], Settings]], Marketplace]
+    """Makes what offers skills; asks where the marketplace is each time."""
     steps: tuple[Step, ...] = ()
     """What has to run before anything else: the state lock, thread pools."""
     build_backend: Callable[[Settings], AgentBackend] | None = None
     """Makes a backend from changed settings; None = `backend` whatever they say."""
     build_channels: Callable[[Settings], Mapping[str, Channel]] | None = None
     """Makes the channels of changed settings; None = `channels` whatever they say."""
+    passwords: Passwords = field(factory=Argon2Passwords)
+    facts: FileFacts = lambda settings: execute(gather_facts, settings)
+    memory_file: MemoryFile | None = None
+    """Where what is remembered is written for people; None = nowhere."""
+    allowlist: ChannelAllowlist = field(factory=NoFile)
+    schedules: Schedules = field(factory=SystemSchedules)
+    processes: Processes = field(factory=NoProcesses)
+    notes: Notes = field(factory=NoNotes)
+    build_catalog: Callable[[Callable[[], Settings]], ModelCatalog] | None = None
+    """Makes what asks vendors for their models; None = nobody is asked."""
 
     @classmethod
     def real(cls, settings: Settings, reactor: Reactor, answers: object = None, environment: Mapping[str, str] | None = None) -> Edges:
@@ -73,13 +108,22 @@ class Edges:
         memory = Memory(store.memory, clock, ids)
         notes = memory if settings.memory.backend != "none" else None
         files = ThreadPool(0, 1, "clawgate-files")
+        hashing, looking = Threads(reactor, "clawgate-passwords", 1), Threads(reactor, "clawgate-facts", 1)
+        reading, beside = Threads(reactor, "clawgate-skills", 1), Path(settings.config_path).parent
         lock = StateLock(settings.state_dir)
+        workspace = str(Path(settings.workspace_dir or beside / "workspace").expanduser().absolute())
 
         async def hold() -> None:
             lock.acquire()
             files.start()
+            hashing.start()
+            looking.start()
+            reading.start()
 
         async def let_go() -> None:
+            reading.stop()
+            looking.stop()
+            hashing.stop()
             files.stop()
             lock.release()
 
@@ -92,6 +136,12 @@ class Edges:
         def make_channels(wanted: Settings) -> Mapping[str, Channel]:
             return build_channels(wanted, reactor, clock)
 
+        def make_catalog(current: Callable[[], Settings]) -> ModelCatalog:
+            return build_catalog(current, reactor, clock)
+
+        def make_marketplace(current: Callable[[], Settings]) -> Marketplace:
+            return HttpMarketplace(reactor, clock, lambda: current().skills.marketplace_url, lambda: current().skills.max_bytes)
+
         return cls(
             clock=clock,
             entropy=entropy,
@@ -101,10 +151,26 @@ class Edges:
             backend=make_backend(settings),
             channels=make_channels(settings),
             mirror=PairedTokensFile(ConfigFile(settings.config_path), in_file_thread),
+            memory_file=MemoryMarkdown(place, in_file_thread) if (place := workspace(settings)) else None,
+            allowlist=ChannelsFile(ConfigFile(settings.config_path), in_file_thread),
+            processes=SystemProcesses(reactor, clock, workspace),
+            notes=WorkspaceNotes(workspace, looking),
             memory=memory,
+            skill_files=SkillDirectory(
+                str(Path(settings.skills.directory).expanduser() if settings.skills.directory else beside / "skills"),
+                reading,
+                environment or {},
+                lambda: settings.skills.max_bytes,
+            ),
+            skill_switch=SkillEntriesFile(settings.config_path, reading),
+            persona=PersonaFiles(str(beside), reading),
+            build_marketplace=make_marketplace,
             steps=(Step("state", hold, let_go),),
             build_backend=make_backend,
             build_channels=make_channels,
+            passwords=Argon2Passwords(hashing),
+            facts=lambda current: looking(partial(gather_facts, current)),
+            build_catalog=make_catalog,
         )
 
 

@@ -6,6 +6,7 @@ it came: before the request was written nothing was sent (`SendUnavailable`), af
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -70,19 +71,21 @@ class Api:
     agent: IAgent | None = None
     _pool: HTTPConnectionPool | None = field(default=None, init=False)
 
-    async def post(self, path: str, body: bytes) -> Answer:
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str] | None = None, *, is_bearer: bool = True) -> Answer:
         """The platform's answer to one POST, whatever its status.
 
         Args:
-            path: encoded, beginning with a slash; appended to the base.
-            body: JSON.
+            path: encoded, beginning with a slash, perhaps with a query; appended to the base.
+            body: JSON, or nothing.
+            headers: more of them, ASCII.
+            is_bearer: whether the token goes along.
 
         Raises:
             SendUnavailable: no connection came about, so nothing was sent.
             SendUncertain: the request may have been sent and no status came back, or not within 30 seconds.
         """
         deadline = self.clock.monotonic() + TOTAL_TIMEOUT_SECONDS
-        request = self._request(path, body)
+        request = self._request(path, body, headers or {}, is_bearer)
         timer = self.clock.call_later(TOTAL_TIMEOUT_SECONDS, request.cancel)
         try:
             response = await request
@@ -97,11 +100,14 @@ class Api:
                 timer.cancel()
         return await self._answer(response, deadline - self.clock.monotonic())
 
-    def _request(self, path: str, body: bytes) -> Deferred[IResponse]:
+    def _request(self, path: str, body: bytes, more: Mapping[str, str], is_bearer: bool) -> Deferred[IResponse]:
         from treq.client import HTTPClient  # imported at the first call: nobody pays for it who sends nothing
 
-        headers = Headers({b"Authorization": [b"Bearer " + self.token.reveal().strip().encode("utf-8", "replace")]})
-        headers.addRawHeader(b"Content-Type", b"application/json")
+        headers = Headers({b"Content-Type": [b"application/json"]})
+        if is_bearer:
+            headers.addRawHeader(b"Authorization", b"Bearer " + self.token.reveal().strip().encode("utf-8", "replace"))
+        for name, value in more.items():
+            headers.addRawHeader(name.encode("ascii"), value.encode("ascii"))
         client = HTTPClient(self._agent(), data_to_body_producer=_Content)
         request: Deferred[Any] = client.request(  # Any: treq's response is an IResponse that does not say so
             "POST",

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import define
+from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTCP
 from twisted.web.iweb import IAgent
 
+from clawgate.domain.onboarding import ALLOWLIST_KEYS
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings.model import ChannelsSettings, LinqChannel, Settings, WhatsAppChannel
 from clawgate.ports.channels import Channel
@@ -44,12 +46,19 @@ class Kind:
         title: as users know it; the 404 of an unconfigured one says it.
         build: the channel, or None when the settings do not configure it.
         has_handshake: the platform checks its subscription with a GET.
+        path: of its deliveries, without the slash; "" = its name.
     """
 
     name: str
     title: str
     build: Callable[[ChannelsSettings, Workshop], Channel | None]
     has_handshake: bool = False
+    path: str = ""
+
+    @property
+    def route(self) -> str:
+        """The path its deliveries come to, with the slash."""
+        return "/" + (self.path or self.name)
 
 
 def _whatsapp(settings: ChannelsSettings, workshop: Workshop) -> Channel | None:
@@ -72,6 +81,26 @@ def _linq(settings: ChannelsSettings, workshop: Workshop) -> Channel | None:
     return Linq(api, own.from_phone, _trimmed(own.signing_secret), own.allowed_senders)
 
 
+def _nextcloud_talk(settings: ChannelsSettings, workshop: Workshop) -> Channel | None:
+    own = settings.nextcloud_talk
+    if own is None:
+        return None
+    from clawgate.channels.nextcloud_talk import NextcloudTalk
+
+    api = workshop.api("Nextcloud Talk", "channels_config.nextcloud_talk.base_url", own.base_url, own.app_token)
+    return NextcloudTalk(api, _trimmed(own.webhook_secret), own.allowed_users)
+
+
+def _wati(settings: ChannelsSettings, workshop: Workshop) -> Channel | None:
+    own = settings.wati
+    if own is None:
+        return None
+    from clawgate.channels.wati import Wati
+
+    api = workshop.api("WATI", "channels_config.wati.api_url", own.api_url, own.api_token)
+    return Wati(api, _trimmed(own.webhook_token), own.allowed_numbers, own.tenant_id)
+
+
 def _trimmed(secret: Secret | None) -> tuple[Secret, ...]:
     """A signing secret without the blanks around it, as the contracts read it; blank is none."""
     return (Secret(secret.reveal().strip()),) if secret else ()
@@ -82,8 +111,21 @@ KINDS: dict[str, Kind] = {
     for kind in (
         Kind("whatsapp", "WhatsApp", _whatsapp, has_handshake=True),
         Kind("linq", "Linq", _linq),
+        Kind("nextcloud_talk", "Nextcloud Talk", _nextcloud_talk, path="nextcloud-talk"),
+        Kind("wati", "WATI", _wati),
     )
 }
+
+
+def admitted(settings: Settings, name: str, identity: str, is_owner: bool) -> Settings:
+    """The settings with somebody on a channel's allowlist, and among the owners when `is_owner`; the same when they are there already."""
+    section = settings.channels_config
+    own, key = getattr(section, name, None), ALLOWLIST_KEYS.get(name, "")
+    if own is not None and key and not {identity, "*"} & {*getattr(own, key)}:
+        section = replace(section, **{name: replace(own, **{key: (*getattr(own, key), identity)})})
+    if is_owner and not {identity, "*"} & {*section.approval_owners}:
+        section = replace(section, approval_owners=(*section.approval_owners, identity))
+    return replace(settings, channels_config=section)
 
 
 def build_channels(settings: Settings, reactor: IReactorTCP, clock: Clock, agent: IAgent | None = None) -> dict[str, Channel]:

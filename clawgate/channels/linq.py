@@ -17,7 +17,7 @@ from clawgate.domain.messages import ChannelMessage
 from clawgate.domain.redaction import Redactor
 from clawgate.domain.secret import Secret
 from clawgate.domain.signatures import TOLERANCE_SECONDS, verify_linq
-from clawgate.ports.channels import HeaderLookup
+from clawgate.ports.channels import HeaderLookup, QueryLookup, no_query
 
 _UNKNOWN_CHAT = 404
 
@@ -33,7 +33,7 @@ class Linq:
     api: Api
     from_phone: str
     signing_secrets: tuple[Secret, ...]
-    allowed_senders: tuple[str, ...]
+    allowed: tuple[str, ...]
     name: str = field(default=wire.NAME, init=False)
     title: str = field(default=wire.TITLE, init=False)
     retry_safe: bool = field(default=False, init=False)
@@ -43,7 +43,7 @@ class Linq:
     def __attrs_post_init__(self) -> None:
         self._redact.register(self.api.token)
 
-    def verify(self, header: HeaderLookup, body: bytes, now_seconds: float) -> None:
+    def verify(self, header: HeaderLookup, body: bytes, now_seconds: float, query: QueryLookup = no_query) -> str:
         """Checks the timestamp and the signature over both. Raises Unauthenticated."""
         verify_linq(
             self.signing_secrets,
@@ -53,6 +53,7 @@ class Linq:
             now_seconds=now_seconds,
             tolerance_seconds=self.tolerance_seconds,
         )
+        return ""
 
     def handshake(self, query: Mapping[str, str]) -> str:
         """Linq has none: raises NotFound."""
@@ -60,7 +61,7 @@ class Linq:
 
     def read(self, body: bytes, now_ms: int) -> tuple[ChannelMessage, ...]:
         """At most one message. Raises BadRequest when it is no JSON."""
-        return wire.messages(decode(body), self.allowed_senders, now_ms)
+        return wire.messages(decode(body), self.allowed, now_ms)
 
     def split(self, text: str) -> tuple[str, ...]:
         """Parts of at most 4,096 characters."""

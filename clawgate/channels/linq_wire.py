@@ -28,7 +28,7 @@ def messages(payload: object, allowed: tuple[str, ...], now_ms: int) -> tuple[Ch
         return ()
     origin = wire.first_text(wire.child(data, "from"), wire.path(data, "sender_handle", "handle"))
     sender, text = wire.with_plus(origin), _text(data)
-    if not origin or not text or not wire.is_allowed(sender, allowed):
+    if not origin or not text or not wire.is_heard(sender, text, allowed):
         return ()
     target = wire.first_text(wire.child(data, "chat_id"), wire.path(data, "chat", "id"), sender)
     sent_ms = parse_rfc3339(wire.text(wire.child(payload, "created_at")))

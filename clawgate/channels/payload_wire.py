@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from clawgate.domain import onboarding
 from clawgate.domain.errors import BadRequest
 
 INVALID_JSON = "Invalid JSON payload"
@@ -60,6 +61,11 @@ def with_plus(number: str) -> str:
 def is_allowed(sender: str, allowed: tuple[str, ...]) -> bool:
     """Whether this sender is answered: listed exactly, or `*` is. An empty list denies all."""
     return "*" in allowed or sender in allowed
+
+
+def is_heard(sender: str, text: str, allowed: tuple[str, ...]) -> bool:
+    """Whether this message is read: its sender is answered, or it is the command by which a stranger gets in."""
+    return is_allowed(sender, allowed) or onboarding.parse(text) is not None
 
 
 def encodable(reply: str) -> str:

@@ -18,7 +18,7 @@ from clawgate.domain.messages import ChannelMessage
 from clawgate.domain.redaction import Redactor
 from clawgate.domain.secret import Secret
 from clawgate.domain.signatures import verify_meta
-from clawgate.ports.channels import HeaderLookup
+from clawgate.ports.channels import HeaderLookup, QueryLookup, no_query
 
 
 @define(eq=False)
@@ -34,7 +34,7 @@ class WhatsApp:
     phone_number_id: str
     verify_token: Secret
     app_secrets: tuple[Secret, ...]
-    allowed_numbers: tuple[str, ...]
+    allowed: tuple[str, ...]
     name: str = field(default=wire.NAME, init=False)
     title: str = field(default=wire.TITLE, init=False)
     retry_safe: bool = field(default=False, init=False)
@@ -44,9 +44,10 @@ class WhatsApp:
     def __attrs_post_init__(self) -> None:
         self._redact.register(self.api.token)
 
-    def verify(self, header: HeaderLookup, body: bytes, now_seconds: float) -> None:
+    def verify(self, header: HeaderLookup, body: bytes, now_seconds: float, query: QueryLookup = no_query) -> str:
         """Checks `X-Hub-Signature-256`; the scheme has no time. Raises Unauthenticated."""
         verify_meta(self.app_secrets, header("x-hub-signature-256"), body)
+        return ""
 
     def handshake(self, query: Mapping[str, str]) -> str:
         """Meta's challenge, if it knows the token.
@@ -66,7 +67,7 @@ class WhatsApp:
 
     def read(self, body: bytes, now_ms: int) -> tuple[ChannelMessage, ...]:
         """The text messages of allowed numbers, in order. Raises BadRequest when it is no JSON."""
-        return wire.messages(decode(body), self.allowed_numbers, now_ms)
+        return wire.messages(decode(body), self.allowed, now_ms)
 
     def split(self, text: str) -> tuple[str, ...]:
         """Parts of at most 4,096 characters."""

@@ -40,7 +40,7 @@ def _message(message: object, allowed: tuple[str, ...], now_ms: int) -> ChannelM
         return None
     sender = wire.with_plus(origin)
     text = wire.text(wire.path(message, "text", "body"))
-    if not text or not wire.is_allowed(sender, allowed):
+    if not text or not wire.is_heard(sender, text, allowed):
         return None
     message_id = wire.text(wire.child(message, "id")) or None
     return ChannelMessage(sender=sender, target=sender, text=text, message_id=message_id, sent_ms=_sent_ms(message, now_ms))

@@ -118,3 +118,42 @@ def require_hmac_sha256(keys: tuple[bytes, ...], message: bytes, presented: byte
     matches = [hmac.compare_digest(hmac.digest(key, message, hashlib.sha256), presented) for key in keys]
     if not any(matches):
         raise Unauthenticated("signature does not match")
+
+
+def verify_nextcloud_talk(secrets: tuple[Secret, ...], *, random: str | None, signature: str | None, body: bytes) -> str:
+    """Checks Nextcloud Talk's pair of headers: hex HMAC-SHA256(secret, random body), with or without `sha256=`, blanks around it allowed.
+
+    Args:
+        random: `X-Nextcloud-Talk-Random`; trimmed, it is part of what was signed.
+        signature: `X-Nextcloud-Talk-Signature`.
+
+    Returns:
+        The trimmed random: the scheme has no time, so the caller remembers it against replays.
+
+    Raises:
+        NoSecret: there is no usable one.
+        Unauthenticated: a header missing or malformed, or nobody we know signed this.
+    """
+    keys = usable(secrets)
+    nonce = (random or "").strip(" \t")
+    if not nonce:
+        raise Unauthenticated("random missing")
+    digest = sha256_from_hex((signature or "").strip(" \t").removeprefix(_PREFIX))
+    require_hmac_sha256(keys, nonce.encode("utf-8", "surrogatepass") + body, digest)
+    return nonce
+
+
+def verify_shared_token(secrets: tuple[Secret, ...], *presented: str | None) -> None:
+    """Checks a token that a platform repeats with every delivery, for platforms that sign nothing.
+
+    Args:
+        presented: what each place that may hold it holds; None = nothing. One right one is enough.
+
+    Raises:
+        NoSecret: there is no usable one.
+        Unauthenticated: it is nowhere, or another one.
+    """
+    usable(secrets)
+    matches = [secret.matches(token) for secret in secrets if secret for token in presented if token is not None]
+    if not any(matches):
+        raise Unauthenticated("token missing or wrong")

@@ -17,8 +17,13 @@ from clawgate.domain import delivery, inbox
 from clawgate.domain.delivery import Send
 from clawgate.domain.devices import Device
 from clawgate.domain.inbox import Effect, Item, State
+from clawgate.domain.memory import MemoryHit, MemoryPage
 from clawgate.domain.messages import DedupeKey, MemoryEntry
+from clawgate.ports.cron import CronRows
 from clawgate.ports.journal import Facts, Journal
+from clawgate.ports.knowledge import Knowledge
+from clawgate.ports.sessions import Sessions
+from clawgate.ports.tasks import TaskRows
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -26,6 +31,14 @@ class Accepted(msgspec.Struct, frozen=True):
 
     item: Item
     is_duplicate: bool
+
+
+class FactKey(msgspec.Struct, frozen=True):
+    """Which fact (`ports.journal.Facts`) is meant, and the value it must still have."""
+
+    kind: str
+    key: str
+    value: str
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -45,15 +58,31 @@ class Page(msgspec.Struct, frozen=True):
 class Inbox(Protocol):
     """Items and the dedupe records that point at them."""
 
-    def accept(self, item: Item, dedupe: DedupeKey | None = None, memory: MemoryEntry | None = None) -> Deferred[Accepted]:
+    def accept(
+        self,
+        item: Item,
+        dedupe: DedupeKey | None = None,
+        memory: MemoryEntry | None = None,
+        *,
+        sends: Sequence[Send] = (),
+        spends: FactKey | None = None,
+    ) -> Deferred[Accepted]:
         """Stores a new item, or finds the one its key names.
+
+        Args:
+            sends: the parts of its reply, for an item that is answered already; its state is then `DONE`, and the high-water mark does not hold it back.
+            spends: a fact that is removed in the same commit; not for a copy.
 
         A key is remembered until its item has an outcome and `retention_seconds` since acceptance are over. At the bound of idempotency keys
         (scopes "key:…") the oldest finished one makes room.
 
         Raises (errback):
             Overloaded: the inbox is over its high-water mark, or the bound of keys is full of running work.
+            Conflict: the fact to be spent is gone.
         """
+
+    def find(self, dedupe: DedupeKey, now_ms: int) -> Deferred[Item | None]:
+        """The item that a key names now, or None."""
 
     def claim(self, owner: str, now_ms: int, limit: int, asked: Sequence[str] = ()) -> Deferred[tuple[Item, ...]]:
         """Marks up to `limit` startable items running under `owner` and returns them in order of acceptance.
@@ -164,6 +193,32 @@ class Memory(Protocol):
     def trim(self, category: str, keep: int) -> Deferred[int]:
         """Forgets all but the newest `keep` entries of a category. Returns how many went."""
 
+    def page(self, category: str | None, reader: str | None, limit: int, offset: int) -> Deferred[MemoryPage]:
+        """Entries of a category (None = all), newest first.
+
+        Args:
+            reader: the principal whose entries, and everybody's, are there; None = all are.
+        """
+
+    def search(self, query: str, category: str | None, reader: str | None, limit: int) -> Deferred[tuple[MemoryHit, ...]]:
+        """Entries that hold any word of `query`, best first; then those whose text holds every one of them somewhere, newest first, without a score.
+
+        What is remembered by itself (category "conversation") is found the second way only.
+        """
+
+    def related(self, words: Sequence[str], category: str, reader: str, limit: int) -> Deferred[tuple[MemoryEntry, ...]]:
+        """Entries of a category (not "conversation") that hold any of the words, best first."""
+
+    def create(self, entry: MemoryEntry, writer: str | None) -> Deferred[None]:
+        """`put` by a principal, which may replace only its own entries; None = anybody's.
+
+        Raises (errback):
+            Conflict: the key is somebody else's.
+        """
+
+    def remove(self, key: str, writer: str | None) -> Deferred[MemoryEntry | None]:
+        """Forgets an entry, in the limits of `create`. Returns it, or None when there was none."""
+
 
 class StoreHealth(msgspec.Struct, frozen=True):
     """How the store is: `problem` is "" when it is well."""
@@ -182,6 +237,10 @@ class Store(Protocol):
     memory: Memory
     journal: Journal
     facts: Facts
+    knowledge: Knowledge
+    tasks: TaskRows
+    cron: CronRows
+    sessions: Sessions
 
     def start(self) -> Deferred[None]:
         """Opens it, refuses a newer schema (`Invalid`), migrates an older one after a backup."""

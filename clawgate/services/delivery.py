@@ -70,13 +70,18 @@ class Delivery:
 
     def replies(self, item: Item, event: inbox.Event) -> Sequence[Send]:
         """The parts of the reply to an item that `event` ends: the answer, or the apology when the agent gave up."""
-        channel = self.channels.get(item.reply.channel) if item.reply is not None else None
-        if item.reply is None or channel is None:
+        if item.reply is None:
             return ()
         ended, _ = inbox.step(item, event, self.clock.wall_ms())
         if ended.is_open:
             return ()
-        text = ended.answer if ended.answer is not None else APOLOGY
+        return self.parts(item, ended.answer if ended.answer is not None else APOLOGY)
+
+    def parts(self, item: Item, text: str) -> Sequence[Send]:
+        """The parts in which a text goes back to who wrote an item; none when its channel is gone."""
+        channel = self.channels.get(item.reply.channel) if item.reply is not None else None
+        if item.reply is None or channel is None:
+            return ()
         return [
             Send(id=self.ids.next_id(), item_id=item.id, channel=item.reply.channel, target=item.reply.target, text=part, part=number)
             for number, part in enumerate(channel.split(text), 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -25,12 +25,17 @@ _RENEWAL_RETRY_SECONDS = 60.0
 NO_SCOPE = "Forbidden — a token without any scope would open nothing; ask for scopes that you hold"
 
 
+async def _nobody_vouches(code: str) -> bool:
+    return False
+
+
 @define
 class Pairing:
     """The code slot of this gateway.
 
     Attributes:
         announce: shows a code to the operator (the real stdout); never a log.
+        is_voucher: uses an on-demand code (`services.onboarding`); asked first, so a good one never counts as a failure (rantaiclaw.md §20.7).
     """
 
     devices: Devices
@@ -40,6 +45,7 @@ class Pairing:
     required: bool
     code_ttl_seconds: int
     announce: Callable[[str], None]
+    is_voucher: Callable[[str], Awaitable[bool]] = _nobody_vouches
     _slot: Slot = field(factory=Slot, init=False)
     _lockout: FailureLimiter = field(factory=pairing_limiter, init=False)
     _renewal: IDelayedCall | None = field(default=None, init=False)
@@ -101,12 +107,15 @@ class Pairing:
         Raises:
             LockedOut: this client failed too often; a right code is refused too.
             Unauthenticated: wrong, used, burned or expired code, or none pending.
-            StoreUnavailable: nothing was stored; the code is still good.
+            StoreUnavailable: nothing was stored; the code is still good (of an on-demand code, one use may be gone).
         """
         now = self.clock.monotonic()
         locked = self._lockout.locked_for(peer.client, now)
         if locked:
             raise LockedOut(locked)
+        if await self.is_voucher(code):
+            self._lockout.forget(peer.client)
+            return await self._grant(Grant(), peer, name=_clean(name), device_type=_clean(device_type))
         before = self._slot
         self._slot, verdict = pairing.step(before, pairing.Try(code), now)
         if verdict is not Verdict.GRANTED:

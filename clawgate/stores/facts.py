@@ -8,6 +8,7 @@ from functools import partial
 from attrs import define
 from twisted.internet.defer import Deferred
 
+from clawgate.ports.stores import FactKey
 from clawgate.stores.readers import Readers
 from clawgate.stores.writer import Writer
 
@@ -16,6 +17,7 @@ PUT = "INSERT OR REPLACE INTO facts (kind, key, value, expires_ms) VALUES (?, ?,
 GET = f"SELECT value FROM facts WHERE kind = ? AND key = ? AND {_LIVE}"  # noqa: S608
 ALL = f"SELECT key, value FROM facts WHERE kind = ? AND {_LIVE} ORDER BY key LIMIT ?"  # noqa: S608
 REMOVE = "DELETE FROM facts WHERE kind = ? AND key = ?"
+SPEND = "DELETE FROM facts WHERE kind = ? AND key = ? AND value = ?"
 PURGE = "DELETE FROM facts WHERE expires_ms > 0 AND expires_ms <= ?"
 
 
@@ -49,6 +51,11 @@ class SqliteFacts:
     def purge(self, now_ms: int) -> Deferred[int]:
         """`ports.journal.Facts.purge`."""
         return self.writer.call(lambda connection: connection.execute(PURGE, (now_ms,)).rowcount)
+
+
+def spend(connection: sqlite3.Connection, fact: FactKey) -> bool:
+    """Removes a fact that still has its value; False when it is gone or another one."""
+    return connection.execute(SPEND, (fact.kind, fact.key, fact.value)).rowcount > 0
 
 
 def _get(connection: sqlite3.Connection, kind: str, key: str, now_ms: int) -> str | None:

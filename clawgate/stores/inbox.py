@@ -15,7 +15,7 @@ from clawgate.domain.delivery import Send
 from clawgate.domain.errors import BadRequest, GatewayError, NotFound, Overloaded
 from clawgate.domain.inbox import OPEN, Item, State
 from clawgate.domain.messages import DedupeKey, MemoryEntry
-from clawgate.ports.stores import Accepted, Page, Settled
+from clawgate.ports.stores import Accepted, FactKey, Page, Settled
 from clawgate.stores import inbox_rows, memory
 from clawgate.stores.readers import Readers
 from clawgate.stores.transitions import Chunk, Moved, Transitions
@@ -45,19 +45,34 @@ class SqliteInbox:
     guard: Callable[[], GatewayError | None]
     open_items: int = field(default=0, init=False)
 
-    def accept(self, item: Item, dedupe: DedupeKey | None = None, memory: MemoryEntry | None = None) -> Deferred[Accepted]:
+    def accept(
+        self,
+        item: Item,
+        dedupe: DedupeKey | None = None,
+        memory: MemoryEntry | None = None,
+        *,
+        sends: Sequence[Send] = (),
+        spends: FactKey | None = None,
+    ) -> Deferred[Accepted]:
         """`ports.stores.Inbox.accept`."""
         refusal = self.guard()
         if refusal is not None:
             return fail(refusal)
+        if not item.is_open:
+            work = partial(self.transitions.accept, item=item, dedupe=dedupe, entry=memory, is_full=False, sends=sends, spends=spends)
+            return self.writer.call(work)
         is_full = self.open_items >= self.high_water
         if dedupe is None and is_full:
             return fail(Overloaded("the inbox is full"))
         self.open_items += 1
-        if dedupe is not None or (item.conversation is not None and item.state is State.RUNNING):
-            work = partial(self.transitions.accept, item=item, dedupe=dedupe, entry=memory, is_full=is_full)
+        if dedupe is not None or spends is not None or (item.conversation is not None and item.state is State.RUNNING):
+            work = partial(self.transitions.accept, item=item, dedupe=dedupe, entry=memory, is_full=is_full, sends=sends, spends=spends)
             return self.writer.call(work, self._accepted)
         return self._insert(item, memory)
+
+    def find(self, dedupe: DedupeKey, now_ms: int) -> Deferred[Item | None]:
+        """`ports.stores.Inbox.find`; asked of the writer, which forgets a key that no longer counts."""
+        return self.writer.call(partial(self.transitions.keys.find, dedupe=dedupe, now_ms=now_ms))
 
     def _insert(self, item: Item, entry: MemoryEntry | None) -> Deferred[Accepted]:
         row, accepted = inbox_rows.to_row(item), Accepted(item, False)
@@ -93,7 +108,7 @@ class SqliteInbox:
 
     def complete(self, item: Item, event: inbox.Completed, now_ms: int) -> Deferred[Settled]:
         """`ports.stores.Inbox.complete`."""
-        if item.conversation is not None:
+        if item.conversation is not None or (item.options is not None and item.options.session):
             return self.settle(item.id, event, now_ms)
         try:
             after, effects = inbox.step(item, event, now_ms)

@@ -18,8 +18,9 @@ from clawgate.domain.delivery import Send, SendState
 from clawgate.domain.errors import Conflict, NotFound, Overloaded
 from clawgate.domain.inbox import Effect, Item, State
 from clawgate.domain.messages import DedupeKey, MemoryEntry
-from clawgate.ports.stores import Accepted, Settled
-from clawgate.stores import dedupe_rows, inbox_rows, journal, memory, outbox_rows
+from clawgate.domain.sessions import is_worth_saving
+from clawgate.ports.stores import Accepted, FactKey, Settled
+from clawgate.stores import dedupe_rows, facts, inbox_rows, journal, memory, outbox_rows, session_rows
 from clawgate.stores.dedupe_rows import Keys
 
 CHUNK = 500
@@ -47,11 +48,21 @@ class Transitions:
 
     keys: Keys
 
-    def accept(self, connection: sqlite3.Connection, item: Item, dedupe: DedupeKey | None, entry: MemoryEntry | None, is_full: bool) -> Accepted:
+    def accept(
+        self,
+        connection: sqlite3.Connection,
+        item: Item,
+        dedupe: DedupeKey | None,
+        entry: MemoryEntry | None,
+        is_full: bool,
+        sends: Sequence[Send] = (),
+        spends: FactKey | None = None,
+    ) -> Accepted:
         """The stored item, or the earlier one under its key.
 
         Raises:
             Overloaded: `is_full` and the message is a new one; or no key can make room.
+            Conflict: the fact to be spent is gone.
         """
         earlier = self.keys.find(connection, dedupe, item.accepted_ms) if dedupe is not None else None
         if earlier is not None:
@@ -60,7 +71,11 @@ class Transitions:
             raise Overloaded("the inbox is full")
         if dedupe is not None:
             self.keys.insert(connection, dedupe, int(item.id, 16), item.accepted_ms)
+        if spends is not None and not facts.spend(connection, spends):
+            raise Conflict(f"the {spends.kind} is gone")
         connection.execute(inbox_rows.INSERT, inbox_rows.to_row(item))
+        if sends:
+            outbox_rows.insert(connection, sends)
         if item.conversation is not None and item.state is State.RUNNING:
             inbox_rows.relead(connection, item.conversation)
         if entry is not None:
@@ -97,6 +112,8 @@ class Transitions:
         if Effect.RELEASE_KEY in effects:
             self.keys.release(connection, number)
         self._see_to_sends(connection, after, event, effects, now_ms)
+        if isinstance(event, inbox.Completed) and _is_saved(after):
+            session_rows.save(connection, after, now_ms)
         if sends and not after.is_open:
             outbox_rows.insert(connection, sends)
         return Moved(Settled(after, effects), before.is_open)
@@ -172,6 +189,10 @@ class Transitions:
 
 def _id(item: Item) -> str:
     return item.id
+
+
+def _is_saved(answered: Item) -> bool:
+    return answered.options is not None and bool(answered.options.session) and is_worth_saving(answered.answer)
 
 
 def _is_needed(connection: sqlite3.Connection, number: int) -> bool:

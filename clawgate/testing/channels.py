@@ -8,11 +8,12 @@ from collections.abc import Mapping
 import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 
+from clawgate.domain import onboarding
 from clawgate.domain.errors import BadRequest, Forbidden, NoSecret, NotFound, SendError, Unauthenticated
 from clawgate.domain.messages import ChannelMessage
 from clawgate.domain.secret import Secret
 from clawgate.domain.signatures import require_hmac_sha256, sha256_from_hex, usable
-from clawgate.ports.channels import Channel, HeaderLookup
+from clawgate.ports.channels import Channel, HeaderLookup, QueryLookup, no_query
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -29,6 +30,7 @@ class RecordingChannel:
     Its deliveries are JSON arrays of `{"sender", "text", "id"?, "target"?}`, signed with hex HMAC-SHA256 in `X-Recording-Signature`.
 
     Attributes:
+        allowed: whose messages are read; everybody's to begin with.
         sent: every part that was taken, in order.
         failures: errors of the next sends, first one first; an empty list means success.
         waiting: sends that hang while `holds` is on, each to be fired by the test.
@@ -36,15 +38,17 @@ class RecordingChannel:
 
     def __init__(self, name: str = "recording", *, secret: str = "secret", retry_safe: bool = False, cap_chars: int = 4096) -> None:
         self.name, self.title, self.retry_safe, self.tolerance_seconds = name, name.title(), retry_safe, 0
+        self.allowed: tuple[str, ...] = ("*",)
         self.sent: list[Sent] = []
         self.failures: list[SendError] = []
         self.waiting: list[Deferred[str]] = []
         self.holds, self.stopped = False, False
         self._secrets, self._cap_chars = (Secret(secret),), cap_chars
 
-    def verify(self, header: HeaderLookup, body: bytes, now_seconds: float) -> None:
+    def verify(self, header: HeaderLookup, body: bytes, now_seconds: float, query: QueryLookup = no_query) -> str:
         """Checks the signature. Raises Unauthenticated."""
         require_hmac_sha256(usable(self._secrets), body, sha256_from_hex(header("x-recording-signature") or ""))
+        return ""
 
     def handshake(self, query: Mapping[str, str]) -> str:
         """It has none."""
@@ -57,7 +61,10 @@ class RecordingChannel:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise BadRequest("Invalid JSON payload") from None
         found = [_message(entry, now_ms) for entry in entries] if isinstance(entries, list) else []
-        return tuple(message for message in found if message is not None)
+        return tuple(message for message in found if message is not None and self._is_heard(message))
+
+    def _is_heard(self, message: ChannelMessage) -> bool:
+        return "*" in self.allowed or message.sender in self.allowed or onboarding.parse(message.text) is not None
 
     def split(self, text: str) -> tuple[str, ...]:
         """Pieces of `cap_chars`, cut anywhere."""

@@ -29,7 +29,9 @@ class Call(msgspec.Struct, frozen=True):
     host: str
     authorization: str
     content_type: str
-    body: Any  # Any: whatever JSON was sent
+    body: Any  # Any: whatever JSON was sent; None when there was none
+    headers: dict[str, str] = {}
+    """All of them, names in lower case."""
 
 
 class Platform(Resource):
@@ -53,9 +55,11 @@ class Platform(Resource):
         def header(name: str) -> str:
             return request.getHeader(name) or ""
 
-        content = msgspec.json.decode(request.content.read() if request.content is not None else b"")
+        content = msgspec.json.decode((request.content.read() if request.content is not None else b"") or b"null")
+        lines = request.requestHeaders.getAllRawHeaders()
+        headers = {name.decode().lower(): values[0].decode() for name, values in lines}
         self.calls.append(
-            Call(request.method.decode(), request.uri.decode(), header("host"), header("authorization"), header("content-type"), content)
+            Call(request.method.decode(), request.uri.decode(), header("host"), header("authorization"), header("content-type"), content, headers)
         )
         answer = self.answers.pop(0)
         if answer is None:

@@ -20,11 +20,11 @@ from twisted.internet.error import ConnectionRefusedError
 
 from clawgate.domain.errors import AgentBadRequest
 from clawgate.domain.secret import Secret
-from clawgate.domain.settings.model import ChannelsSettings, ObservabilitySettings, Settings, WebhookChannel
+from clawgate.domain.settings.model import ChannelsSettings, LoginSettings, ObservabilitySettings, Settings, TasksSettings, WebhookChannel
 from clawgate.testing.agents import Hang, ScriptedAgent
 from clawgate.testing.gateway import MemoryGateway
 from tests.web.gate import gateway
-from tests.web.platform_gate import LINQ, WHATSAPP, PlatformGate, hmac_hex, settings_of
+from tests.web.platform_gate import PlatformGate, hmac_hex, settings_of, with_secret
 
 FOLDER = Path(__file__).parent
 COMMON = (FOLDER / "common.txt").read_bytes().replace(b"\n", b"\r\n")
@@ -111,12 +111,16 @@ def normalised(raw: bytes) -> bytes:
     return raw
 
 
+_PHC = "$argon2id$v=19$m=8,t=1,p=1$MTIzNDU2Nzg$Ta21akwDrm1r3aD/uyLf7g"
+"""Of the password "correct horse"; cheap on purpose."""
+
+
 def _webhook_secret() -> MemoryGateway:
     return MemoryGateway(Settings(channels_config=ChannelsSettings(webhook=WebhookChannel(secret=Secret("s3cret")))))
 
 
 def _unsigned() -> PlatformGate:
-    return PlatformGate(settings_of(msgspec.structs.replace(WHATSAPP, app_secret=None), msgspec.structs.replace(LINQ, signing_secret=None)))
+    return PlatformGate(settings_of(with_secret(None)))
 
 
 GATEWAYS: dict[str, Callable[[], MemoryGateway | PlatformGate]] = {
@@ -131,6 +135,8 @@ GATEWAYS: dict[str, Callable[[], MemoryGateway | PlatformGate]] = {
     "hanging-agent": lambda: MemoryGateway(agent=ScriptedAgent([Hang()])),
     "platforms": PlatformGate,
     "platforms-without-secrets": _unsigned,
+    "login": lambda: gateway(login=LoginSettings(username="ann", password_hash=Secret(_PHC))),
+    "tasks-disabled": lambda: MemoryGateway(Settings(tasks=TasksSettings(enabled=False))),
 }
 
 
@@ -143,6 +149,7 @@ class Player:
         pair SCOPE…         a new token, `{token}`; no scope means all
         code                a new code of the operator's
         device              `{device}` is the device that was paired last
+        task NAME           `{NAME}` is the task that was added last
         times N             the request is sent N times; the last answer counts
         wait SECONDS        after the request, time passes
         advance SECONDS     before it
@@ -216,6 +223,9 @@ class Player:
 
     def do_device(self) -> None:
         self.values["device"] = self.gate.client.get("/api/devices", peer="operator").json["devices"][0]["id"]
+
+    def do_task(self, name: str) -> None:
+        self.values[name] = self.gate.client.get("/tasks?limit=1", peer="operator").json[0]["id"]
 
     def do_advance(self, seconds: str) -> None:
         self.gate.clock.advance(float(seconds))

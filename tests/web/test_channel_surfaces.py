@@ -1,4 +1,4 @@
-"""`/whatsapp` and `/linq` from signed delivery to the platform's own API.
+"""`/whatsapp`, `/linq`, `/nextcloud-talk` and `/wati` from signed delivery to the platform's own API.
 
 Source: zeroclaw.md A3, A6, B1; rantaiclaw.md §7, §20.4, §21; design §1, §4.3, §4.5; advisories.md (GHSA-xh72-v6v9-mwhc, CVE-2026-28449, Telnyx variants,
 PR #143484, goclaw#1134).
@@ -16,12 +16,27 @@ from clawgate.testing.agents import ScriptedAgent
 from clawgate.testing.gateway import MemoryGateway
 from clawgate.testing.platforms import BrokenAgent, lost
 from tests.web.gate import check_common
-from tests.web.platform_gate import APP_SECRET, BODIES, LINQ, NAMES, WHATSAPP, PlatformGate, hmac_hex, linq_body, settings_of, whatsapp_body
+from tests.web.platform_gate import (
+    APP_SECRET,
+    BODIES,
+    LINQ,
+    NAMES,
+    PATHS,
+    SIGNING,
+    WHATSAPP,
+    PlatformGate,
+    allowing,
+    hmac_hex,
+    linq_body,
+    settings_of,
+    whatsapp_body,
+    with_secret,
+)
 
 OK = (200, {"status": "ok"})
 BAD = (401, {"error": "Invalid signature"})
 APOLOGY = "Sorry, I couldn't process your message right now."
-SORRY = {"whatsapp": "WhatsApp", "linq": "Linq"}
+TITLES = {"whatsapp": "WhatsApp", "linq": "Linq", "nextcloud_talk": "Nextcloud Talk", "wati": "WATI"}
 
 
 # --- refusing -----------------------------------------------------------------------------------------------------------------------------
@@ -31,16 +46,15 @@ SORRY = {"whatsapp": "WhatsApp", "linq": "Linq"}
 def test_unconfigured_channel_is_a_404_before_anything_else(name: str) -> None:
     gate = MemoryGateway()
     for body in (b"", b"{", BODIES[name]("hi")):
-        answer = gate.client.post(f"/{name}", body)
+        answer = gate.client.post(PATHS[name], body)
         check_common(answer)
-        assert (answer.status, answer.json) == (404, {"error": f"{SORRY[name]} not configured"})
+        assert (answer.status, answer.json) == (404, {"error": f"{TITLES[name]} not configured"})
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("secret", [None, Secret(""), Secret("  ")])
 def test_channel_without_a_secret_refuses_even_what_is_signed_with_nothing(name: str, secret: Secret | None) -> None:
-    whatsapp, linq = msgspec.structs.replace(WHATSAPP, app_secret=secret), msgspec.structs.replace(LINQ, signing_secret=secret)
-    road = PlatformGate(settings_of(whatsapp, linq))
+    road = PlatformGate(settings_of(with_secret(secret)))
     body = BODIES[name]("hi")
     for headers in ({}, road.sign(name, body, secret=""), road.sign(name, body, secret="  ")):
         answer = road.post(name, body, headers)
@@ -48,7 +62,7 @@ def test_channel_without_a_secret_refuses_even_what_is_signed_with_nothing(name:
     assert road.items() == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SIGNING)
 def test_delivery_that_nobody_we_know_signed_is_a_401_before_its_body_is_read(name: str) -> None:
     road = PlatformGate()
     body = BODIES[name]("hi")
@@ -128,10 +142,10 @@ def test_delivery_with_nothing_to_answer_is_acknowledged(name: str, body: bytes)
 
 @pytest.mark.parametrize("name", NAMES)
 def test_sender_that_is_not_allowed_is_acknowledged_and_not_answered(name: str) -> None:
-    whatsapp, linq = msgspec.structs.replace(WHATSAPP, allowed_numbers=("+1999",)), msgspec.structs.replace(LINQ, allowed_senders=())
-    road = PlatformGate(settings_of(whatsapp, linq))
-    answer = road.post(name, BODIES[name]("hi"))
-    assert ((answer.status, answer.json), road.items()) == (OK, [])
+    for senders in (("+1999",), ()):
+        road = PlatformGate(settings_of(allowing(*senders)))
+        answer = road.post(name, BODIES[name]("hi"))
+        assert ((answer.status, answer.json), road.items()) == (OK, [])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -179,13 +193,13 @@ def test_subscription_check(query: str, told: tuple[int, str]) -> None:
 
 
 def test_subscription_check_without_a_channel() -> None:
-    road = PlatformGate(settings_of(whatsapp=None))
+    road = PlatformGate(settings_of({"linq": LINQ}))
     assert shake(RIGHT + "&hub.challenge=1", road) == (404, "WhatsApp not configured")
     assert shake("?hub.mode=a&hub.mode=b", road)[0] == 400
 
 
 def test_blank_verify_token_matches_nothing() -> None:
-    road = PlatformGate(settings_of(msgspec.structs.replace(WHATSAPP, verify_token=Secret(""))))
+    road = PlatformGate(settings_of({"whatsapp": msgspec.structs.replace(WHATSAPP, verify_token=Secret(""))}))
     assert shake("?hub.mode=subscribe&hub.verify_token=&hub.challenge=1", road) == (403, "Forbidden")
 
 
@@ -221,7 +235,7 @@ def test_acknowledgement_waits_for_the_commit(name: str) -> None:
     road.taking(name)
     body = BODIES[name]("hi")
     road.gate.store.hold_writes()
-    waiting = road.gate.client.begin("POST", f"/{name}", body, headers=road.sign(name, body))
+    waiting = road.gate.client.begin("POST", PATHS[name], body, headers=road.sign(name, body))
     assert not waiting.is_answered
     road.gate.store.release_writes()
     road.settle()
@@ -296,7 +310,7 @@ def test_same_id_on_two_platforms_is_two_messages() -> None:
     for name in NAMES:
         road.taking(name)
         road.post(name, BODIES[name]("hi", ids=("same",)))
-    assert [road.replies(name) for name in NAMES] == [["ok"], ["ok"]]
+    assert [road.replies(name) for name in NAMES] == [["ok"]] * 4
 
 
 def test_several_messages_in_one_delivery_are_answered_in_order() -> None:
@@ -404,7 +418,7 @@ def test_channel_counts_in_both_directions() -> None:
         assert f'clawgate_channel_messages_total{{channel="whatsapp",direction="{direction}"}} 1.0' in text
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["whatsapp", "linq", "wati"])
 def test_long_reply_goes_out_in_parts_of_4096_characters(name: str) -> None:
     road = PlatformGate(agent=ScriptedAgent(["x" * 10_000]))
     road.taking(name, 3)

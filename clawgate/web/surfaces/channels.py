@@ -1,30 +1,32 @@
-"""Webhooks of messaging platforms: `/whatsapp`, `/linq`, … Ring: edge (web).
+"""Channel webhooks: signed deliveries of messaging platforms. Ring: edge (web).
 
 Source: zeroclaw.md A3 (/whatsapp, /linq); rantaiclaw.md §7; construct-realtime.md §13; design §4.3 (a signature route without a secret refuses).
 
-Order: webhook limiter · configured? 404 · signature over the raw bytes 401 · JSON 400 · each message accepted and committed · 200. Turn and reply happen
-behind it, so a platform never waits for a model.
+Order: webhook limiter · configured? 404 · signature over the raw bytes 401 · replayed nonce 200 · JSON 400 · each message accepted and committed · 200. Turn
+and reply happen behind it, so a platform never waits for a model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
+import msgspec
 from attrs import define
 
+from clawgate.domain import onboarding
 from clawgate.domain.errors import BadRequest, Forbidden, NotConfigured, NotFound, Unauthenticated
-from clawgate.domain.idempotency import from_delivery, from_platform
-from clawgate.domain.messages import ChannelMessage, DedupeKey, Inbound, ReplyTo, conversation_key, is_storable, memory_key
 from clawgate.ports.channels import Channel
-from clawgate.ports.clock import Clock, Ids
-from clawgate.ports.events import Meter
-from clawgate.services.ingress import Ingress
+from clawgate.ports.clock import Clock
+from clawgate.services.onboarding import Onboarding
+from clawgate.services.reception import Reception
 from clawgate.web.answers import Answer, json_answer, text_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import root_wire
 from clawgate.web.router import Door, Router
 
 _HANDSHAKE = ("hub.mode", "hub.verify_token", "hub.challenge")
+_MOST_TTL_SECONDS = 86_400
 
 
 @define
@@ -32,20 +34,18 @@ class ChannelSurface:
     """One platform's routes; registered whether or not it is configured, so that an unconfigured one says so."""
 
     name: str
+    path: str
     title: str
     channels: Mapping[str, Channel]
-    ingress: Ingress
+    reception: Reception
     clock: Clock
-    ids: Ids
-    meter: Meter
     has_handshake: bool = False
 
     def register(self, router: Router) -> None:
         """Adds the routes."""
-        path = f"/{self.name}"
-        router.add("POST", path, self.deliver, auth=Door.SIGNED, limiter="webhook", summary=f"{self.title} deliveries")
+        router.add("POST", self.path, self.deliver, auth=Door.SIGNED, limiter="webhook", summary=f"{self.title} deliveries")
         if self.has_handshake:
-            router.add("GET", path, self.handshake, auth=Door.SIGNED, summary=f"{self.title} subscription check")
+            router.add("GET", self.path, self.handshake, auth=Door.SIGNED, summary=f"{self.title} subscription check")
 
     async def handshake(self, call: Call) -> Answer:
         """The platform's challenge, as plain text."""
@@ -68,26 +68,78 @@ class ChannelSurface:
         channel = self.channels.get(self.name)
         if channel is None:
             raise NotConfigured(self.title)
+
+        def query(name: str) -> str | None:
+            try:
+                return call.query(name)
+            except BadRequest:
+                return None
+
         try:
-            channel.verify(call.header, call.body, self.clock.wall_ms() / 1000)
+            nonce = channel.verify(call.header, call.body, self.clock.wall_ms() / 1000, query)
         except Unauthenticated:
             return json_answer(401, {"error": root_wire.BAD_SIGNATURE})
-        for position, message in enumerate(channel.read(call.body, self.clock.wall_ms())):
-            if is_storable(message.text):
-                self.meter.count("channel_messages_total", self.name, "inbound")
-                key = from_platform(self.name, message.message_id or "", channel.tolerance_seconds)
-                key = key or from_delivery(self.name, call.body, position, channel.tolerance_seconds)
-                await self.ingress.accept(self._inbound(message, key))
+        if await self.reception.is_spent(channel, nonce):
+            return json_answer(200, {"status": "duplicate"})
+        await self.reception.receive(channel, channel.read(call.body, self.clock.wall_ms()), call.body, nonce)
         return json_answer(200, {"status": "ok"})
 
-    def _inbound(self, message: ChannelMessage, dedupe: DedupeKey) -> Inbound:
-        name = self.name
-        return Inbound(
-            source=name,
-            principal=f"channel:{name}",
-            text=message.text,
-            conversation=conversation_key(name, message.target),
-            dedupe=dedupe,
-            reply=ReplyTo(name, message.target),
-            memory_key=memory_key(name, message.sender, message.message_id or self.ids.uuid()),
+
+class CodeBody(msgspec.Struct):
+    """What an operator asks of a code for a channel.
+
+    Attributes:
+        max_uses: 0 = as many as come in time.
+    """
+
+    channel: str
+    ttl_secs: Annotated[int, msgspec.Meta(ge=60, le=_MOST_TTL_SECONDS)] = 900
+    max_uses: Annotated[int, msgspec.Meta(ge=0, le=onboarding.MOST_IDENTITIES)] = 1
+    owner: bool = True
+
+
+@define
+class ChannelDeskSurface:
+    """What an operator does with channels.
+
+    Attributes:
+        titles: of every channel there can be, by name.
+    """
+
+    onboarding: Onboarding
+    channels: Mapping[str, Channel]
+    titles: Mapping[str, str]
+
+    def register(self, router: Router) -> None:
+        """Adds the routes."""
+        router.add("GET", "/admin/channels", self.list_channels, auth=Door.LOCAL, limiter="api", summary="Channels and whether they are configured")
+        router.add("POST", "/admin/channels/codes", self.new_code, auth=Door.LOCAL, limiter="api", summary="A code for /bind and /claim")
+
+    async def list_channels(self, call: Call) -> Answer:
+        """Every channel there can be."""
+        rows = [
+            {
+                "name": name,
+                "title": title,
+                "configured": name in self.channels,
+                "allowed": len(self.channels[name].allowed) if name in self.channels else 0,
+            }
+            for name, title in self.titles.items()
+        ]
+        return json_answer(200, {"channels": rows})
+
+    async def new_code(self, call: Call) -> Answer:
+        """A code; it is shown this once."""
+        body = call.json(CodeBody)
+        if body.channel not in self.titles and body.channel != onboarding.GATEWAY:
+            known = ", ".join((*self.titles, onboarding.GATEWAY))
+            raise BadRequest(f"unknown channel; use one of: {known}")
+        if body.channel == onboarding.GATEWAY and call.caller.principal not in ("operator", "local"):
+            raise Forbidden("Forbidden — only the operator on this machine makes codes for devices here")
+        if body.channel in self.titles and body.channel not in self.channels:
+            raise NotConfigured(self.titles[body.channel])
+        grant_owner = body.owner and body.channel != onboarding.GATEWAY
+        code = await self.onboarding.issue(body.channel, ttl_seconds=body.ttl_secs, max_uses=body.max_uses or None, grant_owner=grant_owner)
+        return json_answer(
+            200, {"code": code, "channel": body.channel, "ttl_secs": body.ttl_secs, "max_uses": body.max_uses, "grant_owner": grant_owner}
         )

@@ -1,0 +1,107 @@
+"""Questions about tools that stand in a chat. Ring: services. Source: rantaiclaw.md §13; design §1.
+
+A question is a fact of the store, one for each conversation, for ten minutes; it is spent in the same commit that accepts what its answer leads to, so it is
+answered once, across crashes and redeliveries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+from attrs import define
+
+from clawgate.domain import chat_approvals as rules
+from clawgate.domain.chat_approvals import Question, Word
+from clawgate.domain.inbox import Item
+from clawgate.ports.clock import Clock
+from clawgate.ports.journal import Facts
+from clawgate.ports.stores import FactKey
+
+KIND = "chat_approval"
+GRANTS = "chat_grant"
+GRANT_DAYS = 30
+"""How long "always" lasts; upstream forgets it with the process."""
+_DAY_MS = 86_400_000
+
+
+class Ordinary(msgspec.Struct, frozen=True):
+    """The message is what it is; `spends` the question that is over with it, None when there was none."""
+
+    spends: FactKey | None = None
+
+
+class Replay(msgspec.Struct, frozen=True):
+    """The question's message runs again, with its tools allowed.
+
+    Attributes:
+        always: whether its sender may always use them; to be told with `grant` once the replay is accepted.
+    """
+
+    question: Question
+    spends: FactKey
+    always: bool
+
+
+class Say(msgspec.Struct, frozen=True):
+    """A fixed sentence; `spends` the question when it is over."""
+
+    text: str
+    spends: FactKey | None = None
+
+
+Decision = Ordinary | Replay | Say
+
+
+@define
+class ChatApprovals:
+    """Open questions and standing permissions.
+
+    Attributes:
+        is_owner: whether a sender may approve tools, by the live settings.
+    """
+
+    facts: Facts
+    clock: Clock
+    is_owner: Callable[[str], bool]
+
+    async def question(self, item: Item, tools: Sequence[str]) -> str:
+        """The reply that asks for these tools; from now on the next message of the item's conversation may answer it.
+
+        A later question of the same conversation replaces it.
+        """
+        if item.conversation is not None:
+            sender = item.options.sender if item.options is not None else ""
+            asked = Question(item_id=item.id, text=item.text, sender=sender, tools=rules.distinct(tools))
+            expires_ms = self.clock.wall_ms() + rules.PENDING_SECONDS * 1000
+            await self.facts.put(KIND, item.conversation, msgspec.json.encode(asked).decode(), expires_ms)
+        return rules.question_text(tools)
+
+    async def decide(self, conversation: str, sender: str, text: str) -> Decision:
+        """What a message in a conversation means; the table of `domain.chat_approvals`. Changes nothing."""
+        found = await self.facts.get(KIND, conversation, self.clock.wall_ms())
+        if found is None:
+            return Ordinary()
+        spends, word = FactKey(KIND, conversation, found), rules.classify(text)
+        if word is Word.OTHER:
+            return Ordinary(spends)
+        if word is Word.DENY:
+            return Say(rules.DENIED, spends)
+        if not self.is_owner(sender):
+            return Say(rules.NOT_AN_OWNER)
+        return Replay(msgspec.json.decode(found, type=Question), spends, word is Word.ALWAYS)
+
+    async def granted(self, channel: str, sender: str) -> tuple[str, ...]:
+        """Tools that this sender may always use, in alphabetical order."""
+        found = await self.facts.get(GRANTS, _person(channel, sender), self.clock.wall_ms())
+        return () if found is None else msgspec.json.decode(found, type=tuple[str, ...])
+
+    async def grant(self, channel: str, sender: str, tools: Sequence[str]) -> None:
+        """Lets a sender always use these tools, too."""
+        held = tuple(sorted({*await self.granted(channel, sender), *tools}))
+        expires_ms = self.clock.wall_ms() + GRANT_DAYS * _DAY_MS
+        await self.facts.put(GRANTS, _person(channel, sender), msgspec.json.encode(held).decode(), expires_ms)
+
+
+def _person(channel: str, sender: str) -> str:
+    return f"{channel}:{sender}"

@@ -1,0 +1,57 @@
+"""The people of channels in config.toml. Ring: system edge. Implements `ports.config.ChannelAllowlist`. Source: rantaiclaw.md §7, design §4.11."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import tomlkit
+from twisted.internet.defer import Deferred, succeed
+
+from clawgate.domain.errors import Invalid
+from clawgate.domain.onboarding import ALLOWLIST_KEYS
+from clawgate.system.configfile import ConfigFile
+
+_SECTION = "channels_config"
+_EVERYBODY = "*"
+
+
+class ChannelsFile:
+    """Allowlists and owners, through the one writer of the file; `run` calls a function in a thread."""
+
+    def __init__(self, file: ConfigFile, run: Callable[[Callable[[], None]], Deferred[None]]) -> None:
+        self._file, self._run = file, run
+
+    def admit(self, channel: str, identity: str, owner: bool) -> Deferred[None]:
+        """`ports.config.ChannelAllowlist.admit`."""
+        change = partial(_admit, self._file.path, channel=channel, identity=identity, owner=owner)
+        return self._run(lambda: self._file.edit(change, only=_SECTION))
+
+
+class NoFile:
+    """For a gateway without a file: whoever is let in stays until it stops."""
+
+    def admit(self, channel: str, identity: str, owner: bool) -> Deferred[None]:
+        """There is nothing to write."""
+        return succeed(None)
+
+
+def _admit(path: str, document: tomlkit.TOMLDocument, *, channel: str, identity: str, owner: bool) -> None:
+    section = document.get(_SECTION)
+    own = section.get(channel) if isinstance(section, dict) else None
+    if not isinstance(section, dict) or not isinstance(own, dict):
+        raise Invalid(f"{_SECTION}.{channel}", f"stands not in {path}", "Write the channel into that file")
+    _append(own, f"{_SECTION}.{channel}.{ALLOWLIST_KEYS[channel]}", identity)
+    if owner:
+        _append(section, f"{_SECTION}.approval_owners", identity)
+
+
+def _append(table: dict[str, object], path: str, identity: str) -> None:
+    key = path.rpartition(".")[2]
+    entries = table.get(key)
+    if entries is None:
+        table[key] = [identity]
+    elif not isinstance(entries, list):
+        raise Invalid(path, "is no list", "Write it as a list of texts")
+    elif identity not in entries and _EVERYBODY not in entries:
+        entries.append(identity)
