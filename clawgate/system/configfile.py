@@ -25,7 +25,7 @@ from clawgate.domain.errors import Conflict, Invalid
 from clawgate.domain.settings.environment import parse_dotenv
 from clawgate.domain.settings.findings import Facts
 from clawgate.domain.settings.model import Settings
-from clawgate.domain.settings.parse import build, clear_text_secrets
+from clawgate.domain.settings.parse import Resolve, build, clear_text_secrets
 from clawgate.domain.tokens import stored_hash
 from clawgate.system.atomic import mode_of, replace_file
 from clawgate.system.secrets import KEY_FILE, SecretBox
@@ -77,17 +77,48 @@ def load_settings(path: str | None, environ: Mapping[str, str], *, cwd: str = ".
         InvalidSettings: naming every setting that cannot work.
     """
     config_path = find_config(path, environ)
+    document, overlay = read_document(config_path), read_document(overlay_path(config_path))
+    return settings_of(config_path, environ, document, overlay, cwd=cwd)
+
+
+def settings_of(
+    config_path: str,
+    environ: Mapping[str, str],
+    document: Mapping[str, object],
+    overlay: Mapping[str, object],
+    *,
+    cwd: str = ".",
+    resolve: Resolve | None = None,
+) -> Settings:
+    """The configuration that these documents amount to, in the place of the files'; as `load_settings` otherwise.
+
+    Args:
+        resolve: reads stored and filed secrets; None = with the key beside the config file.
+    """
     dotenv, complaint = _read_dotenv(os.path.join(cwd, ".env"))
     settings = build(
-        read_document(config_path),
+        document,
         environ=environ,
         dotenv=dotenv,
         config_path=config_path,
         state_dir=find_state_dir(config_path, environ),
-        overlay=read_document(overlay_path(config_path)),
-        resolve=_resolver(config_path),
+        overlay=overlay,
+        resolve=resolve or resolver(config_path),
     )
-    return msgspec.structs.replace(settings, warnings=(*settings.warnings, *complaint))
+    return msgspec.structs.replace(
+        settings,
+        warnings=(*settings.warnings, *complaint),
+        config_fingerprint=fingerprint_of(config_path),
+    )
+
+
+def fingerprint_of(path: str) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of a file's bytes, "none" when it cannot be read (rantaiclaw.md §10, GET /version)."""
+    try:
+        content = _read(path)
+    except Invalid:
+        return "none"
+    return "none" if content is None else _fingerprint(content).hex()[:16]
 
 
 def overlay_path(config_path: str) -> str:
@@ -180,12 +211,13 @@ class ConfigFile:
             self._replace(content, after)
             self._tokens = hashes
 
-    def edit(self, change: Callable[[tomlkit.TOMLDocument], None], *, only: str = "") -> None:
+    def edit(self, change: Callable[[tomlkit.TOMLDocument], None], *, only: str = "", expected: Mapping[str, object] | None = None) -> None:
         """Applies `change` to the document and writes it, keeping comments, order, mode and owner.
 
         Args:
             change: alters the document in place; an exception of it ends the edit with nothing written.
             only: a dotted path; a result that differs anywhere else is not written. "" = anything may change.
+            expected: what the file has to say afterwards; a result that says anything else is not written.
 
         Raises:
             Conflict: the file changed since it was read, or another process is writing it.
@@ -195,13 +227,19 @@ class ConfigFile:
             if self._seen is not None and _fingerprint(content) != self._seen:
                 raise Conflict(f"{self.path} changed since it was read")
             after = _edited(self.path, content or b"", change, only)
+            if expected is not None and _parsed(self.path, after) != expected:
+                raise Invalid(self.path, "could not be changed without altering other keys", "Change it by hand")
             self._replace(content, after)
+
+    def is_as_seen(self) -> bool:
+        """Whether the file still says what was last read of it. Raises Invalid, as `read_document`."""
+        return self._seen == _fingerprint(_read(self.path))
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[bytes | None]:
         """The content under the lock; None when there is no file."""
         os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
-        with _locked(self.path):
+        with locked(self.path):
             yield _read(self.path)
 
     def _replace(self, before: bytes | None, after: bytes) -> None:
@@ -241,7 +279,8 @@ def _foreign(environ: Mapping[str, str]) -> Iterator[str]:
                 yield os.path.join(os.path.dirname(full), "." + name.partition("_")[0].lower(), "config.toml")
 
 
-def _resolver(config_path: str) -> Callable[[str, str], str]:
+def resolver(config_path: str) -> Resolve:
+    """Reads `enc2:`, `enc:` and `file:` texts, with the key beside the config file."""
     box = SecretBox(key_path(config_path))
 
     def resolve(path: str, text: str) -> str:
@@ -315,8 +354,8 @@ def _fingerprint(content: bytes | None) -> bytes:
 
 
 @contextlib.contextmanager
-def _locked(path: str) -> Iterator[None]:
-    """Holds the lock file beside the config. It is never removed: a lock on a removed file would be held by nobody else."""
+def locked(path: str) -> Iterator[None]:
+    """Holds the lock file beside a config. It is never removed: a lock on a removed file would be held by nobody else."""
     target = os.path.realpath(path)
     lock = os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.lock")
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
