@@ -84,7 +84,7 @@ class Daemon:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_GET = do_POST = do_DELETE = reply
+            do_GET = do_POST = do_PUT = do_DELETE = reply
 
             def log_message(self, format: str, *args: Any) -> None:  # the base class takes any
                 pass

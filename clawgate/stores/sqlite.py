@@ -22,18 +22,26 @@ from clawgate.domain.errors import GatewayError, Invalid, StoreUnavailable
 from clawgate.ports import stores
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import Meter
+from clawgate.ports.cron import CronRows
 from clawgate.ports.journal import Facts, Journal
+from clawgate.ports.knowledge import Knowledge
 from clawgate.ports.stores import StoreHealth
+from clawgate.ports.sessions import Sessions
+from clawgate.ports.tasks import TaskRows
 from clawgate.stores import inbox_rows, memory, migrations
+from clawgate.stores.cron import SqliteCron
 from clawgate.stores.dedupe_rows import Keys
 from clawgate.stores.devices import SqliteDevices
 from clawgate.stores.facts import SqliteFacts
 from clawgate.stores.inbox import SqliteInbox
 from clawgate.stores.journal import SqliteJournal
+from clawgate.stores.knowledge import SqliteKnowledge
 from clawgate.stores.memory import SqliteMemory
 from clawgate.stores.migrations import Migration
 from clawgate.stores.outbox import SqliteOutbox
 from clawgate.stores.readers import Readers
+from clawgate.stores.sessions import SqliteSessions
+from clawgate.stores.tasks import SqliteTasks
 from clawgate.stores.transitions import Transitions
 from clawgate.stores.writer import Writer
 
@@ -87,6 +95,10 @@ class SqliteStore:
     memory: stores.Memory
     journal: Journal
     facts: Facts
+    knowledge: Knowledge
+    tasks: TaskRows
+    cron: CronRows
+    sessions: Sessions
 
     def __init__(
         self,
@@ -122,6 +134,10 @@ class SqliteStore:
         self.memory = SqliteMemory(self._writer, self._readers)
         self.journal = SqliteJournal(self._writer, self._readers)
         self.facts = SqliteFacts(self._writer, self._readers)
+        self.knowledge = SqliteKnowledge(self._writer, self._readers)
+        self.tasks = SqliteTasks(self._writer, self._readers)
+        self.cron = SqliteCron(self._writer, self._readers)
+        self.sessions = SqliteSessions(self._writer, self._readers)
 
     def start(self) -> Deferred[None]:
         """`ports.stores.Store.start`.
@@ -207,6 +223,7 @@ class SqliteStore:
         # Each connection is used by one thread; another one closes the readers' after those have ended.
         connection = sqlite3.connect(self._path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute("PRAGMA recursive_triggers = ON")  # a replaced row leaves the full-text index too
         return connection
 
     # --- in a reader's thread

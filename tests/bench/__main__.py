@@ -20,6 +20,7 @@ import msgspec
 
 from tests.bench.load import Load, run
 from tests.bench.servers import Server, daemon, peer
+from tests.bench.tasks import list_rows
 
 BODY = json.dumps({"message": "x" * 885})
 HANGING = "default_provider = 'command:sleep 3600'\n"
@@ -93,6 +94,12 @@ def backlog_rows(directory: Path, seconds: int, waiting: int) -> Iterator[Row]:
         yield Row(f"202 with {accepted} waiting", full.per_second, "req/s", empty.per_second, full.p50_ms, full.p99_ms)
 
 
+def task_rows(directory: Path, count: int) -> Iterator[Row]:
+    """The first page of a hundred tasks among `count`, for each kind of filter; p50 and p95."""
+    for name, p50_ms, p95_ms in list_rows(directory, count):
+        yield Row(f"page of {count:,} tasks, filter {name}, p95", p95_ms, "ms", None, p50_ms)
+
+
 def machine() -> dict[str, str]:
     """Where this was measured."""
     model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
@@ -134,6 +141,7 @@ def main() -> int:
             lambda: health_rows(directory, seconds),
             lambda: road_rows(directory, seconds),
             lambda: backlog_rows(directory, seconds, 1_000 if options.quick else 10_000),
+            lambda: task_rows(directory, 10_000 if options.quick else 100_000),
         )
         for measure in measures:
             for row in measure():

@@ -35,6 +35,7 @@ _VOLATILE: tuple[tuple[bytes, bytes], ...] = (
     (rb"Date: [A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", b"Date: {date}"),
     (rb"zc_[0-9a-f]{64}", b"{new token}"),
     (rb'"pairing_code":"\d{6}"', b'"pairing_code":"{new code}"'),
+    (rb'"version":"\d+\.[^"]+"', b'"version":"{version}"'),
     (rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00", b"{moment}"),
     (rb"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", b"{uuid}"),
 )
