@@ -113,8 +113,9 @@ class MemoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One remembered text.
 
     Attributes:
-        category: "conversation" for what people wrote, "core" for what they asked to be remembered.
-        session: the conversation of a "conversation" text (None: its own), the principal of a "core" one.
+        category: "conversation" for what people wrote, "core" for what they asked to be remembered; any other name.
+        session: the conversation it comes from, None = none in particular.
+        principal: whose it is, None = everybody's.
     """
 
     key: str
@@ -122,6 +123,7 @@ class MemoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     category: str = "conversation"
     session: str | None = None
     created_ms: int = 0
+    principal: str | None = None
 
 
 def is_storable(text: str) -> bool:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Sequence
 from functools import partial
+from itertools import chain, islice
 
 from attrs import define
 from twisted.internet.defer import Deferred
 
+from clawgate.domain.errors import Conflict
+from clawgate.domain.memory import MemoryHit, MemoryPage
 from clawgate.domain.messages import MemoryEntry
+from clawgate.stores import fulltext
 from clawgate.stores.operations import Params
 from clawgate.stores.readers import Readers
 from clawgate.stores.writer import Writer
@@ -18,12 +23,26 @@ _MAX_WORDS = 32
 _MAX_WORD_CHARS = 1_000
 _UNSEARCHABLE = re.compile("[\0\ud800-\udfff]").search
 """NUL ends a pattern for LIKE; an unpaired surrogate is in no stored text and cannot be bound."""
-_COLUMNS = "key, category, session, created_ms, content"
+_COLUMNS = "key, category, session, created_ms, content, principal"
 
-PUT = f"INSERT OR REPLACE INTO memory ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608
+PUT = f"INSERT OR REPLACE INTO memory ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
 GET = f"SELECT {_COLUMNS} FROM memory WHERE key = ?"  # noqa: S608
 FIND = f"SELECT {_COLUMNS} FROM memory WHERE {{matches}} ORDER BY created_ms DESC, id DESC LIMIT ?"  # noqa: S608
 TRIM = "DELETE FROM memory WHERE category = ?1 AND id <= (SELECT id FROM memory WHERE category = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)"
+REMOVE = "DELETE FROM memory WHERE key = ?"
+_SEEN = "(?1 IS NULL OR principal IS NULL OR principal = ?1)"
+PAGE = f"SELECT {_COLUMNS} FROM memory WHERE {_SEEN} ORDER BY created_ms DESC, id DESC LIMIT ?2 OFFSET ?3"  # noqa: S608
+PAGE_OF = f"SELECT {_COLUMNS} FROM memory WHERE category = ?4 AND {_SEEN} ORDER BY created_ms DESC, id DESC LIMIT ?2 OFFSET ?3"  # noqa: S608
+TOTAL = f"SELECT count(*) FROM memory WHERE {_SEEN}"  # noqa: S608
+TOTAL_OF = f"SELECT count(*) FROM memory WHERE category = ?2 AND {_SEEN}"  # noqa: S608
+RANKED = f"""
+WITH found AS MATERIALIZED (
+    SELECT rowid AS number, bm25(memory_search, 1.0, 0.0) AS score FROM memory_search WHERE memory_search MATCH ? ORDER BY rowid DESC LIMIT ?
+)
+SELECT {_COLUMNS}, score FROM found JOIN memory ON memory.id = found.number ORDER BY score, number DESC LIMIT ?
+"""  # noqa: S608
+"""The newest so many matches, ranked."""
+_CANDIDATES = 1_000
 LIKE = r"content LIKE ? ESCAPE '\'"
 FOLDED_LIKE = r"casefold(content) LIKE ? ESCAPE '\'"
 """For words beyond ASCII, whose case SQLite does not know; `prepare` defines the function."""
@@ -52,6 +71,26 @@ class SqliteMemory:
         """`ports.stores.Memory.trim`; newest is what was put last."""
         return self.writer.call(lambda connection: connection.execute(TRIM, (category, keep)).rowcount)
 
+    def page(self, category: str | None, reader: str | None, limit: int, offset: int) -> Deferred[MemoryPage]:
+        """`ports.stores.Memory.page`."""
+        return self.readers.read(partial(_page, category=category, reader=reader, limit=limit, offset=offset))
+
+    def search(self, query: str, category: str | None, reader: str | None, limit: int) -> Deferred[tuple[MemoryHit, ...]]:
+        """`ports.stores.Memory.search`. Of a very long query the first 32 words count."""
+        return self.readers.read(partial(_search, query=query, category=category, reader=reader, limit=limit))
+
+    def related(self, words: Sequence[str], category: str, reader: str, limit: int) -> Deferred[tuple[MemoryEntry, ...]]:
+        """`ports.stores.Memory.related`."""
+        return self.readers.read(partial(_related, words=tuple(words), category=category, reader=reader, limit=limit))
+
+    def create(self, entry: MemoryEntry, writer: str | None) -> Deferred[None]:
+        """`ports.stores.Memory.create`."""
+        return self.writer.call(partial(_create, entry=entry, writer=writer))
+
+    def remove(self, key: str, writer: str | None) -> Deferred[MemoryEntry | None]:
+        """`ports.stores.Memory.remove`."""
+        return self.writer.call(partial(_remove, key=key, writer=writer))
+
 
 def prepare(connection: sqlite3.Connection) -> None:
     """Gives a reading connection what `find` needs."""
@@ -60,13 +99,13 @@ def prepare(connection: sqlite3.Connection) -> None:
 
 def to_row(entry: MemoryEntry) -> Params:
     """The parameters of `PUT`."""
-    return (entry.key, entry.category, entry.session, entry.created_ms, entry.content)
+    return (entry.key, entry.category, entry.session, entry.created_ms, entry.content, entry.principal)
 
 
-def from_row(row: tuple[str, str, str | None, int, str]) -> MemoryEntry:
+def from_row(row: tuple[str, str, str | None, int, str, str | None]) -> MemoryEntry:
     """The entry of a row in the order of `_COLUMNS`."""
-    key, category, session, created_ms, content = row
-    return MemoryEntry(key=key, category=category, session=session, created_ms=created_ms, content=content)
+    key, category, session, created_ms, content, principal = row
+    return MemoryEntry(key=key, category=category, session=session, created_ms=created_ms, content=content, principal=principal)
 
 
 def _get(connection: sqlite3.Connection, key: str) -> MemoryEntry | None:
@@ -74,12 +113,60 @@ def _get(connection: sqlite3.Connection, key: str) -> MemoryEntry | None:
     return None if row is None else from_row(row)
 
 
-def _find(connection: sqlite3.Connection, words: str, limit: int) -> tuple[MemoryEntry, ...]:
+def _page(connection: sqlite3.Connection, category: str | None, reader: str | None, limit: int, offset: int) -> MemoryPage:
+    if category is None:
+        rows, total = connection.execute(PAGE, (reader, limit, offset)), connection.execute(TOTAL, (reader,))
+    else:
+        rows, total = connection.execute(PAGE_OF, (reader, limit, offset, category)), connection.execute(TOTAL_OF, (reader, category))
+    return MemoryPage(tuple(MemoryHit(from_row(row)) for row in rows), total.fetchone()[0])
+
+
+def _create(connection: sqlite3.Connection, entry: MemoryEntry, writer: str | None) -> None:
+    earlier = _get(connection, entry.key)
+    if earlier is not None and writer is not None and earlier.principal != writer:
+        raise Conflict("the key is taken")
+    connection.execute(PUT, to_row(entry))
+
+
+def _remove(connection: sqlite3.Connection, key: str, writer: str | None) -> MemoryEntry | None:
+    entry = _get(connection, key)
+    if entry is None or (writer is not None and entry.principal != writer):
+        return None
+    connection.execute(REMOVE, (key,))
+    return entry
+
+
+def _search(connection: sqlite3.Connection, query: str, category: str | None, reader: str | None, limit: int) -> tuple[MemoryHit, ...]:
+    hits = _ranked(connection, query.split(), category, reader, limit)
+    known = {hit.entry.key for hit in hits}
+    rest = (MemoryHit(entry) for entry in _find(connection, query, limit, category, reader) if entry.key not in known)
+    return tuple(islice(chain(hits, rest), limit))
+
+
+def _related(connection: sqlite3.Connection, words: tuple[str, ...], category: str, reader: str, limit: int) -> tuple[MemoryEntry, ...]:
+    return tuple(hit.entry for hit in _ranked(connection, words, category, reader, limit))
+
+
+def _ranked(connection: sqlite3.Connection, words: Sequence[str], category: str | None, reader: str | None, limit: int) -> list[MemoryHit]:
+    any_of = fulltext.quoted(words, " OR ")
+    if not any_of:
+        return []
+    tags = [] if category is None else [fulltext.tag("c", category)]
+    tags += [] if reader is None else [f"shared OR {fulltext.tag('o', reader)}"]
+    rows = connection.execute(RANKED, (fulltext.confined(any_of, "tags", *tags), _CANDIDATES, limit))
+    return [MemoryHit(from_row(row[:-1]), row[-1]) for row in rows]
+
+
+def _find(connection: sqlite3.Connection, words: str, limit: int, category: str | None = None, reader: str | None = None) -> tuple[MemoryEntry, ...]:
     wanted = [word[:_MAX_WORD_CHARS] for word in words.split()[:_MAX_WORDS]]
     if any(map(_UNSEARCHABLE, wanted)):
         return ()
     matches = " AND ".join(LIKE if word.isascii() else FOLDED_LIKE for word in wanted) or "1"
     patterns = [_pattern(word if word.isascii() else word.casefold()) for word in wanted]
+    if category is not None:
+        matches, patterns = f"category = ? AND {matches}", [category, *patterns]
+    if reader is not None:
+        matches, patterns = f"(principal IS NULL OR principal = ?) AND {matches}", [reader, *patterns]
     return tuple(map(from_row, connection.execute(FIND.format(matches=matches), (*patterns, limit))))
 
 

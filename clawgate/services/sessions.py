@@ -1,0 +1,126 @@
+"""Sessions: looking, searching, renaming, forgetting, and what a turn remembers of them. Ring: services. Source: rantaiclaw.md §10.
+
+An administrator sees every session; anybody else only their own, and the others do not exist for them.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from attrs import define
+from twisted.logger import Logger
+
+from clawgate.domain.caller import Caller
+from clawgate.domain.errors import BadRequest, NotFound, StoreUnavailable
+from clawgate.domain.sessions import Hit, Insights, Message, Session, is_uuid, renamed
+from clawgate.domain.turn import Line
+from clawgate.ports.clock import Ids
+from clawgate.ports.sessions import SessionPage
+from clawgate.ports.sessions import Sessions as SessionRows
+from clawgate.services.events import Events
+
+_log = Logger()
+MOST_SHOWN = 10_000
+"""Messages of a session that are shown, and sessions that insights count: the newest so many."""
+_MOST_QUERY_CHARS = 1_000
+_SHOWN_KEY_CHARS = 128
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """A session with its messages, oldest first."""
+
+    session: Session
+    messages: tuple[Message, ...]
+
+
+@define
+class Sessions:
+    """Kept conversations, as a caller may see them."""
+
+    rows: SessionRows
+    ids: Ids
+    events: Events
+
+    async def page(self, caller: Caller, limit: int, offset: int) -> SessionPage:
+        """Sessions, newest first."""
+        return await self.rows.page(_seen_by(caller), limit, offset)
+
+    async def show(self, caller: Caller, key: str) -> Shown:
+        """The session that an id, or the beginning of one, means.
+
+        Raises:
+            NotFound: none. BadRequest: several.
+        """
+        session = await self._found(caller, key)
+        return Shown(session, await self.rows.messages(session.id, MOST_SHOWN))
+
+    async def search(self, caller: Caller, query: str, limit: int) -> tuple[Hit, ...]:
+        """Messages that match, best first. Raises BadRequest for a query that is blank or very long."""
+        if not query.strip():
+            raise BadRequest("query must not be empty")
+        if len(query) > _MOST_QUERY_CHARS:
+            raise BadRequest(f"query must not be longer than {_MOST_QUERY_CHARS} characters")
+        return await self.rows.search(query, _seen_by(caller), limit)
+
+    async def rename(self, caller: Caller, key: str, title: str) -> Session:
+        """The session under its new title. Raises as `show`, and BadRequest when nothing is left of the title."""
+        session, normalised = await self._found(caller, key), renamed(title)
+        if not normalised:
+            raise BadRequest("title is empty after normalisation")
+        if not await self.rows.rename(session.id, normalised):
+            raise _none(key)
+        self.events.publish("session_renamed", {"id": session.id})
+        return msgspec.structs.replace(session, title=normalised)
+
+    async def remove(self, caller: Caller, key: str) -> tuple[str, bool]:
+        """The full id of the session, and whether it was there to be forgotten. Raises as `show`."""
+        session = await self._found(caller, key)
+        is_removed = await self.rows.remove(session.id)
+        if is_removed:
+            self.events.publish("session_removed", {"id": session.id})
+        return session.id, is_removed
+
+    async def insights(self, caller: Caller) -> Insights:
+        """Totals over the newest 10,000 sessions."""
+        return await self.rows.insights(_seen_by(caller), MOST_SHOWN)
+
+    async def resolve(self, wanted: str | None, caller: Caller) -> str:
+        """Under which id a turn is saved that was asked for in session `wanted`: an existing session goes on, an unknown id in the shape of a UUID
+        becomes a new session's, anything else gets a new id.
+
+        Raises:
+            NotFound: it is somebody else's.
+        """
+        session = await self.rows.get(wanted) if wanted else None
+        if session is not None and not caller.sees_everything and session.principal != caller.principal:
+            raise _none(session.id)
+        return wanted if wanted and (session is not None or is_uuid(wanted)) else self.ids.uuid()
+
+    async def history(self, session_id: str, limit: int) -> tuple[Line, ...]:
+        """The last `limit` lines of a session for a prompt, oldest first, without empty ones; none when it is unknown or cannot be read."""
+        if not session_id or limit <= 0:
+            return ()
+        try:
+            messages = await self.rows.messages(session_id, limit)
+        except StoreUnavailable as problem:
+            _log.warn(
+                "a session could not be read, its turn goes on without history: {problem} {detail}", problem=str(problem), detail=problem.detail
+            )
+            return ()
+        return tuple(Line(message.role, message.content) for message in messages if message.content.strip())
+
+    async def _found(self, caller: Caller, key: str) -> Session:
+        found = await self.rows.find(key, _seen_by(caller))
+        if found.session is not None:
+            return found.session
+        if found.matches:
+            raise BadRequest(f"`{key[:_SHOWN_KEY_CHARS]}` is ambiguous ({found.matches} matches)")
+        raise _none(key)
+
+
+def _seen_by(caller: Caller) -> str | None:
+    """The principal whose sessions exist for this caller, None = everybody's."""
+    return None if caller.sees_everything else caller.principal
+
+
+def _none(key: str) -> NotFound:
+    return NotFound(f"no session matches `{key[:_SHOWN_KEY_CHARS]}`")

@@ -1,0 +1,49 @@
+"""MEMORY.md in the workspace. Ring: system edge. Implements `ports.workspace_memory.MemoryFile`. Source: rantaiclaw.md §10."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+
+from attrs import define
+from twisted.internet.defer import Deferred
+
+from clawgate.domain.memory import MARK
+from clawgate.system.atomic import replace_file
+
+NAME = "MEMORY.md"
+KEPT = ".before-clawgate"
+
+
+@define
+class MemoryMarkdown:
+    """The file, written in a thread.
+
+    Attributes:
+        directory: the workspace; made when it is missing.
+        in_thread: runs a function where it may block.
+    """
+
+    directory: str
+    in_thread: Callable[[Callable[[], None]], Deferred[None]]
+
+    def write(self, text: str, is_empty: bool) -> Deferred[None]:
+        """`ports.workspace_memory.MemoryFile.write`."""
+        return self.in_thread(partial(_write, os.path.join(self.directory, NAME), text, is_empty))
+
+
+def _write(path: str, text: str, is_empty: bool) -> None:
+    try:
+        with open(path, "rb") as file:
+            is_ours = file.read(len(MARK)) == MARK.encode()
+    except FileNotFoundError:
+        if is_empty:
+            return
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    else:
+        if not is_ours:
+            if is_empty or os.path.exists(path + KEPT):
+                return
+            os.replace(path, path + KEPT)
+    replace_file(path, text.encode("utf-8", "replace"))
