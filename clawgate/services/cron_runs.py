@@ -1,0 +1,258 @@
+"""Runs of scheduled jobs, carried to their end. Ring: services. Source: design §1 (one road; once for each tick, across restarts); rantaiclaw.md §12.
+
+An agent's run is an inbox item under the dedupe key of its tick: whoever carries it again after a crash finds the same item, and the run ends as the item ends.
+A shell run is begun once: one that was running when the process ended is uncertain, and a person decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Protocol
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from clawgate.domain.commands import CommandPolicy, Say, judge
+from clawgate.domain.cron import OUTPUT_CHARS, DeliveryMode, Job, JobKind, Run, RunStatus, SessionTarget, ended, ended_as
+from clawgate.domain.errors import GatewayError, Overloaded, StoreUnavailable
+from clawgate.domain.inbox import Item
+from clawgate.domain.messages import DedupeKey, Inbound, ReplyTo, TurnOptions
+from clawgate.domain.settings.model import AutonomySettings, CronSettings
+from clawgate.ports.clock import Clock
+from clawgate.ports.cron import CronRows
+from clawgate.ports.processes import Processes
+from clawgate.ports.stores import Inbox
+from clawgate.services.deadlines import Expired, within
+from clawgate.services.events import Events
+from clawgate.services.ingress import Ingress
+from clawgate.services.shield import shielded
+from clawgate.services.waiters import Waiters
+
+_log = Logger()
+MOST_SHELLS = 4
+"""Shell jobs at work at once; others wait for their turn."""
+_DEDUPE_SECONDS = 7 * 86_400
+_DOUBTFUL_MS = 6 * 86_400_000
+"""A run that old without an item may have had one whose key is forgotten: it is not asked again."""
+_RETRY_SECONDS = 5.0
+_HOUR_MS = 3_600_000
+_MOST_OPEN = 200
+
+
+class Policy(Protocol):
+    """The live settings, as far as a run needs them."""
+
+    @property
+    def cron(self) -> CronSettings:
+        """`[cron]`."""
+
+    @property
+    def autonomy(self) -> AutonomySettings:
+        """`[autonomy]`."""
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether nothing may act."""
+
+    @property
+    def commands(self) -> CommandPolicy:
+        """What shell jobs may do."""
+
+
+@define(eq=False)
+class CronRuns:
+    """Carries runs to their end."""
+
+    rows: CronRows
+    ingress: Ingress
+    inbox: Inbox
+    waiters: Waiters
+    processes: Processes
+    clock: Clock
+    events: Events
+    policy: Callable[[], Policy]
+    has_channel: Callable[[str | None], bool]
+    _at_work: dict[Deferred[None], int] = field(factory=dict, init=False)
+    _watched: dict[str, Deferred[Item]] = field(factory=dict, init=False)
+    _waiting: dict[int, Deferred[Run]] = field(factory=dict, init=False)
+    _shells: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(MOST_SHELLS), init=False)
+
+    def begin(self, run: Run, job: Job, *, is_approved: bool = False) -> None:
+        """Begins to carry a run that was just written down."""
+        self.events.publish("cron_run_started", {"job_id": job.id, "run_id": run.id, "manual": run.is_manual})
+        self._carry(run, self._shell(run, job, is_approved) if run.kind is JobKind.SHELL else self._agent(run, job))
+
+    async def go_on(self) -> bool:
+        """Looks after the runs of agents that have not ended: accepted again if they were not, ended if their item has. Whether there are any."""
+        runs = await self.rows.open_runs(_MOST_OPEN)
+        for run in runs:
+            if run.id not in self._at_work.values():
+                self._carry(run, self._follow(run))
+        return bool(runs)
+
+    async def recover(self) -> None:
+        """At start: shell runs found running are uncertain."""
+        lost = await self.rows.recover(self.clock.wall_ms())
+        if lost:
+            _log.warn("{count} shell jobs were running when the daemon ended; what became of them is uncertain", count=lost)
+
+    async def wait(self, run: Run, job: Job, seconds: float, *, is_approved: bool) -> Run:
+        """Begins a run and waits for its end; the run as it is when the wait is over."""
+        waiter: Deferred[Run] = Deferred()
+        self._waiting[run.id] = waiter
+        try:
+            self.begin(run, job, is_approved=is_approved)
+            return await within(waiter, seconds, self.clock)
+        except Expired:
+            return run
+        finally:
+            self._waiting.pop(run.id, None)
+
+    async def stop(self) -> None:
+        """Ends the programs that run. Their runs are uncertain at the next start; those of agents go on then."""
+        for work in tuple(self._at_work):
+            work.cancel()
+        for item_id, waiter in tuple(self._watched.items()):
+            self.waiters.forget(item_id, waiter)
+        self._watched.clear()
+        for work in tuple(self._at_work):
+            await shielded(work)
+
+    def _carry(self, run: Run, steps: Coroutine[Deferred[object], object, None]) -> None:
+        work = Deferred.fromCoroutine(steps)
+        self._at_work[work] = run.id
+        work.addErrback(self._broke, run)
+        work.addBoth(self._left, work)
+
+    def _left(self, _: object, work: Deferred[None]) -> None:
+        self._at_work.pop(work, None)
+
+    def _broke(self, failure: Failure, run: Run) -> None:
+        if failure.check(GatewayError):  # tried again at the scheduler's next look
+            _log.warn("cron run {run} has to wait: {problem}", run=run.id, problem=failure.getErrorMessage())
+        elif not failure.check(CancelledError):
+            _log.failure("cron run {run} broke", failure, run=run.id)
+
+    # --- agents
+
+    async def _follow(self, run: Run) -> None:
+        if run.item_id is not None:
+            await self._look_at(run, run.item_id)
+            return
+        job = await self.rows.get(run.job_id)
+        if job is not None:
+            await self._agent(run, job)
+
+    async def _agent(self, run: Run, job: Job) -> None:
+        if self.clock.wall_ms() - run.started_ms > _DOUBTFUL_MS:
+            await self._finish(ended(run, RunStatus.UNCERTAIN, "it is not known whether the agent was asked", self.clock.wall_ms()))
+            return
+        problem = self._refusal(run, job)
+        if problem:
+            await self._finish(ended(run, RunStatus.FAILED, problem, self.clock.wall_ms()))
+            return
+        accepted = await self.ingress.accept(self._inbound(run, job))
+        await self.rows.accepted(run.id, accepted.item.id)
+        await self._look_at(run, accepted.item.id)
+
+    def _refusal(self, run: Run, job: Job) -> str:
+        if self.policy().is_read_only:
+            return "blocked by security policy: autonomy is read-only"
+        delivery = job.delivery
+        if delivery.mode is DeliveryMode.ANNOUNCE and not run.is_manual and not delivery.best_effort and not self.has_channel(delivery.channel):
+            return f"the channel {delivery.channel} is not configured"
+        return ""
+
+    def _inbound(self, run: Run, job: Job) -> Inbound:
+        delivery, reply = job.delivery, None
+        if delivery.mode is DeliveryMode.ANNOUNCE and not run.is_manual and self.has_channel(delivery.channel):
+            reply = ReplyTo(delivery.channel or "", delivery.to or "")
+        return Inbound(
+            source="cron",
+            principal=job.principal,
+            text=job.prompt or "",
+            conversation=f"cron:{job.id}" if job.session_target is SessionTarget.MAIN else None,
+            dedupe=DedupeKey("cron", run.key, _DEDUPE_SECONDS),
+            reply=reply,
+            options=TurnOptions(model=job.model or ""),
+        )
+
+    async def _look_at(self, run: Run, item_id: str) -> None:
+        """Ends the run when its item has ended; else has itself told when it does."""
+        self._watch(run, item_id)
+        item = await self.inbox.get(item_id)
+        if item is None:
+            await self._finish(ended(run, RunStatus.UNCERTAIN, "what became of it is no longer known", self.clock.wall_ms()))
+        elif not item.is_open:
+            await self._finish(ended_as(run, item, self.clock.wall_ms()))
+        else:
+            return
+        waiter = self._watched.pop(item_id, None)
+        if waiter is not None:
+            self.waiters.forget(item_id, waiter)
+
+    def _watch(self, run: Run, item_id: str) -> None:
+        if item_id in self._watched:
+            return
+        try:
+            waiter = self.waiters.expect(item_id)
+        except Overloaded:
+            return  # the scheduler looks again
+        self._watched[item_id] = waiter
+        waiter.addCallbacks(self._told, self._not_told, callbackArgs=(run,), errbackArgs=(item_id,))
+
+    def _told(self, item: Item, run: Run) -> None:
+        self._watched.pop(item.id, None)
+        self._carry(run, self._finish(ended_as(run, item, self.clock.wall_ms())))
+
+    def _not_told(self, _: Failure, item_id: str) -> None:
+        self._watched.pop(item_id, None)
+
+    # --- shell
+
+    async def _shell(self, run: Run, job: Job, is_approved: bool) -> None:
+        await self._shells.acquire()
+        try:
+            status, output = await self._worked(run, job, is_approved)
+        finally:
+            self._shells.release()
+        await self._finish(ended(run, status, output, self.clock.wall_ms()))
+
+    async def _worked(self, run: Run, job: Job, is_approved: bool) -> tuple[RunStatus, str]:
+        """How the command ended; judged once more, because the settings may have changed."""
+        policy = self.policy()
+        judgement = judge(job.command, policy.commands)
+        if judgement.say is Say.BLOCK or (judgement.say is Say.ASK and not is_approved):
+            return RunStatus.FAILED, f"blocked by security policy: {judgement.reason}"
+        most = policy.autonomy.max_actions_per_hour
+        if most and await self.rows.shell_runs_since(self.clock.wall_ms() - _HOUR_MS) > most:
+            return RunStatus.FAILED, "blocked by security policy: max_actions_per_hour is reached"
+        seconds = float(policy.cron.job_timeout_secs)
+        end = await self.processes.run(judgement.argv, timeout_seconds=seconds, output_bytes=OUTPUT_CHARS)
+        cut = "\n… (more was written)" if end.is_cut else ""
+        if end.timed_out:
+            return RunStatus.TIMEOUT, f"{end.output}{cut}\nended after {seconds:g} s".lstrip()
+        if end.exit_code == 0:
+            return RunStatus.OK, end.output + cut
+        how = "by a signal" if end.exit_code is None else f"with exit code {end.exit_code}"
+        return RunStatus.FAILED, f"{end.output}{cut}\nended {how}".lstrip()
+
+    # --- the end
+
+    async def _finish(self, run: Run) -> None:
+        """Writes the end down, for as long as the store refuses."""
+        while True:
+            try:
+                was_running = await shielded(self.rows.finish(run, self.policy().cron.runs_kept))
+                break
+            except StoreUnavailable as problem:
+                _log.warn("the end of cron run {run} cannot be written yet: {problem}", run=run.id, problem=problem.detail)
+                await self.clock.sleep(_RETRY_SECONDS)
+        if was_running:
+            _log.info("cron job {job} ended: {status}", job=run.job_id, status=run.status)
+            self.events.publish("cron_run_finished", {"job_id": run.job_id, "run_id": run.id, "status": run.status, "manual": run.is_manual})
+        waiter = self._waiting.pop(run.id, None)
+        if waiter is not None:
+            waiter.callback(run)

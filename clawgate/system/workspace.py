@@ -1,0 +1,51 @@
+"""Files of the workspace. Ring: system (edge). Implements `ports.workspace.Notes`."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from functools import partial
+
+from attrs import define
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+_log = Logger()
+InThread = Callable[[Callable[[], str | None]], Deferred[str | None]]
+
+
+@define(frozen=True)
+class NoNotes:
+    """There are none."""
+
+    def read(self, name: str, most_bytes: int) -> Deferred[str | None]:
+        """None."""
+        return succeed(None)
+
+
+@define(frozen=True)
+class WorkspaceNotes:
+    """Text files below a folder, read in a thread."""
+
+    folder: str
+    in_thread: InThread
+
+    def read(self, name: str, most_bytes: int) -> Deferred[str | None]:
+        """`ports.workspace.Notes.read`."""
+        return self.in_thread(partial(read_text, os.path.join(self.folder, name), most_bytes))
+
+
+def read_text(path: str, most_bytes: int) -> str | None:
+    """The beginning of an ordinary file; anything else (a pipe, a device, a folder) is no file. Blocks."""
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        _log.warn("{path} cannot be read: {problem}", path=path, problem=problem.strerror)
+        return None
+    with open(number, "rb") as file:
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            return None
+        return file.read(most_bytes).decode("utf-8", "replace")
