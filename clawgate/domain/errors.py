@@ -4,10 +4,11 @@
       Invalid            an operator wrote something that cannot work (path, problem, remedy)
         InvalidSettings  every such thing in one configuration (problems)
       Refusal            a caller asked for something it will not get
-        BadRequest (UnsupportedMedia · WrongShape)
-        Unauthenticated · NoSecret · Forbidden · NotFound · Conflict · TooLarge · RateLimited · LockedOut · NotConfigured
+        BadRequest (UnsupportedMedia · WrongShape · InvalidContent · RejectedContent · UnsupportedFile)
+        Unauthenticated · NoSecret · Forbidden · NotFound · Conflict (NotApplied) · TooLarge · RateLimited · LockedOut · NotConfigured · SwitchedOff
       Unavailable        not now, perhaps later (retry_after_seconds)
         StoreUnavailable · Overloaded · Draining
+      ExtractionFailed   a file could not be read
       AgentError         a model or program behind the gateway failed (code, retryable)
       ToolUncertain      a tool was called and nobody knows what came of it
       SendError          a reply could not be handed to its channel
@@ -18,6 +19,8 @@ and is never sent to a client.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class GatewayError(Exception):
@@ -71,6 +74,18 @@ class WrongShape(BadRequest):
     """The body is JSON and not of the shape that the route takes."""
 
 
+class InvalidContent(BadRequest):
+    """A text cannot be remembered: nothing is in it, or too much."""
+
+
+class RejectedContent(BadRequest):
+    """A text must not be remembered: it looks like something that only the gateway writes."""
+
+
+class UnsupportedFile(BadRequest):
+    """A file of a kind that no text can be taken from."""
+
+
 class Unauthenticated(Refusal):
     """No credential, or one that is unknown, expired or revoked."""
 
@@ -97,6 +112,22 @@ class NotFound(Refusal):
 
 class Conflict(Refusal):
     """The thing is in a state where this cannot be done."""
+
+
+class CronDisabled(Conflict):
+    """`[cron] enabled` is off: jobs can be looked at, nothing else."""
+
+
+class NotApplied(Conflict):
+    """A change of the configuration that could not be taken up; everything is as before.
+
+    Attributes:
+        errors: sentences by what they are about: a channel, a server, a dotted path. No secrets.
+    """
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {text}" for name, text in errors.items()))
+        self.errors = dict(errors)
 
 
 class TooLarge(Refusal):
@@ -150,6 +181,22 @@ class StoreUnavailable(Unavailable):
 
 class Overloaded(Unavailable):
     """A bound was reached; the request was refused before anything was accepted."""
+
+
+class SwitchedOff(Refusal):
+    """The operator has switched this part off; `what` is its name in the settings, such as "knowledge".
+
+    Attributes:
+        what: the section with `enabled = false`.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"set [{what}] enabled = true in config.toml")
+        self.what = what
+
+
+class ExtractionFailed(GatewayError):
+    """A file of a known kind could not be read: it is broken, encrypted, or more than the bounds allow."""
 
 
 class Draining(Unavailable):

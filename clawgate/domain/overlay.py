@@ -69,7 +69,7 @@ def effective(base: Mapping[str, object], overlay: Mapping[str, object]) -> dict
     values = {name: value for name, value in kept.items() if name != TABLE}
     below = merged(base, {})
     for path in (*seen, *removed):
-        _remove(below, path)
+        remove(below, path)
     return merged(below, values)
 
 
@@ -84,7 +84,7 @@ def without(overlay: Mapping[str, object], paths: Iterable[Path]) -> dict[str, o
     result = merged(overlay, {})
     seen, removed = _read(overlay)
     for path in paths:
-        _remove(result, path)
+        remove(result, path)
         seen = {other: before for other, before in seen.items() if other[: len(path)] != path}
         removed = [other for other in removed if other[: len(path)] != path]
     return _written(result, seen, removed)
@@ -138,6 +138,18 @@ def put(document: dict[str, object], path: Path, value: object) -> None:
     table[path[-1]] = value
 
 
+def remove(document: dict[str, object], path: Path) -> None:
+    """Takes a path out of a document, in place, and every table that is empty then."""
+    if len(path) == 1:
+        document.pop(path[0], None)
+        return
+    below = document.get(path[0])
+    if isinstance(below, dict):
+        remove(below, path[1:])
+        if not below:
+            del document[path[0]]
+
+
 def text_of(path: Path) -> str:
     """A path as TOML writes a dotted key: `mcp_servers."my.files"`."""
     return ".".join(name if _BARE.fullmatch(name) else json.dumps(name) for name in path)
@@ -163,18 +175,6 @@ def _unquoted(name: str) -> str:
         return str(json.loads(name))
     except ValueError:
         return ""
-
-
-def _remove(document: dict[str, object], path: Path) -> None:
-    """Takes a path out of a document, in place, and every table that is empty then."""
-    if len(path) == 1:
-        document.pop(path[0], None)
-        return
-    below = document.get(path[0])
-    if isinstance(below, dict):
-        _remove(below, path[1:])
-        if not below:
-            del document[path[0]]
 
 
 def _read(overlay: Mapping[str, object]) -> tuple[dict[Path, str], list[Path]]:

@@ -48,9 +48,6 @@ class ConfigStore(Protocol):
             Conflict: a file changed since the preview. OSError: it cannot be written. Invalid: it is no TOML any more.
         """
 
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits of config.toml as last loaded or written; "none" without a file."""
-
 
 class SkillSwitch(Protocol):
     """`[skills.entries.NAME] enabled` of config.toml."""

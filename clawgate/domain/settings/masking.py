@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from clawgate.domain.redaction import Redactor
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings.model import Section, Settings
+from clawgate.domain.settings.schema import tree
 
-_DERIVED = frozenset({"config_path", "state_dir", "provider_keys", "provider_api_keys", "unknown", "warnings", "paired_tokens_present"})
+_HIDDEN = frozenset({"provider_api_keys"})
 _SHOWN = frozenset({"max_tokens", "rate_limit_max_keys", "idempotency_max_keys", "system_prompt", "secrets"})
 """What the rules on names would hit, or redaction would spoil, and must not."""
 _ENDINGS = ("_token", "_secret", "_password", "_key")
@@ -22,7 +23,9 @@ _redactor = Redactor()
 
 def masked(settings: Settings) -> dict[str, object]:
     """Every setting by its name in config.toml, as JSON values, secrets masked."""
-    return {name: _shown(name, getattr(settings, name)) for name in settings.__struct_fields__ if name not in _DERIVED}
+    top = tree()
+    names = (*(key.name for key in top.keys), *(table.name for table in top.tables), *(family.path.split(".")[-2] for family in top.families))
+    return {name: _shown(name, getattr(settings, name)) for name in names if name not in _HIDDEN}
 
 
 def _shown(name: str, value: object) -> object:

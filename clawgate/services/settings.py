@@ -1,0 +1,212 @@
+"""Settings that change while the gateway runs. Ring: services. Source: design §6 ("bad config never takes the door down"); rantaiclaw.md §2, §11, §15.
+
+A change goes through four steps, and the gateway is in its old state until the last:
+
+    validate   the whole configuration as it would be
+    prepare    every part builds its next state beside the one that works; one that cannot undoes them all
+    persist    the files; what cannot be written undoes all preparations
+    commit     plain assignments, in one turn of the reactor; afterwards the old is closed at leisure
+
+One change at a time. A file changed by hand goes the same way, without the third step; a bad one is told to `/health` and the last good settings stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from clawgate.domain.errors import GatewayError, NotApplied, Unavailable
+from clawgate.domain.settings import Settings
+from clawgate.domain.settings.changes import Changes, changes
+from clawgate.domain.settings.edits import Edit
+from clawgate.ports.clock import Clock
+from clawgate.ports.config import ConfigStore
+from clawgate.ports.events import ComponentHealth
+from clawgate.ports.parts import LivePart, Prepared
+from clawgate.services.deadlines import Expired, within
+from clawgate.services.events import Events
+from clawgate.services.shield import shielded
+
+_log = Logger()
+_T = TypeVar("_T")
+COMPONENT = "config"
+PREPARE_SECONDS = 60.0
+"""What one part may take to build its next state."""
+_MOST_RETIRING = 64
+_MOST_WAITING = 32
+
+
+@define(eq=False)
+class LiveSettings:
+    """The settings in force, and the one way to change them.
+
+    Attributes:
+        settings: those in force.
+        parts: in the order in which they are prepared.
+        taken_up: told of the new settings, in the turn of the commit.
+    """
+
+    store: ConfigStore
+    events: Events
+    health: ComponentHealth
+    clock: Clock
+    settings: Settings
+    taken_up: Callable[[Settings], None] = lambda settings: None
+    parts: list[LivePart] = field(factory=list)
+    _lock: DeferredLock = field(factory=DeferredLock, init=False)
+    _retiring: list[Deferred[None]] = field(factory=list, init=False)
+    _is_stopped: bool = field(default=False, init=False)
+
+    async def change(self, make: Callable[[Settings], Edit]) -> Changes:
+        """Makes a change, persists it and takes it up; or leaves everything as it was. Whoever waits may leave: it runs to its end.
+
+        Args:
+            make: the edit for the settings in force when it is its turn; may raise what it likes.
+
+        Returns:
+            What differs, of what the edit is about.
+
+        Raises:
+            Invalid, InvalidSettings: the configuration could not work. NotApplied: a part could not follow.
+            Conflict: a file was changed by somebody else meanwhile. Unavailable: it cannot be written, too many changes wait, or the gateway stops.
+        """
+        if self._is_stopped or len(self._lock.waiting) >= _MOST_WAITING:
+            raise Unavailable("the configuration takes no changes now")
+        return await self._alone(lambda: self._change(make))
+
+    async def reload(self) -> Changes | None:
+        """Takes up the files as they are now; None when they cannot be, which `/health` then says."""
+        return await self._alone(self._reload)
+
+    async def stop(self) -> None:
+        """Takes no more changes, lets the one under way end, and closes what is still open of old states."""
+        self._is_stopped = True
+        await self._lock.acquire()
+        self._lock.release()
+        for retiring in tuple(self._retiring):
+            retiring.cancel()
+
+    async def _alone(self, work: Callable[[], Coroutine[Deferred[Any], Any, _T]]) -> _T:  # Any: what Deferreds in it fire with
+        running: Deferred[_T] = self._lock.run(lambda: Deferred.fromCoroutine(work()))
+        heard = shielded(running)
+        running.addErrback(_unheard)
+        return await heard
+
+    async def _change(self, make: Callable[[Settings], Edit]) -> Changes:
+        edit, old = make(self.settings), self.settings
+        new = await self.store.preview(edit)
+        await self._apply(new, lambda: self._persist(edit))
+        self.health.ok(COMPONENT)
+        return self._told(changes(old, self.settings, edit.paths), "changed")
+
+    async def _reload(self) -> Changes | None:
+        if self._is_stopped:
+            return None
+        old = self.settings
+        try:
+            await self._apply(await self.store.load(), _nothing)
+        except CancelledError:
+            raise
+        except GatewayError as problem:
+            self.health.failed(COMPONENT, str(problem))
+            _log.error("the configuration was not taken up; the last good one stays: {problem}", problem=str(problem))
+            return None
+        except Exception as problem:
+            self.health.failed(COMPONENT, f"internal error ({type(problem).__name__})")
+            _log.failure("the configuration was not taken up; the last good one stays")
+            return None
+        self.health.ok(COMPONENT)
+        return self._told(changes(old, self.settings), "taken up")
+
+    async def _apply(self, new: Settings, persist: Callable[[], Deferred[None]]) -> None:
+        """Raises what a part or the files have against it; everything is as before then."""
+        prepared: list[tuple[str, Prepared]] = []
+        try:
+            for part in self.parts:
+                made = await self._prepared(part, new)
+                if made is not None:
+                    prepared.append((part.name, made))
+            await persist()
+        except BaseException:
+            for name, made in reversed(prepared):
+                await _quietly(name, made.abandon())
+            raise
+        for name, made in prepared:
+            _committed(name, made)
+        self.settings = new
+        self.taken_up(new)
+        for name, made in prepared:
+            self._retire(name, made)
+
+    async def _prepared(self, part: LivePart, new: Settings) -> Prepared | None:
+        try:
+            return await within(Deferred.fromCoroutine(part.prepare(self.settings, new)), PREPARE_SECONDS, self.clock)
+        except Expired:
+            raise NotApplied({part.name: f"was not ready within {PREPARE_SECONDS:.0f} s"}) from None
+        except (CancelledError, GatewayError):
+            raise
+        except Exception as problem:
+            _log.failure("{part} broke its port", part=part.name)
+            raise NotApplied({part.name: f"internal error ({type(problem).__name__})"}) from problem
+
+    def _persist(self, edit: Edit) -> Deferred[None]:
+        writing = self.store.write(edit)
+        return writing.addErrback(_unwritable)
+
+    def _retire(self, name: str, made: Prepared) -> None:
+        while len(self._retiring) >= _MOST_RETIRING:
+            self._retiring.pop(0).cancel()  # closes at once
+        retiring: Deferred[None] = Deferred.fromCoroutine(_quietly(name, made.retire()))
+        if not retiring.called:
+            self._retiring.append(retiring)
+        retiring.addBoth(self._retired, retiring)
+
+    def _retired(self, _: object, retiring: Deferred[None]) -> None:
+        if retiring in self._retiring:
+            self._retiring.remove(retiring)
+
+    def _told(self, found: Changes, how: str) -> Changes:
+        if found.paths:
+            self.events.publish("config_changed", {"live": list(found.live), "restart": list(found.restart)})
+            _log.info("configuration {how}: {live}; at the next start: {restart}", how=how, live=found.live, restart=found.restart)
+        return found
+
+
+def _unheard(failure: Failure) -> None:
+    """Whoever asked has gone."""
+    _log.warn("a change of the configuration was not made: {problem}", problem=failure.getErrorMessage())
+
+
+def _nothing() -> Deferred[None]:
+    done: Deferred[None] = Deferred()
+    done.callback(None)
+    return done
+
+
+def _unwritable(failure: Failure) -> None:
+    """A disk that refuses is no refusal of the caller."""
+    problem = failure.value
+    if isinstance(problem, OSError):
+        raise Unavailable("the configuration cannot be written", detail=str(problem)) from problem
+    failure.raiseException()
+
+
+def _committed(name: str, made: Prepared) -> None:
+    try:
+        made.commit()
+    except Exception:
+        _log.failure("{part} broke its port: a commit must not fail", part=name)
+
+
+async def _quietly(name: str, work: Awaitable[None]) -> None:
+    try:
+        await work
+    except CancelledError:
+        raise
+    except Exception:
+        _log.failure("{part} did not close cleanly", part=name)

@@ -1,0 +1,295 @@
+"""The configuration's files behind `ports.config.ConfigStore`. Ring: system edge. Source: design §4.11–4.13; rantaiclaw.md §11, §15, §16.
+
+Everything here blocks, a few milliseconds each; `FileConfigStore` runs it in a thread. A preview remembers what it was made of; what is written must still be
+made of the same, else it is a `Conflict`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from functools import partial
+from typing import Any
+
+import tomlkit
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from clawgate.domain import overlay
+from clawgate.domain.errors import BadRequest, Conflict, GatewayError, Invalid
+from clawgate.domain.overlay import Change, Path
+from clawgate.domain.secret import Secret
+from clawgate.domain.settings import Settings, environment
+from clawgate.domain.settings.edits import Edit, Target, kept
+from clawgate.domain.settings.parse import ENCRYPTED
+from clawgate.system.atomic import replace_file
+from clawgate.system.configfile import ConfigFile, fingerprint_of, key_path, locked, overlay_path, read_document, resolver, settings_of
+from clawgate.system.secrets import SecretBox
+
+_log = Logger()
+_HEAD = "# Written by clawgate: what was changed while it runs, above config.toml. A later change of the same key in config.toml goes before it.\n\n"
+_PENDING = "enc2:pending:"
+_INDIRECT = (*ENCRYPTED, "file:", "env:")
+
+
+class FileConfigStore:
+    """`run` calls a function in a thread and gives its result; one at a time is enough."""
+
+    def __init__(self, files: ConfigFiles, run: Callable[[Callable[[], Any]], Deferred[Any]]) -> None:  # Any: whatever the function gives
+        self._files, self._run = files, run
+
+    def load(self) -> Deferred[Settings]:
+        """See `ConfigStore.load`."""
+        return self._run(self._files.load)
+
+    def preview(self, edit: Edit) -> Deferred[Settings]:
+        """See `ConfigStore.preview`."""
+        return self._run(lambda: self._files.preview(edit))
+
+    def write(self, edit: Edit) -> Deferred[None]:
+        """See `ConfigStore.write`."""
+        return self._run(lambda: self._files.write(edit))
+
+
+@define(eq=False)
+class ConfigFiles:
+    """config.toml and config.runtime.toml.
+
+    Attributes:
+        path: of config.toml.
+        cwd: whose `.env` is read.
+    """
+
+    path: str
+    environ: Mapping[str, str]
+    cwd: str = "."
+    _file: ConfigFile = field(init=False)
+    _overlay_seen: str = field(default="none", init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._file = ConfigFile(self.path)
+
+    def load(self) -> Settings:
+        """See `ConfigStore.load`."""
+        base, above = self._read()
+        settings = self._settings(base, above)
+        current = overlay.pruned(base, above)
+        if current != above:
+            try:
+                with locked(self.path):
+                    self._write_overlay(current)
+            except (GatewayError, OSError) as problem:
+                _log.warn("what config.toml has changed since stays in {path}: {problem}", path=overlay_path(self.path), problem=str(problem))
+        return settings
+
+    def preview(self, edit: Edit) -> Settings:
+        """See `ConfigStore.preview`."""
+        self._refuse_overridden(edit)
+        base, above = self._read()
+        sealed = _Sealed()
+        base, above = _edited(edit.target, base, above, sealed.changes(_filled(edit, base, above)))
+        return self._settings(base, above, sealed.resolver(resolver(self.path)))
+
+    def write(self, edit: Edit) -> None:
+        """See `ConfigStore.write`."""
+        base, above = read_document(self.path), read_document(overlay_path(self.path))
+        if fingerprint_of(overlay_path(self.path)) != self._overlay_seen:
+            raise Conflict(f"{overlay_path(self.path)} changed since it was read")
+        settings = self._settings(base, above)
+        changes = tuple(Change(change.path, self._stored(settings, change.value)) for change in _filled(edit, base, above))
+        after, over = _edited(edit.target, base, above, changes)
+        with _written_files(_workspace(settings), edit.files):
+            self._write(edit.target, changes, after, over, above)
+
+    def _write(self, target: Target, changes: tuple[Change, ...], after: dict[str, object], over: dict[str, object], above: object) -> None:
+        if target is Target.FILE:
+            self._file.edit(lambda document: _change(document, changes), expected=after)
+            if over == above:
+                return
+        with locked(self.path):
+            if target is Target.OVERLAY and not self._file.is_as_seen():
+                raise Conflict(f"{self.path} changed since it was read")
+            self._write_overlay(over)
+
+    def _read(self) -> tuple[dict[str, object], dict[str, object]]:
+        path = overlay_path(self.path)
+        base = self._file.read()
+        self._overlay_seen = fingerprint_of(path)
+        return base, read_document(path)
+
+    def _settings(self, base: Mapping[str, object], above: Mapping[str, object], resolve: Callable[[str, str], str] | None = None) -> Settings:
+        return settings_of(self.path, self.environ, base, above, cwd=self.cwd, resolve=resolve)
+
+    def _write_overlay(self, document: Mapping[str, object]) -> None:
+        """Under the lock. An overlay that says nothing is no file."""
+        path = overlay_path(self.path)
+        if document:
+            replace_file(path, (_HEAD + tomlkit.dumps(document)).encode(), mode=0o600)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        self._overlay_seen = fingerprint_of(path)
+
+    def _stored(self, settings: Settings, value: object) -> object:
+        """The value as it is written: secrets encrypted where the settings say so."""
+        box = SecretBox(key_path(self.path)) if settings.secrets.encrypt else None
+        return _mapped(value, lambda secret: box.encrypt(secret.reveal()) if box is not None else secret.reveal())
+
+    def _refuse_overridden(self, edit: Edit) -> None:
+        """What the environment says stands above both files; a change would have no effect."""
+        for found in environment.overrides(self.environ, {}, file_provider=""):
+            for change in edit.changes:
+                is_below = found.path.split(".")[: len(change.path)] == list(change.path)
+                if is_below and (change.value is None or found.path == ".".join(change.path)):
+                    raise Invalid(found.path, f"is set by the variable {found.name}, which stands above the files", f"Unset {found.name}")
+
+
+class _Sealed:
+    """Secrets of an edit that are not on disk yet, under marks that nothing else can write."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def changes(self, wanted: tuple[Change, ...]) -> tuple[Change, ...]:
+        return tuple(Change(change.path, _mapped(change.value, partial(self._seal, change.path))) for change in wanted)
+
+    def _seal(self, path: Path, secret: Secret) -> str:
+        text = secret.reveal()
+        if text.strip().startswith(_INDIRECT):
+            raise Invalid(
+                overlay.text_of(path), "has a secret that begins like a reference", "Send the secret itself; references are for config.toml"
+            )
+        self._texts.append(text)
+        return f"{_PENDING}{len(self._texts) - 1}"
+
+    def resolver(self, inner: Callable[[str, str], str]) -> Callable[[str, str], str]:
+        known = {f"{_PENDING}{number}": text for number, text in enumerate(self._texts)}
+        return lambda path, text: known[text] if text in known else inner(path, text)
+
+
+def _filled(edit: Edit, base: Mapping[str, object], above: Mapping[str, object]) -> tuple[Change, ...]:
+    document = overlay.effective(base, above)
+    return tuple(kept(document, change) for change in edit.changes)
+
+
+def _edited(
+    target: Target, base: Mapping[str, object], above: Mapping[str, object], changes: tuple[Change, ...]
+) -> tuple[dict[str, object], dict[str, object]]:
+    """Both documents after the changes. What is written to config.toml is the newer word: the overlay says nothing of it any more."""
+    if target is Target.OVERLAY:
+        return dict(base), overlay.changed(base, above, changes)
+    after = overlay.merged(base, {})
+    for change in changes:
+        if change.value is None:
+            overlay.remove(after, change.path)
+        else:
+            overlay.put(after, change.path, change.value)
+    return after, overlay.without(above, (change.path for change in changes))
+
+
+def _change(document: MutableMapping[str, Any], changes: tuple[Change, ...]) -> None:  # Any: tomlkit's items
+    """The same on tomlkit's document, which keeps comments."""
+    for change in changes:
+        if change.value is None:
+            _take(document, change.path)
+        else:
+            _set(document, change.path, change.value)
+
+
+def _set(table: MutableMapping[str, Any], path: Path, value: object) -> None:  # Any: as above
+    name, *rest = path
+    if rest:
+        if not isinstance(table.get(name), MutableMapping):
+            table[name] = tomlkit.table(is_super_table=True)
+        _set(table[name], tuple(rest), value)
+    elif isinstance(value, Mapping) and isinstance(table.get(name), MutableMapping):
+        below = table[name]
+        for old in [key for key in below if key not in value]:
+            del below[old]
+        for key, entry in value.items():
+            _set(below, (str(key),), entry)
+    elif table.get(name) != value:
+        table[name] = _item(value)
+
+
+def _item(value: object) -> Any:  # Any: one of tomlkit's items
+    if not isinstance(value, Mapping):
+        return tomlkit.item(value)
+    table = tomlkit.table()
+    for name, entry in value.items():
+        table[str(name)] = _item(entry)
+    return table
+
+
+def _take(table: MutableMapping[str, Any], path: Path) -> None:  # Any: as above
+    """Takes a path out, and every table that is empty then, as `overlay.remove` does."""
+    name, *rest = path
+    if name not in table:
+        return
+    if not rest:
+        del table[name]
+    elif isinstance(table[name], MutableMapping):
+        _take(table[name], tuple(rest))
+        if not table[name]:
+            del table[name]
+
+
+def _mapped(value: object, seal: Callable[[Secret], str]) -> object:
+    if isinstance(value, Secret):
+        return seal(value)
+    if isinstance(value, Mapping):
+        return {str(name): _mapped(below, seal) for name, below in value.items()}
+    if isinstance(value, list | tuple):
+        return [_mapped(below, seal) for below in value]
+    return value
+
+
+def _workspace(settings: Settings) -> str:
+    return settings.workspace_dir or os.path.join(os.path.dirname(settings.config_path), "workspace")
+
+
+@contextlib.contextmanager
+def _written_files(directory: str, files: Mapping[Path, str]) -> Iterator[None]:
+    """Writes the files; if that or what follows fails, each is as it was."""
+    before: list[tuple[str, bytes | None]] = []
+    try:
+        for path, text in files.items():
+            target = _inside(directory, path)
+            os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+            before.append((target, _content(target)))
+            replace_file(target, text.encode(), mode=0o600)
+        yield
+    except BaseException:
+        for target, content in reversed(before):
+            _restore(target, content)
+        raise
+
+
+def _inside(directory: str, path: Path) -> str:
+    """The file's real path. Raises BadRequest when a symbolic link leads out of the workspace, or something else stands there."""
+    root = os.path.realpath(directory)
+    target = os.path.realpath(os.path.join(root, *path))
+    if os.path.commonpath((root, target)) != root or target == root or os.path.isdir(target):
+        raise BadRequest(f"{'/'.join(path)} is no file of the workspace")
+    return target
+
+
+def _content(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def _restore(path: str, content: bytes | None) -> None:
+    try:
+        if content is None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        else:
+            replace_file(path, content, mode=0o600)
+    except OSError as problem:
+        _log.error("{path} could not be put back: {problem}", path=path, problem=str(problem))
