@@ -26,6 +26,7 @@ from clawgate.ports.stores import Outbox
 _log = Logger()
 _AT_ONCE = 8
 _RETRY_SECONDS = 1.0
+_LAST_SENDS_SECONDS = 30.0
 APOLOGY = "Sorry, I couldn't process your message right now."
 """What a sender is told when the agent gave up; the contract's text."""
 
@@ -43,23 +44,56 @@ class Delivery:
     health: ComponentHealth
     retry: RetryPolicy
     _pumps: dict[str, _Pump] = field(factory=dict, init=False)
+    _former: dict[str, Channel] = field(factory=dict, init=False)
+    """Channels that were removed while running: replies of turns that end later are split as theirs and wait in the outbox."""
+    _ending: list[_Pump] = field(factory=list, init=False)
+    """Pumps of removed channels that still send."""
+    _is_running: bool = field(default=False, init=False)
 
     async def start(self) -> None:
         """Settles what a lost process was sending, then begins."""
         safe = frozenset(name for name, channel in self.channels.items() if channel.retry_safe)
         await self.outbox.recover_sends(safe, self.clock.wall_ms())
+        self._is_running = True
+        self.follow()
+
+    def follow(self) -> None:
+        """Takes up `channels` as they are now: a new one is served at once, a removed one's parts stay in the outbox until it is back."""
+        if not self._is_running:
+            return
+        for name, pump in tuple(self._pumps.items()):
+            channel = self.channels.get(name)
+            if channel is None:
+                self._former[name] = pump.channel
+                self._ending.append(self._pumps.pop(name))
+                pump.stop()
+            else:
+                pump.channel = channel
         for name, channel in self.channels.items():
-            self._pumps[name] = _Pump(self, channel)
+            self._former.pop(name, None)
+            if name not in self._pumps:
+                self._pumps[name] = _Pump(self, channel)
             self._pumps[name].wake()
+
+    async def ended(self, channel: Channel) -> None:
+        """Waits until nothing is being sent through this channel any more, half a minute at most."""
+        deadline = self.clock.monotonic() + _LAST_SENDS_SECONDS
+        while any(pump.is_using(channel) for pump in self._all_pumps()) and self.clock.monotonic() < deadline:
+            await self.clock.sleep(0.05)
+        self._ending = [pump for pump in self._ending if pump.sending]
+
+    def _all_pumps(self) -> tuple[_Pump, ...]:
+        return (*self._pumps.values(), *self._ending)
 
     async def stop(self, seconds: float) -> None:
         """Starts no more sends and waits for those under way; what then is still sending becomes uncertain at the next start."""
-        for pump in self._pumps.values():
+        self._is_running = False
+        for pump in self._all_pumps():
             pump.stop()
         deadline = self.clock.monotonic() + seconds
-        while any(pump.sending for pump in self._pumps.values()) and self.clock.monotonic() < deadline:
+        while any(pump.sending for pump in self._all_pumps()) and self.clock.monotonic() < deadline:
             await self.clock.sleep(0.05)
-        for pump in self._pumps.values():
+        for pump in self._all_pumps():
             pump.give_up()
 
     def wake(self, channel: str) -> None:
@@ -78,9 +112,14 @@ class Delivery:
         return self.parts(item, ended.answer if ended.answer is not None else APOLOGY)
 
     def parts(self, item: Item, text: str) -> Sequence[Send]:
-        """The parts in which a text goes back to who wrote an item; none when its channel is gone."""
-        channel = self.channels.get(item.reply.channel) if item.reply is not None else None
-        if item.reply is None or channel is None:
+        """The parts in which a text goes back to who wrote an item; none when its channel is unknown.
+
+        Those of a channel that was removed while running wait in the outbox until it is back.
+        """
+        if item.reply is None:
+            return ()
+        channel = self.channels.get(item.reply.channel) or self._former.get(item.reply.channel)
+        if channel is None:
             return ()
         return [
             Send(id=self.ids.next_id(), item_id=item.id, channel=item.reply.channel, target=item.reply.target, text=part, part=number)
@@ -144,7 +183,7 @@ class _Pump:
     delivery: Delivery
     channel: Channel
     sending: int = 0
-    _under_way: set[Deferred[None]] = field(factory=set)
+    _under_way: dict[Deferred[None], Channel] = field(factory=dict)
     _pending: bool = False
     _claiming: bool = False
     _stopped: bool = False
@@ -161,6 +200,10 @@ class _Pump:
         for call in (self._timer, self._pump_call):
             if call is not None and call.active():
                 call.cancel()
+
+    def is_using(self, channel: Channel) -> bool:
+        """Whether something is being sent through it, or is about to be."""
+        return channel in self._under_way.values() or (self._claiming and self.channel is channel)
 
     def give_up(self) -> None:
         """Waits for nothing more: a record that says "sending" is settled at the next start."""
@@ -189,11 +232,11 @@ class _Pump:
 
     def _begin(self, send: Send) -> None:
         work = Deferred.fromCoroutine(self.delivery.deliver(self.channel, send))
-        self._under_way.add(work)
+        self._under_way[work] = self.channel
         work.addErrback(self._broke).addBoth(self._done, work)
 
     def _done(self, _: object, work: Deferred[None]) -> None:
-        self._under_way.discard(work)
+        self._under_way.pop(work, None)
         self.sending -= 1
         self.wake()
 
