@@ -16,7 +16,14 @@ import inspect
 from collections.abc import Awaitable, Callable
 from types import ModuleType
 
-from clawgate.testing import store_contract_dedupe, store_contract_inbox, store_contract_lines, store_contract_outbox, store_contract_rest
+from clawgate.testing import (
+    store_contract_channels,
+    store_contract_dedupe,
+    store_contract_inbox,
+    store_contract_lines,
+    store_contract_outbox,
+    store_contract_rest,
+)
 from clawgate.testing.store_builders import OpenStore
 
 Case = Callable[[OpenStore], Awaitable[None]]
@@ -30,7 +37,14 @@ def _cases(module: ModuleType) -> list[Case]:
 
 CONTRACT: tuple[Case, ...] = tuple(
     case
-    for module in (store_contract_inbox, store_contract_lines, store_contract_dedupe, store_contract_outbox, store_contract_rest)
+    for module in (
+        store_contract_inbox,
+        store_contract_lines,
+        store_contract_dedupe,
+        store_contract_outbox,
+        store_contract_rest,
+        store_contract_channels,
+    )
     for case in _cases(module)
 )
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clawgate.domain.errors import NoSecret, Unauthenticated
 from clawgate.domain.secret import Secret
-from clawgate.domain.signatures import verify_linq, verify_meta
+from clawgate.domain.signatures import verify_linq, verify_meta, verify_nextcloud_talk, verify_shared_token
 
 NOW = 1_700_000_000
 SECRET = (Secret("app_secret"),)
@@ -194,3 +194,20 @@ def test_an_error_does_not_carry_the_secret_or_the_expected_signature() -> None:
         verify_meta(SECRET, meta(b"y"), b"x")
     assert "app_secret" not in str(caught.value)
     assert meta(b"x")[7:] not in str(caught.value) + caught.value.detail
+
+
+def test_published_nextcloud_vector_verifies() -> None:
+    signature = "9b7431b42ebe322f98961a567460ff35851f042254609f56b592d7f7ca0220ab"
+    secrets = (Secret("old"), Secret("secret"))
+    assert verify_nextcloud_talk(secrets, random="r" * 64, signature=signature, body=b'{"type":"Create"}') == "r" * 64
+    with pytest.raises(Unauthenticated):
+        verify_nextcloud_talk(secrets, random="r" * 64, signature=signature, body=b'{"type":"Create" }')
+
+
+def test_shared_token_needs_one_right_place_and_a_secret() -> None:
+    verify_shared_token((Secret("new"), Secret("old")), None, "wrong", "old")
+    for presented in ((), (None,), ("", "ol", "old "), ("*",)):
+        with pytest.raises(Unauthenticated):
+            verify_shared_token((Secret("old"), Secret("")), *presented)
+    with pytest.raises(NoSecret):
+        verify_shared_token((Secret(" "),), " ", "")
