@@ -81,7 +81,8 @@ async def test_a_full_disk_refuses_writes_and_then_recovers(opener: SqliteStores
     connections: list[sqlite3.Connection] = []
     store = await opener.open(on_open=connections.append)
     (connection,) = connections
-    connection.execute("PRAGMA max_page_count = 60")
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages + 40}")
     accepted = refused = 0
     for start in range(0, 400, 40):
         under_way = [store.inbox.accept(an_item(start + number, text="x" * 3_000)) for number in range(40)]
