@@ -24,10 +24,10 @@ from clawgate.services.access import Access
 from clawgate.services.approvals import Approvals
 from clawgate.services.backends import Backends
 from clawgate.services.catalog import Catalog, NobodyAsked
+from clawgate.services.chat_approvals import ChatApprovals
 from clawgate.services.context import Context
 from clawgate.services.cron import Cron, CronPolicy
 from clawgate.services.cron_runs import CronRuns
-from clawgate.services.chat_approvals import ChatApprovals
 from clawgate.services.delivery import Delivery
 from clawgate.services.desk import Desk
 from clawgate.services.devices import Devices
@@ -41,6 +41,7 @@ from clawgate.services.housekeeping import Housekeeping
 from clawgate.services.ingress import Ingress
 from clawgate.services.login import Login
 from clawgate.services.memory_tools import MemoryTools
+from clawgate.services.mcp import McpServers
 from clawgate.services.onboarding import Onboarding
 from clawgate.services.pairing import Pairing
 from clawgate.services.persona import Persona
@@ -48,15 +49,16 @@ from clawgate.services.personality import Personalities
 from clawgate.services.projection import Projection
 from clawgate.services.reception import Reception
 from clawgate.services.rounds import Rounds
+from clawgate.services.scheduler import Scheduler
 from clawgate.services.sessions import Sessions
 from clawgate.services.skill_tools import SkillTools
 from clawgate.services.skills import Skills
-from clawgate.services.scheduler import Scheduler
 from clawgate.services.streams import Streams
 from clawgate.services.supervisor import Supervisor
 from clawgate.services.task_tools import TaskTools
 from clawgate.services.tasks import Tasks
 from clawgate.services.toolbox import Toolbox
+from clawgate.services.triggers import Triggers
 from clawgate.services.turns import Live, Turns
 from clawgate.services.waiters import Waiters
 from clawgate.web.auth import Doorkeeper, Peers
@@ -75,6 +77,7 @@ from clawgate.web.surfaces.personality import PersonalitySurface
 from clawgate.web.surfaces.sessions import SessionsSurface
 from clawgate.web.surfaces.skills import SkillSurface
 from clawgate.web.surfaces.tasks import TasksSurface
+from clawgate.web.surfaces.triggers import TriggersSurface
 from clawgate.web.surfaces.webhook import WebhookSurface
 from clawgate.web.surfaces.welcome import WelcomeSurface
 
@@ -97,6 +100,10 @@ class Assembly:
         self.guard = Guard(_windows(settings), auth_limiter(own.rate_limit_max_keys), clock, edges.meter)
         self._wire_memory()
         self._wire_road()
+        # Not the supervisor of the others: it stops before the dispatch drains, and turns under way still call tools.
+        backoff = (waits.channel_initial_backoff_secs, waits.channel_max_backoff_secs)
+        self.mcp = McpServers(edges.mcp, Supervisor(clock, self.health, *backoff), clock)
+        self.toolbox.add(self.mcp)
         self._wire_channels()
         self._wire_tasks()
         self._wire_cron()
@@ -161,7 +168,7 @@ class Assembly:
         self.housekeeping = Housekeeping(store, self.access, clock, edges.meter, self.health, *kept)
 
     async def _preface(self, options: TurnOptions | None) -> str:
-        return ""
+        return await self.persona.preface(options)
 
     async def _question(self, item: Item, tools: Sequence[str]) -> str:
         return await self.chat_approvals.question(item, tools)
@@ -194,6 +201,7 @@ class Assembly:
         edges = self.edges
         self.tasks = Tasks(edges.store.tasks, edges.clock, edges.ids, self.events, lambda: self.settings.tasks)
         self.toolbox.add(TaskTools(self.tasks))
+        self.triggers = Triggers(edges.routes, self.health)
 
     def _wire_cron(self) -> None:
         edges, clock, rows = self.edges, self.edges.clock, self.edges.store.cron
@@ -264,6 +272,7 @@ class Assembly:
             ),
             *self._about(),
             TasksSurface(self.tasks),
+            TriggersSurface(self.triggers, self.ingress, own.idempotency_ttl_secs, own.request_timeout_secs),
             SessionsSurface(self.sessions),
             MemorySurface(edges.memory, settings.memory.backend, lambda: not edges.store.health().problem),
             CronSurface(self.cron),
@@ -342,12 +351,14 @@ class Assembly:
             Step("devices", adopt),
             Step("projection", self.projection.start, self.projection.stop),
             Step("agent", self.backends.start, self.backends.stop),
+            Step("mcp", lambda: self.mcp.start_all(self.settings.mcp_servers), self.mcp.stop_all, 6.0),
             Step("channels", stop=close_channels),
             Step("delivery", lambda: self.delivery.start(), lambda: self.delivery.stop(3.0)),
             Step("answers", stop=lambda: self._answered(web)),
             Step("dispatch", recover, drain, own.drain_secs + 5.0),
             Step("components", stop=self.supervisor.stop_all),
             Step("cron", start_cron, lambda: self.scheduler.stop(self.supervisor), 8.0),
+            Step("triggers", self.triggers.start, self.triggers.stop),
             Step("housekeeping", self.housekeeping.start, self.housekeeping.stop),
             Step("door", open_door, close_door),
         )
