@@ -26,13 +26,15 @@ from clawgate.ports.clock import Clock, Entropy, Ids
 from clawgate.ports.config import ChannelAllowlist, SkillSwitch, TokenMirror
 from clawgate.ports.cron import Schedules
 from clawgate.ports.events import Meter
-from clawgate.ports.processes import Processes
+from clawgate.ports.mcp import McpConnector
 from clawgate.ports.personality import PersonalityFile
+from clawgate.ports.processes import Processes
 from clawgate.ports.skills import Marketplace, SkillFiles
 from clawgate.ports.stores import Store
+from clawgate.ports.triggers import RoutesFile
 from clawgate.ports.threads import FileFacts, Passwords
-from clawgate.ports.workspace_memory import MemoryFile
 from clawgate.ports.workspace import Notes
+from clawgate.ports.workspace_memory import MemoryFile
 from clawgate.services.memory import Memory
 from clawgate.stores.sqlite import SqliteStore
 from clawgate.system.channelsfile import ChannelsFile, NoFile
@@ -40,11 +42,13 @@ from clawgate.system.clock import SystemClock, SystemEntropy, SystemIds
 from clawgate.system.configfile import ConfigFile, PairedTokensFile, gather_facts
 from clawgate.system.lock import StateLock
 from clawgate.system.marketplace import HttpMarketplace
-from clawgate.system.memoryfile import MemoryMarkdown, workspace
+from clawgate.system.memoryfile import MemoryMarkdown
+from clawgate.system.mcp import Connector
 from clawgate.system.passwords import Argon2Passwords
 from clawgate.system.personafile import PersonaFiles
 from clawgate.system.processes import NoProcesses, SystemProcesses
 from clawgate.system.prometheus import NoMeter, PrometheusMeter
+from clawgate.system.routesfile import NAME, JsonRoutes, NoRoutes
 from clawgate.system.schedules import SystemSchedules
 from clawgate.system.skillfiles import SkillDirectory
 from clawgate.system.skillswitch import SkillEntriesFile
@@ -72,6 +76,7 @@ class Edges:
     persona: PersonalityFile
     build_marketplace: Callable[[Callable[[], Settings]], Marketplace]
     """Makes what offers skills; asks where the marketplace is each time."""
+    mcp: McpConnector
     steps: tuple[Step, ...] = ()
     """What has to run before anything else: the state lock, thread pools."""
     build_backend: Callable[[Settings], AgentBackend] | None = None
@@ -86,6 +91,7 @@ class Edges:
     schedules: Schedules = field(factory=SystemSchedules)
     processes: Processes = field(factory=NoProcesses)
     notes: Notes = field(factory=NoNotes)
+    routes: RoutesFile = field(factory=NoRoutes)
     build_catalog: Callable[[Callable[[], Settings]], ModelCatalog] | None = None
     """Makes what asks vendors for their models; None = nobody is asked."""
 
@@ -151,10 +157,11 @@ class Edges:
             backend=make_backend(settings),
             channels=make_channels(settings),
             mirror=PairedTokensFile(ConfigFile(settings.config_path), in_file_thread),
-            memory_file=MemoryMarkdown(place, in_file_thread) if (place := workspace(settings)) else None,
+            memory_file=MemoryMarkdown(workspace, in_file_thread) if settings.config_path else None,
             allowlist=ChannelsFile(ConfigFile(settings.config_path), in_file_thread),
             processes=SystemProcesses(reactor, clock, workspace),
             notes=WorkspaceNotes(workspace, looking),
+            routes=JsonRoutes(str(beside / NAME), clock, looking) if settings.config_path else NoRoutes(),
             memory=memory,
             skill_files=SkillDirectory(
                 str(Path(settings.skills.directory).expanduser() if settings.skills.directory else beside / "skills"),
@@ -165,6 +172,7 @@ class Edges:
             skill_switch=SkillEntriesFile(settings.config_path, reading),
             persona=PersonaFiles(str(beside), reading),
             build_marketplace=make_marketplace,
+            mcp=Connector(reactor, clock),
             steps=(Step("state", hold, let_go),),
             build_backend=make_backend,
             build_channels=make_channels,

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, execute, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress
 from twisted.internet.testing import StringTransport
@@ -24,14 +24,20 @@ from twisted.python.failure import Failure
 from clawgate.domain.caller import is_loopback
 from clawgate.domain.messages import MemoryEntry
 from clawgate.domain.settings import Settings
+from clawgate.domain.settings.findings import Facts
 from clawgate.edges import Edges
 from clawgate.gateway import Gateway
 from clawgate.ports.agents import AgentBackend
 from clawgate.ports.channels import Channel
 from clawgate.services.memory import Memory
+from clawgate.system.personafile import PersonaFiles
 from clawgate.system.prometheus import NoMeter, PrometheusMeter
+from clawgate.system.routesfile import NAME, JsonRoutes
+from clawgate.system.skillfiles import SkillDirectory
 from clawgate.testing.agents import ScriptedAgent
 from clawgate.testing.clock import CountingIds, FixedEntropy, ManualClock
+from clawgate.testing.mcp import ScriptedMcp
+from clawgate.testing.skills import RecordingSwitch, Scratch, Shelf
 from clawgate.testing.store import InlineStore
 from clawgate.web.front import FrontSite
 from clawgate.web.limits import Limits
@@ -59,6 +65,21 @@ class RecordingMirror:
         return succeed(None)
 
 
+class RecordingAllowlist:
+    """A `ChannelAllowlist` that keeps who was let in: channel, identity, whether as an owner; `problem` makes it fail."""
+
+    def __init__(self) -> None:
+        self.admitted: list[tuple[str, str, bool]] = []
+        self.problem: Exception | None = None
+
+    def admit(self, channel: str, identity: str, owner: bool) -> Deferred[None]:
+        """Takes somebody up, or fails."""
+        if self.problem is not None:
+            return fail(self.problem)
+        self.admitted.append((channel, identity, owner))
+        return succeed(None)
+
+
 class Response(msgspec.Struct, frozen=True):
     """One answer as it stood on the wire; header names in lower case."""
 
@@ -77,6 +98,10 @@ class MemoryGateway:
 
     Attributes:
         codes: pairing codes that were announced, oldest first.
+        scratch: directory of persona.toml and of `skills`.
+        shelf: the marketplace of skills.
+        switch: where skills are switched on and off.
+        mcp: what MCP servers do.
     """
 
     def __init__(
@@ -89,7 +114,12 @@ class MemoryGateway:
         store_image: bytes = b"",
         start: bool = True,
         before: MemoryGateway | None = None,
+        edges: Mapping[str, Any] | None = None,
     ) -> None:
+        """
+        Args:
+            edges: further parts of `Edges` by name, in place of its defaults.
+        """
         self.settings = settings or Settings()
         self.clock: ManualClock = ManualClock() if before is None else ManualClock(before.clock.wall_ms())
         self.store = store or InlineStore(
@@ -100,6 +130,10 @@ class MemoryGateway:
         )
         self.agent = agent or ScriptedAgent()
         self.mirror: RecordingMirror = RecordingMirror() if before is None else before.mirror
+        self.scratch: Scratch = Scratch() if before is None else before.scratch
+        self.shelf, self.switch = Shelf(), RecordingSwitch()
+        self.mcp: ScriptedMcp = ScriptedMcp() if before is None else before.mcp
+        self.allowlist: RecordingAllowlist = RecordingAllowlist() if before is None else before.allowlist
         self.codes: list[str] = []
         ids = CountingIds() if before is None else before.edges.ids
         observed = self.settings.observability
@@ -112,7 +146,15 @@ class MemoryGateway:
             backend=self.agent,
             channels=channels or {},
             mirror=self.mirror,
+            allowlist=self.allowlist,
             memory=Memory(self.store.memory, self.clock, ids),
+            skill_files=SkillDirectory(str(self.scratch.path / "skills"), execute, {}, lambda: self.settings.skills.max_bytes, "linux"),
+            build_marketplace=lambda _: self.shelf,
+            skill_switch=self.switch,
+            persona=PersonaFiles(str(self.scratch.path), execute),
+            mcp=self.mcp,
+            routes=JsonRoutes(str(self.scratch.path / NAME), self.clock, execute),
+            **{"facts": lambda settings: succeed(Facts()), **(edges or {})},
         )
         self.gateway = Gateway.build(self.settings, None, self.edges, announce=self.codes.append, pid=4711)
         own = self.settings.gateway

@@ -1,0 +1,28 @@
+"""Makes connections to MCP servers: a program is started, a URL is asked. Ring: system; implements `ports.mcp.McpConnector`. Source: rantaiclaw.md §15."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define
+
+from clawgate.domain.settings.model import McpServer
+from clawgate.ports.clock import Clock
+from clawgate.system.mcp_http import HttpCarrier
+from clawgate.system.mcp_session import CALL_SECONDS, Carrier, Session
+from clawgate.system.mcp_stdio import StdioCarrier
+
+
+@define(eq=False)
+class Connector:
+    """The real one."""
+
+    reactor: Any  # Any: processes, TCP, time and names at once
+    clock: Clock
+    call_seconds: float = CALL_SECONDS
+
+    def open(self, name: str, server: McpServer) -> Session:
+        """A session over what the settings describe; a URL wins."""
+        kind = HttpCarrier if server.url.strip() else StdioCarrier
+        carrier: Carrier = kind(name, server, self.reactor, self.clock)
+        return Session(name, carrier, self.clock, self.call_seconds)

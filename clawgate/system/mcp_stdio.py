@@ -1,0 +1,219 @@
+"""An MCP server as a child process: one JSON-RPC message a line, both ways. Ring: system.
+
+Source: MCP 2025-11-25 (transports, stdio); rantaiclaw.md §15; design §5.
+
+    new --open--> running --program ends--> over
+                     |                       ^
+                     +--close: TERM, 3 s, KILL+
+
+The child gets PATH, HOME, LANG and what the settings give it, none of the daemon's own variables; it leads a process group of its own, which ends with it, with
+`close` and with the daemon (`leash`). A line that is not JSON-RPC is skipped: programs print. One that is too long ends the child.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from clawgate.domain import jsonrpc
+from clawgate.domain.errors import BadRequest, GatewayError, Unavailable
+from clawgate.domain.redaction import Redactor
+from clawgate.domain.settings.model import McpServer
+from clawgate.ports.clock import Clock
+from clawgate.system import leash, tunnel_wire
+from clawgate.system.mcp_session import Listener, Outgoing
+from clawgate.system.mcp_wire import Agreed, Lines, clean
+
+_log = Logger()
+LINE_CAP_BYTES = 4 << 20
+KILL_AFTER_SECONDS = 3.0
+PIPES_SECONDS = 1.0
+"""How long its pipes may stay open after it has gone: a grandchild that left the group may hold them."""
+
+
+def child_environment(server: McpServer) -> dict[str, str]:
+    """What the child sees: where programs are, where home is, UTF-8, and what the settings say."""
+    small = {"PATH": os.pathsep.join(os.get_exec_path()), "HOME": os.path.expanduser("~"), "LANG": "C.UTF-8"}
+    return small | {name: value.reveal() for name, value in server.env.items()}
+
+
+@define(eq=False)
+class StdioCarrier:
+    """A `Carrier` over one run of a program."""
+
+    name: str
+    server: McpServer
+    reactor: Any  # Any: IReactorProcess
+    clock: Clock
+    _child: _Child | None = field(default=None, init=False)
+
+    def open(self, listener: Listener) -> None:
+        """Starts the program.
+
+        Raises:
+            Unavailable: it is not there, or cannot be started.
+        """
+        environment = child_environment(self.server)
+        program = shutil.which(self.server.command, path=environment["PATH"])
+        if program is None:
+            raise Unavailable(f"MCP server '{self.name}': the program \"{clean(self.server.command)}\" is not on the PATH")
+        redact = Redactor()
+        for secret in self.server.env.values():
+            redact.register(secret)
+        child = _Child(self.name, listener, self.clock, redact)
+        self._start(child, program, environment)
+        self._child = child
+
+    def _start(self, child: _Child, program: str, environment: Mapping[str, str]) -> None:
+        argv = [sys.executable, "-I", "-S", str(Path(leash.__file__)), str(os.getpid()), program, *self.server.args]
+        try:
+            self.reactor.spawnProcess(child, sys.executable, argv, env=environment)
+        except (OSError, ValueError) as problem:
+            raise Unavailable(f"MCP server '{self.name}': the program cannot be started", detail=repr(problem)[:500]) from None
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Writes one line. Raises Unavailable when the program is gone."""
+        if self._child is None or self._child.is_over:
+            raise Unavailable(f"MCP server '{self.name}' does not run")
+        self._child.write(outgoing)
+
+    def abandon(self, number: int) -> None:
+        """Nothing to do: a late answer is skipped."""
+
+    def agreed(self, agreed: Agreed | None) -> None:
+        """Lines look the same in every version."""
+
+    def close(self) -> Deferred[None]:
+        """Ends the whole process group and fires when it is gone."""
+        return self._child.end() if self._child is not None else succeed(None)
+
+
+class _Child(ProcessProtocol):
+    """One process and its group."""
+
+    def __init__(self, name: str, listener: Listener, clock: Clock, redact: Redactor) -> None:
+        self._name, self._listener, self._clock, self._redact = name, listener, clock, redact
+        self._lines, self._errors = Lines(LINE_CAP_BYTES), tunnel_wire.Lines()
+        self._pid = 0
+        self._timer: IDelayedCall | None = None
+        self._waiters: list[Deferred[None]] = []
+        self._is_full = False
+        self._problem: GatewayError | None = None
+        self.is_over = False
+
+    def connectionMade(self) -> None:
+        """It runs."""
+        if self.transport is not None:
+            self._pid = self.transport.pid
+            self.transport.registerProducer(self, True)  # type: ignore[attr-defined]  # every process transport has it
+
+    def write(self, outgoing: Outgoing) -> None:
+        """One line to its standard input; a program that does not read gets no answers to its own questions."""
+        if self.transport is not None and (outgoing.method or not self._is_full):
+            self.transport.write(outgoing.message + b"\n")
+
+    def pauseProducing(self) -> None:
+        """It does not read as fast as it is written to."""
+        self._is_full = True
+
+    def resumeProducing(self) -> None:
+        """It has caught up."""
+        self._is_full = False
+
+    def stopProducing(self) -> None:
+        """It reads no more."""
+        self._is_full = True
+
+    def outReceived(self, data: bytes) -> None:
+        """Messages."""
+        if self._problem is not None:
+            return
+        try:
+            lines = self._lines.feed(data)
+        except BadRequest as problem:
+            self._problem = Unavailable(f"MCP server '{self._name}': {problem}")
+            self._listener.lost(self._problem)
+            self._signal(signal.SIGKILL)
+            return
+        for line in lines:
+            self._line(line)
+
+    def _line(self, line: bytes) -> None:
+        if not line.strip():
+            return
+        try:
+            message = jsonrpc.decode(line)
+        except jsonrpc.Malformed as problem:
+            _log.debug("MCP server {name} wrote a line that is skipped: {problem}", name=self._name, problem=str(problem))
+            return
+        self._listener.received(message)
+
+    def errReceived(self, data: bytes) -> None:
+        """What it has to say to people."""
+        for line in self._errors.feed(data):
+            _log.debug("MCP server {name}: {line}", name=self._name, line=self._redact.untrusted(line))
+
+    def end(self) -> Deferred[None]:
+        """Asks the group to end, insists after 3 seconds, and fires when it is gone."""
+        if self.is_over:
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        self._waiters.append(done)
+        if self._timer is None:
+            if self.transport is not None:
+                self.transport.closeStdin()
+            self._signal(signal.SIGTERM)
+            self._wait(KILL_AFTER_SECONDS, self._signal, signal.SIGKILL)
+        return done
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._pid, number)
+        except (ProcessLookupError, PermissionError):  # it has not made its group yet, or it is over
+            if self.transport is not None and self.transport.pid is not None:
+                self.transport.signalProcess(number.name.removeprefix("SIG"))
+
+    def processExited(self, reason: Failure) -> None:
+        """The program is gone; what it started goes with it, and its pipes are not waited for."""
+        if self._pid:
+            try:
+                os.killpg(self._pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass
+        self._wait(PIPES_SECONDS, self._drop_pipes)
+
+    def _drop_pipes(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def processEnded(self, reason: Failure) -> None:
+        """The program is gone and its output has been read."""
+        self._stop_timer()
+        self.is_over = True
+        status = getattr(reason.value, "exitCode", None)
+        how = f"exit code {status}" if status is not None else f"signal {getattr(reason.value, 'signal', None)}"
+        self._listener.lost(Unavailable(f"MCP server '{self._name}': the program ended with {how}"))
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
+
+    def _wait(self, seconds: float, then: Any, *args: Any) -> None:  # Any: whatever `then` takes
+        self._stop_timer()
+        self._timer = self._clock.call_later(seconds, then, *args)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
