@@ -23,6 +23,7 @@ from clawgate.testing import (
     store_contract_lines,
     store_contract_outbox,
     store_contract_rest,
+    store_contract_sessions,
 )
 from clawgate.testing.store_builders import OpenStore
 
@@ -43,6 +44,7 @@ CONTRACT: tuple[Case, ...] = tuple(
         store_contract_dedupe,
         store_contract_outbox,
         store_contract_rest,
+        store_contract_sessions,
         store_contract_channels,
     )
     for case in _cases(module)
