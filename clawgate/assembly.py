@@ -24,6 +24,7 @@ from clawgate.services.access import Access
 from clawgate.services.approvals import Approvals
 from clawgate.services.backends import Backends
 from clawgate.services.catalog import Catalog, NobodyAsked
+from clawgate.services.channels import Channels
 from clawgate.services.chat_approvals import ChatApprovals
 from clawgate.services.context import Context
 from clawgate.services.cron import Cron, CronPolicy
@@ -39,9 +40,12 @@ from clawgate.services.health import Health
 from clawgate.services.heartbeat import Heartbeat
 from clawgate.services.housekeeping import Housekeeping
 from clawgate.services.ingress import Ingress
+from clawgate.services.knowledge import Knowledge
+from clawgate.services.knowledge_tools import KnowledgeTools
+from clawgate.services.live_parts import ChannelsPart, McpPart, ModelPart, TokensPart
 from clawgate.services.login import Login
-from clawgate.services.memory_tools import MemoryTools
 from clawgate.services.mcp import McpServers
+from clawgate.services.memory_tools import MemoryTools
 from clawgate.services.onboarding import Onboarding
 from clawgate.services.pairing import Pairing
 from clawgate.services.persona import Persona
@@ -51,6 +55,7 @@ from clawgate.services.reception import Reception
 from clawgate.services.rounds import Rounds
 from clawgate.services.scheduler import Scheduler
 from clawgate.services.sessions import Sessions
+from clawgate.services.settings import LiveSettings
 from clawgate.services.skill_tools import SkillTools
 from clawgate.services.skills import Skills
 from clawgate.services.streams import Streams
@@ -61,6 +66,7 @@ from clawgate.services.toolbox import Toolbox
 from clawgate.services.triggers import Triggers
 from clawgate.services.turns import Live, Turns
 from clawgate.services.waiters import Waiters
+from clawgate.system.memoryconfig import MemoryConfigStore
 from clawgate.web.auth import Doorkeeper, Peers
 from clawgate.web.resource import GatewayResource
 from clawgate.web.router import Router
@@ -70,6 +76,7 @@ from clawgate.web.surfaces.channels import ChannelDeskSurface, ChannelSurface
 from clawgate.web.surfaces.cron import CronSurface
 from clawgate.web.surfaces.health import HealthSurface
 from clawgate.web.surfaces.inbox import InboxSurface
+from clawgate.web.surfaces.knowledge import KnowledgeSurface
 from clawgate.web.surfaces.login import LoginSurface
 from clawgate.web.surfaces.memory import MemorySurface
 from clawgate.web.surfaces.pairing import PairingSurface
@@ -94,6 +101,7 @@ class Assembly:
         waits = settings.reliability
         self.supervisor = Supervisor(clock, self.health, waits.channel_initial_backoff_secs, waits.channel_max_backoff_secs)
         self.toolbox = Toolbox()
+        self.channels = Channels(edges.channels)
         self.access = Access(edges.store.devices, clock, own.require_pairing)
         self.devices = Devices(edges.store.devices, self.access, edges.mirror, clock, edges.entropy, edges.ids, own.token_prefix)
         self.pairing = Pairing(self.devices, clock, edges.entropy, edges.meter, own.require_pairing, own.pairing_code_ttl_secs, announce)
@@ -106,8 +114,25 @@ class Assembly:
         self.toolbox.add(self.mcp)
         self._wire_channels()
         self._wire_tasks()
+        self._wire_knowledge()
         self._wire_cron()
         self._wire_persona()
+        self._wire_live()
+
+    def _wire_live(self) -> None:
+        """Last: the parts that follow a change of the settings."""
+        edges, config = self.edges, self.edges.config or MemoryConfigStore(self.settings)
+        self.live = LiveSettings(config, self.events, self.health, edges.clock, self.settings, self._taken_up)
+        build = edges.build_channels or (lambda _: edges.channels)
+        self.live.parts += [
+            ChannelsPart(self.channels, self.delivery, self.health, build),
+            ModelPart(self.backends, self.backends.build),
+            McpPart(self.mcp),
+            TokensPart(self.devices),
+        ]
+
+    def _taken_up(self, settings: Settings) -> None:
+        self.settings = settings
 
     def _wire_memory(self) -> None:
         edges, memory = self.edges, self.edges.memory
@@ -150,7 +175,7 @@ class Assembly:
         context = Context(store.inbox, self.sessions.history, self._preface, edges.memory.recalled)
         turns = Turns(self.backends, context, rounds, self.streams, clock, edges.entropy, edges.meter, retry, lambda: _live(self.settings))
         self.waiters = Waiters(settings.inbox.max_waiters)
-        self.delivery = Delivery(store.outbox, edges.channels, clock, edges.entropy, edges.ids, edges.meter, self.health, retry)
+        self.delivery = Delivery(store.outbox, self.channels, clock, edges.entropy, edges.ids, edges.meter, self.health, retry)
         self.dispatch = Dispatch(
             store.inbox,
             turns,
@@ -192,10 +217,15 @@ class Assembly:
 
     def _admitted(self, name: str, identity: str, is_owner: bool) -> None:
         """Takes up what a pairing code has changed in config.toml."""
-        channel = self.edges.channels.get(name)
+        channel = self.channels.get(name)
         if channel is not None and identity not in channel.allowed and "*" not in channel.allowed:
             channel.allowed = (*channel.allowed, identity)
-        self.settings = admitted(self.settings, name, identity, is_owner)
+        self.settings = self.live.settings = admitted(self.settings, name, identity, is_owner)
+
+    def _wire_knowledge(self) -> None:
+        edges = self.edges
+        self.knowledge = Knowledge(edges.store.knowledge, edges.extractor, edges.clock, edges.ids, self.events, lambda: self.settings.knowledge)
+        self.toolbox.add(KnowledgeTools(self.knowledge))
 
     def _wire_tasks(self) -> None:
         edges = self.edges
@@ -207,11 +237,9 @@ class Assembly:
         edges, clock, rows = self.edges, self.edges.clock, self.edges.store.cron
 
         def has_channel(name: str | None) -> bool:
-            return name in edges.channels
+            return name in self.channels
 
-        runs = CronRuns(
-            rows, self.ingress, edges.store.inbox, self.waiters, edges.processes, clock, self.events, self._cron_policy, has_channel
-        )
+        runs = CronRuns(rows, self.ingress, edges.store.inbox, self.waiters, edges.processes, clock, self.events, self._cron_policy, has_channel)
         self.scheduler = Scheduler(rows, edges.schedules, runs, clock, self._cron_policy)
         wake = self.scheduler.wake
         self.cron = Cron(rows, edges.schedules, runs, clock, edges.ids, self.events, self._cron_policy, has_channel, wake)
@@ -271,16 +299,17 @@ class Assembly:
                 own.idempotency_ttl_secs,
             ),
             *self._about(),
+            KnowledgeSurface(self.knowledge, settings.knowledge.max_document_bytes),
             TasksSurface(self.tasks),
             TriggersSurface(self.triggers, self.ingress, own.idempotency_ttl_secs, own.request_timeout_secs),
             SessionsSurface(self.sessions),
             MemorySurface(edges.memory, settings.memory.backend, lambda: not edges.store.health().problem),
             CronSurface(self.cron),
             *(
-                ChannelSurface(name, kind.route, kind.title, edges.channels, self.reception, edges.clock, kind.has_handshake)
+                ChannelSurface(name, kind.route, kind.title, self.channels, self.reception, edges.clock, kind.has_handshake)
                 for name, kind in KINDS.items()
             ),
-            ChannelDeskSurface(self.onboarding, edges.channels, {name: kind.title for name, kind in KINDS.items()}),
+            ChannelDeskSurface(self.onboarding, self.channels, {name: kind.title for name, kind in KINDS.items()}),
         )
 
     def _about(self) -> tuple[Any, ...]:  # as `_surfaces`
@@ -332,7 +361,7 @@ class Assembly:
             await self.dispatch.drain(own.drain_secs)
 
         async def close_channels() -> None:
-            for channel in edges.channels.values():
+            for channel in self.channels.values():
                 await channel.stop()
 
         async def start_cron() -> None:
@@ -357,6 +386,7 @@ class Assembly:
             Step("answers", stop=lambda: self._answered(web)),
             Step("dispatch", recover, drain, own.drain_secs + 5.0),
             Step("components", stop=self.supervisor.stop_all),
+            Step("live settings", stop=self.live.stop),
             Step("cron", start_cron, lambda: self.scheduler.stop(self.supervisor), 8.0),
             Step("triggers", self.triggers.start, self.triggers.stop),
             Step("housekeeping", self.housekeeping.start, self.housekeeping.stop),

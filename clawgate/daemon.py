@@ -26,7 +26,7 @@ from clawgate.gateway import Gateway
 from clawgate.lifecycle import GatewayService, Step
 from clawgate.system.activation import activated_socket
 from clawgate.system.atomic import replace_file
-from clawgate.system.configfile import load_settings
+from clawgate.system.configfile import overlay_path
 from clawgate.system.control import CONTROL_SOCKET, DAEMON_FILE, RunningDaemon
 from clawgate.system.environment import for_agents
 from clawgate.system.lan import outward_address
@@ -82,7 +82,7 @@ class Daemon:
     def __attrs_post_init__(self) -> None:
         settings, reactor = self.settings, self.reactor
         children = for_agents(os.environ)
-        self.gateway = Gateway.build(settings, reactor, announce=self._announce, pid=os.getpid(), environment=children)
+        self.gateway = Gateway.build(settings, reactor, announce=self._announce, pid=os.getpid(), environment=children, variables=os.environ)
         self._notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
         edges = self.gateway.edges
         self._site = self._new_site(is_secure=settings.gateway.tls.enabled)
@@ -91,7 +91,7 @@ class Daemon:
         control_site = self._new_site()
         control = ControlListener(control_site, reactor, Path(settings.state_dir) / CONTROL_SOCKET)
         tunnel = Tunnel(settings.tunnel, reactor=reactor, clock=edges.clock, health=self.gateway.health, on_url=self._tunnel_up)
-        watch = FileWatch(edges.clock, (settings.config_path,), lambda _: self.reload())
+        watch = FileWatch(edges.clock, (settings.config_path, overlay_path(settings.config_path)), lambda _: self.reload())
         heartbeat = Heartbeat(self._notifier, edges.clock)
         watchdog = StallWatchdog(edges.clock, edges.meter)
         self.gateway.add_steps(
@@ -109,22 +109,15 @@ class Daemon:
         return self.gateway.lifecycle_service(self._failed)
 
     def reload(self) -> None:
-        """SIGHUP, or config.toml changed: takes up what is live, and keeps the last good settings when the file is bad.
+        """SIGHUP, or a file of the configuration changed: takes up what is live; a bad file leaves the last good settings (`services.settings`).
 
         During the start it is put off until everything is up; during the stop nothing is taken up any more.
         """
         if not self._is_ready:
             self._reload_wanted = True
             return
-        try:
-            fresh = load_settings(self.settings.config_path, os.environ)
-        except GatewayError as problem:
-            self.gateway.health.failed("config", str(problem))
-            _log.error("config.toml was not taken up: {problem}", problem=str(problem))
-            return
-        self.gateway.health.ok("config")
-        adopting = Deferred.fromCoroutine(self.gateway.devices.adopt(fresh.gateway.paired_tokens, list_present=fresh.paired_tokens_present))
-        adopting.addErrback(_not_taken_up)
+        reloading = Deferred.fromCoroutine(self.gateway.live.reload())
+        reloading.addErrback(lambda failure: _log.failure("the configuration was not read again", failure))
 
     # --- steps
 
@@ -155,8 +148,8 @@ class Daemon:
         self._notifier.ready(f"listening on {self._listener.url}")
         _log.info("listening on {url}", url=self._listener.url)
         self._is_ready = True
-        if self._reload_wanted:
-            self.reload()
+        if self._reload_wanted or os.path.exists(overlay_path(self.settings.config_path)):
+            self.reload()  # the overlay may hold entries that config.toml has changed while nothing ran
 
     async def _ending(self) -> None:
         self._is_ready = False
@@ -229,14 +222,6 @@ def prepare_process(reactor: Any) -> None:  # see Daemon.reactor
     """What a process does once, before anything runs: waits follow the monotonic clock, crashes leave a stack."""
     reactor.seconds = time.monotonic
     enable_faulthandler()
-
-
-def _not_taken_up(failure: Failure) -> None:
-    problem = failure.value
-    if isinstance(problem, GatewayError):
-        _log.warn("paired_tokens was not taken up: {problem} {detail}", problem=str(problem), detail=problem.detail)
-    else:
-        _log.failure("paired_tokens was not taken up", failure)
 
 
 def _certificate(settings: Settings) -> Certificate | None:

@@ -23,16 +23,17 @@ from clawgate.lifecycle import Step
 from clawgate.ports.agents import AgentBackend, ModelCatalog
 from clawgate.ports.channels import Channel
 from clawgate.ports.clock import Clock, Entropy, Ids
-from clawgate.ports.config import ChannelAllowlist, SkillSwitch, TokenMirror
+from clawgate.ports.config import ChannelAllowlist, ConfigStore, SkillSwitch, TokenMirror
 from clawgate.ports.cron import Schedules
 from clawgate.ports.events import Meter
+from clawgate.ports.knowledge import Extractor
 from clawgate.ports.mcp import McpConnector
 from clawgate.ports.personality import PersonalityFile
 from clawgate.ports.processes import Processes
 from clawgate.ports.skills import Marketplace, SkillFiles
 from clawgate.ports.stores import Store
-from clawgate.ports.triggers import RoutesFile
 from clawgate.ports.threads import FileFacts, Passwords
+from clawgate.ports.triggers import RoutesFile
 from clawgate.ports.workspace import Notes
 from clawgate.ports.workspace_memory import MemoryFile
 from clawgate.services.memory import Memory
@@ -40,10 +41,12 @@ from clawgate.stores.sqlite import SqliteStore
 from clawgate.system.channelsfile import ChannelsFile, NoFile
 from clawgate.system.clock import SystemClock, SystemEntropy, SystemIds
 from clawgate.system.configfile import ConfigFile, PairedTokensFile, gather_facts
+from clawgate.system.configstore import ConfigFiles, FileConfigStore
+from clawgate.system.extraction import FileExtractor
 from clawgate.system.lock import StateLock
 from clawgate.system.marketplace import HttpMarketplace
-from clawgate.system.memoryfile import MemoryMarkdown
 from clawgate.system.mcp import Connector
+from clawgate.system.memoryfile import MemoryMarkdown
 from clawgate.system.passwords import Argon2Passwords
 from clawgate.system.personafile import PersonaFiles
 from clawgate.system.processes import NoProcesses, SystemProcesses
@@ -92,15 +95,26 @@ class Edges:
     processes: Processes = field(factory=NoProcesses)
     notes: Notes = field(factory=NoNotes)
     routes: RoutesFile = field(factory=NoRoutes)
+    config: ConfigStore | None = None
+    """The files of the configuration; None = what is changed lasts until the end of the process."""
+    extractor: Extractor = field(factory=FileExtractor)
     build_catalog: Callable[[Callable[[], Settings]], ModelCatalog] | None = None
     """Makes what asks vendors for their models; None = nobody is asked."""
 
     @classmethod
-    def real(cls, settings: Settings, reactor: Reactor, answers: object = None, environment: Mapping[str, str] | None = None) -> Edges:
+    def real(
+        cls,
+        settings: Settings,
+        reactor: Reactor,
+        answers: object = None,
+        environment: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> Edges:
         """The real ones: system clock, SQLite, vendors, platforms.
 
         Args:
             environment: variables for agents that are child processes.
+            variables: those that stand above the configuration's files; None = the files are neither read again nor written.
             answers: an object of the embedder's that answers instead of a vendor (`agents.service`).
 
         Raises:
@@ -115,6 +129,8 @@ class Edges:
         notes = memory if settings.memory.backend != "none" else None
         files = ThreadPool(0, 1, "clawgate-files")
         hashing, looking = Threads(reactor, "clawgate-passwords", 1), Threads(reactor, "clawgate-facts", 1)
+        reading = Threads(reactor, "clawgate-extraction", 2)
+        configuring = Threads(reactor, "clawgate-config", 1)
         reading, beside = Threads(reactor, "clawgate-skills", 1), Path(settings.config_path).parent
         lock = StateLock(settings.state_dir)
         workspace = str(Path(settings.workspace_dir or beside / "workspace").expanduser().absolute())
@@ -125,8 +141,12 @@ class Edges:
             hashing.start()
             looking.start()
             reading.start()
+            reading.start()
+            configuring.start()
 
         async def let_go() -> None:
+            configuring.stop()
+            reading.stop()
             reading.stop()
             looking.stop()
             hashing.stop()
@@ -174,11 +194,13 @@ class Edges:
             build_marketplace=make_marketplace,
             mcp=Connector(reactor, clock),
             steps=(Step("state", hold, let_go),),
+            config=FileConfigStore(ConfigFiles(settings.config_path, variables), configuring) if variables is not None else None,
             build_backend=make_backend,
             build_channels=make_channels,
             passwords=Argon2Passwords(hashing),
             facts=lambda current: looking(partial(gather_facts, current)),
             build_catalog=make_catalog,
+            extractor=FileExtractor(reading),
         )
 
 

@@ -24,6 +24,7 @@ from clawgate.services.events import Events
 from clawgate.services.health import Health
 from clawgate.services.ingress import Ingress
 from clawgate.services.pairing import Pairing
+from clawgate.services.settings import LiveSettings
 from clawgate.services.toolbox import Toolbox
 from clawgate.web.resource import GatewayResource
 from clawgate.web.router import Router
@@ -47,6 +48,7 @@ class Gateway:
     devices: Devices
     ingress: Ingress
     dispatch: Dispatch
+    live: LiveSettings
     toolbox: Toolbox
     events: Events
     router: Router
@@ -66,6 +68,7 @@ class Gateway:
         announce: Callable[[str], None] = lambda code: None,
         pid: int = 0,
         environment: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> Gateway:
         """Makes a gateway; nothing outside the package is read, nothing is opened, bound or started.
 
@@ -75,11 +78,12 @@ class Gateway:
             announce: is given a pairing code to show to the operator.
             pid: shown by `/health`.
             environment: variables for agents that are child processes.
+            variables: those that stand above the configuration's files; None = the files are neither read again nor written.
 
         Raises:
             Invalid: a setting cannot work.
         """
-        edges = edges or Edges.real(settings, reactor, answers, environment)
+        edges = edges or Edges.real(settings, reactor, answers, environment, variables)
         parts = Assembly(settings, edges, announce, pid)
         router, web = parts.web()
         return cls(
@@ -90,6 +94,7 @@ class Gateway:
             parts.devices,
             parts.ingress,
             parts.dispatch,
+            parts.live,
             parts.toolbox,
             parts.events,
             router,

@@ -117,6 +117,8 @@ class ModelPart:
         if _who_answers(old) == _who_answers(new):
             return None
         backend = self.build(new)
+        if backend is self.backends.current:
+            return None
         try:
             await backend.start()
         except CancelledError:
@@ -146,6 +148,9 @@ class McpServers(Protocol):
 
     async def try_start(self, name: str, server: McpServer, seconds: float) -> None:
         """Starts one and waits until it works; raises a GatewayError, and leaves nothing, when it does not in time."""
+
+    async def start(self, name: str, server: McpServer) -> None:
+        """Has one started and supervised; does not wait. Raises Conflict."""
 
     async def stop(self, name: str) -> None:
         """Ends one. Raises NotFound when there is none."""
@@ -212,7 +217,7 @@ class McpPart:
         await self._stop(name)
         if before is not None:
             try:
-                await self.servers.try_start(name, before, MCP_START_SECONDS)
+                await self.servers.start(name, before)
             except GatewayError as problem:
                 _log.error("MCP server {name} could not be brought back: {problem}", name=name, problem=str(problem))
 

@@ -31,7 +31,7 @@ from clawgate.system.secrets import SecretBox
 _log = Logger()
 _HEAD = "# Written by clawgate: what was changed while it runs, above config.toml. A later change of the same key in config.toml goes before it.\n\n"
 _PENDING = "enc2:pending:"
-_INDIRECT = (*ENCRYPTED, "file:", "env:")
+INDIRECT = (*ENCRYPTED, "file:", "env:")
 
 
 class FileConfigStore:
@@ -89,7 +89,7 @@ class ConfigFiles:
         self._refuse_overridden(edit)
         base, above = self._read()
         sealed = _Sealed()
-        base, above = _edited(edit.target, base, above, sealed.changes(_filled(edit, base, above)))
+        base, above = edited(edit.target, base, above, sealed.changes(filled(edit, base, above)))
         return self._settings(base, above, sealed.resolver(resolver(self.path)))
 
     def write(self, edit: Edit) -> None:
@@ -98,8 +98,8 @@ class ConfigFiles:
         if fingerprint_of(overlay_path(self.path)) != self._overlay_seen:
             raise Conflict(f"{overlay_path(self.path)} changed since it was read")
         settings = self._settings(base, above)
-        changes = tuple(Change(change.path, self._stored(settings, change.value)) for change in _filled(edit, base, above))
-        after, over = _edited(edit.target, base, above, changes)
+        changes = tuple(Change(change.path, self._stored(settings, change.value)) for change in filled(edit, base, above))
+        after, over = edited(edit.target, base, above, changes)
         with _written_files(_workspace(settings), edit.files):
             self._write(edit.target, changes, after, over, above)
 
@@ -135,7 +135,7 @@ class ConfigFiles:
     def _stored(self, settings: Settings, value: object) -> object:
         """The value as it is written: secrets encrypted where the settings say so."""
         box = SecretBox(key_path(self.path)) if settings.secrets.encrypt else None
-        return _mapped(value, lambda secret: box.encrypt(secret.reveal()) if box is not None else secret.reveal())
+        return mapped(value, lambda secret: box.encrypt(secret.reveal()) if box is not None else secret.reveal())
 
     def _refuse_overridden(self, edit: Edit) -> None:
         """What the environment says stands above both files; a change would have no effect."""
@@ -153,11 +153,11 @@ class _Sealed:
         self._texts: list[str] = []
 
     def changes(self, wanted: tuple[Change, ...]) -> tuple[Change, ...]:
-        return tuple(Change(change.path, _mapped(change.value, partial(self._seal, change.path))) for change in wanted)
+        return tuple(Change(change.path, mapped(change.value, partial(self._seal, change.path))) for change in wanted)
 
     def _seal(self, path: Path, secret: Secret) -> str:
         text = secret.reveal()
-        if text.strip().startswith(_INDIRECT):
+        if text.strip().startswith(INDIRECT):
             raise Invalid(
                 overlay.text_of(path), "has a secret that begins like a reference", "Send the secret itself; references are for config.toml"
             )
@@ -169,12 +169,13 @@ class _Sealed:
         return lambda path, text: known[text] if text in known else inner(path, text)
 
 
-def _filled(edit: Edit, base: Mapping[str, object], above: Mapping[str, object]) -> tuple[Change, ...]:
+def filled(edit: Edit, base: Mapping[str, object], above: Mapping[str, object]) -> tuple[Change, ...]:
+    """The edit's changes, with what the documents say in the place of `KEEP`."""
     document = overlay.effective(base, above)
     return tuple(kept(document, change) for change in edit.changes)
 
 
-def _edited(
+def edited(
     target: Target, base: Mapping[str, object], above: Mapping[str, object], changes: tuple[Change, ...]
 ) -> tuple[dict[str, object], dict[str, object]]:
     """Both documents after the changes. What is written to config.toml is the newer word: the overlay says nothing of it any more."""
@@ -236,13 +237,14 @@ def _take(table: MutableMapping[str, Any], path: Path) -> None:  # Any: as above
             del table[name]
 
 
-def _mapped(value: object, seal: Callable[[Secret], str]) -> object:
+def mapped(value: object, seal: Callable[[Secret], str]) -> object:
+    """The value with every secret in it sealed."""
     if isinstance(value, Secret):
         return seal(value)
     if isinstance(value, Mapping):
-        return {str(name): _mapped(below, seal) for name, below in value.items()}
+        return {str(name): mapped(below, seal) for name, below in value.items()}
     if isinstance(value, list | tuple):
-        return [_mapped(below, seal) for below in value]
+        return [mapped(below, seal) for below in value]
     return value
 
 
