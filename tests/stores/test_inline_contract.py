@@ -1,0 +1,32 @@
+"""The store without threads passes the contract of sessions and memory as the threaded one does."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from clawgate.testing import store_contract_sessions
+from clawgate.testing.clock import ManualClock
+from clawgate.testing.store import InlineStore
+
+CASES = [case for name, case in vars(store_contract_sessions).items() if inspect.iscoroutinefunction(case) and name[0] != "_"]
+
+
+async def open_store(*, idempotency_max_keys: int = 100, high_water: int = 1_000) -> InlineStore:
+    store = InlineStore(ManualClock(), idempotency_max_keys=idempotency_max_keys, high_water=high_water)
+    await store.start()
+    return store
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.__name__ not in ("refusal", "run")], ids=lambda case: case.__name__)
+def test_inline_contract(case: Callable[[object], Awaitable[None]]) -> None:
+    done: list[object] = []
+    Deferred.fromCoroutine(case(open_store)).addBoth(done.append)  # type: ignore[arg-type]  # the cases are coroutine functions
+    assert done == [None]
+
+
+def test_every_case_of_sessions_is_run() -> None:
+    assert len(CASES) > 15
