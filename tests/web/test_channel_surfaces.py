@@ -424,3 +424,154 @@ def test_long_reply_goes_out_in_parts_of_4096_characters(name: str) -> None:
     road.taking(name, 3)
     road.post(name, BODIES[name]("hi"))
     assert [len(part) for part in road.replies(name)] == [4096, 4096, 1808]
+
+
+# --- events that are no messages ---------------------------------------------------------------------------------------------------------
+
+
+def _whatsapp(**value: object) -> bytes:
+    return msgspec.json.encode({"object": "whatsapp_business_account", "entry": [{"changes": [{"field": "messages", "value": value}]}]})
+
+
+EVENTS = {
+    "whatsapp": (
+        _whatsapp(statuses=[{"id": "wamid.1", "status": "delivered"}, {"id": "wamid.1", "status": "read"}]),
+        _whatsapp(messages=[{"from": "1", "id": "w", "type": "reaction", "reaction": {"message_id": "wamid.1", "emoji": "👍"}}]),
+        _whatsapp(errors=[{"code": 131051}]),
+        b'{"object":"page","entry":[{"changes":[{"field":"account_update","value":{}}]}]}',
+    ),
+    "linq": (
+        b'{"event_type":"message.delivered","data":{"message":{"id":"m"}}}',
+        b'{"event_type":"message.read","data":{"chat_id":"c","from":"1"}}',
+        b'{"event_type":"reaction.added","data":{"from":"1","message":{"parts":[{"type":"text","value":"x"}]}}}',
+        b'{"event_type":7}',
+    ),
+    "nextcloud_talk": (
+        b'{"type":"Join","actor":{"type":"Application","id":"bots/b"},"object":{"type":"Collection","id":"room"}}',
+        b'{"type":"Leave","actor":{"type":"Application","id":"bots/b"},"object":{"type":"Collection","id":"room"}}',
+        b'{"type":"Like","actor":{"type":"Person","id":"users/a"},"object":{"type":"Note","id":"1"},"target":{"id":"room"},"content":"x"}',
+        b'{"type":"Undo","actor":{"type":"Person","id":"users/a"},"object":{"type":"Like"},"target":{"id":"room"}}',
+        b'{"type":"Activity","actor":{"type":"Person","id":"users/a"},"object":{"type":"Note","id":"1","content":"{}"},"target":{"id":"room"}}',
+    ),
+    "wati": (
+        b'{"eventType":"sentMessageDELIVERED","waId":"1","text":"x","type":"text"}',
+        b'{"eventType":"sentMessageREAD","waId":"1","text":"x","type":"text"}',
+        b'{"eventType":"message","waId":"1","text":"x","type":"reaction","owner":false}',
+        b'{"eventType":"message","waId":"1","text":"x","type":"text","owner":true}',
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "body"), [(name, body) for name, bodies in EVENTS.items() for body in bodies])
+def test_signed_event_that_is_no_message_is_acknowledged(name: str, body: bytes) -> None:
+    road = PlatformGate()
+    answer = road.post(name, body)
+    assert ((answer.status, answer.json), road.items()) == (OK, [])
+
+
+@pytest.mark.parametrize("name", SIGNING)
+def test_bytes_that_are_read_are_those_that_were_signed(name: str) -> None:
+    """The same JSON in other bytes is another delivery."""
+    road = PlatformGate()
+    road.taking(name)
+    body = BODIES[name]("hi")
+    spaced, genuine = body.replace(b'":', b'" :', 1), road.sign(name, body)
+    assert (road.post(name, spaced, genuine).status, road.items()) == (401, [])
+    assert road.post(name, spaced).status == 200
+    assert road.replies(name) == ["ok"]
+
+
+# --- Nextcloud's random --------------------------------------------------------------------------------------------------------------------
+
+DUPLICATE = (200, {"status": "duplicate"})
+
+
+def talk(road: PlatformGate, body: bytes, random: str = "r" * 64) -> tuple[int, object]:
+    answer = road.post("nextcloud_talk", body, road.sign("nextcloud_talk", body, random=random))
+    return answer.status, answer.json
+
+
+def test_replayed_random_is_acknowledged_and_not_run_again() -> None:
+    road = PlatformGate()
+    road.taking("nextcloud_talk", 2)
+    body = BODIES["nextcloud_talk"]("hi", ids=(None,))
+    assert [talk(road, body) for _ in range(3)] == [OK, DUPLICATE, DUPLICATE]
+    assert (talk(road, b"{}"), talk(road, b"{}", "s" * 64)) == (DUPLICATE, OK)
+    assert road.replies("nextcloud_talk") == ["ok"]
+
+
+def test_random_is_remembered_across_a_kill_and_for_a_week() -> None:
+    road = PlatformGate()
+    road.taking("nextcloud_talk", 2)
+    body = BODIES["nextcloud_talk"]("hi")
+    assert talk(road, body) == OK
+    after = PlatformGate(before=road)
+    assert talk(after, body) == DUPLICATE
+    found: list[int] = []
+    for days in (6.9, 7):
+        moment = after.gate.clock.wall_ms() + int(days * 86_400_000)
+        after.gate.store.facts.all("nonce", moment, 9).addCallback(lambda facts: found.append(len(facts)))
+    assert found == [1, 0]
+
+
+def test_random_of_a_delivery_that_was_not_stored_is_not_spent() -> None:
+    road = PlatformGate()
+    road.taking("nextcloud_talk")
+    body = BODIES["nextcloud_talk"]("hi")
+    road.gate.store.break_writes("disk full")
+    assert talk(road, body)[0] == 503
+    road.gate.store.break_writes("")
+    assert (talk(road, body), road.replies("nextcloud_talk")) == (OK, ["ok"])
+
+
+def test_random_of_an_unsigned_delivery_is_not_spent() -> None:
+    road = PlatformGate()
+    road.taking("nextcloud_talk")
+    body, random = BODIES["nextcloud_talk"]("hi"), "r" * 64
+    forged = {"X-Nextcloud-Talk-Random": random, "X-Nextcloud-Talk-Signature": "0" * 64}
+    assert road.post("nextcloud_talk", body, forged).status == 401
+    assert talk(road, body, random) == OK
+
+
+def test_redelivery_under_another_random_runs_once() -> None:
+    road = PlatformGate()
+    road.taking("nextcloud_talk", 2)
+    body = BODIES["nextcloud_talk"]("hi")
+    assert [talk(road, body, letter * 64) for letter in "abc"] == [OK] * 3
+    assert road.replies("nextcloud_talk") == ["ok"]
+
+
+# --- WATI's token --------------------------------------------------------------------------------------------------------------------------
+
+
+def test_watis_token_is_taken_from_header_or_query_and_no_other_opens() -> None:
+    road = PlatformGate()
+    road.taking("wati", 3)
+    for number, (query, headers) in enumerate(
+        (("?token=wati_token", {}), ("", {"X-Webhook-Token": "wati_token"}), ("?token=x", road.sign("wati", b"")))
+    ):
+        body = BODIES["wati"]("hi", ids=(f"w{number}",))
+        assert road.gate.client.post(f"/wati{query}", body, headers=headers).status == 200
+    for query, headers in (
+        ("", {}),
+        ("?token=", {}),
+        ("?token=x", {"X-Webhook-Token": "y"}),
+        ("?token=wati_token&token=wati_token", {}),
+        ("?token=%ff", {}),
+    ):
+        for body in (BODIES["wati"]("hi", ids=("w9",)), b"{"):
+            answer = road.gate.client.post(f"/wati{query}", body, headers=headers)
+            assert (answer.status, answer.json) == BAD
+    assert len(road.items()) == 3
+
+
+def test_guests_and_owners_are_told_apart_by_who_wrote() -> None:
+    road = PlatformGate()
+    for name in NAMES:
+        road.taking(name)
+        road.post(name, BODIES[name]("hi"))
+    found: list[list[tuple[str, str]]] = []
+    road.gate.store.inbox.page(frozenset(), 0, "", 9).addCallback(
+        lambda page: found.append([(item.options.attendance, item.options.sender) for item in reversed(page.items)])
+    )
+    assert found == [[("chat", "+1234567890")] * 2 + [("chat", "1234567890"), ("chat", "+1234567890")]]
