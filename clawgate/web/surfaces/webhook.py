@@ -9,25 +9,20 @@ import re
 
 import msgspec
 from attrs import define, field
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
 
 from clawgate.domain.caller import Scope
-from clawgate.domain.errors import BadRequest, Conflict
+from clawgate.domain.errors import BadRequest
 from clawgate.domain.idempotency import from_header
-from clawgate.domain.inbox import Item, State
 from clawgate.domain.messages import Inbound, is_storable
 from clawgate.domain.secret import Secret
 from clawgate.ports.clock import Ids
-from clawgate.ports.stores import Accepted
-from clawgate.services.ingress import Asked, Ingress
-from clawgate.services.shield import shielded
-from clawgate.web.answers import Answer, empty_answer, json_answer
+from clawgate.services.ingress import Ingress
+from clawgate.web.answers import Answer, json_answer
+from clawgate.web.asking import Asking
 from clawgate.web.call import Call
 from clawgate.web.dialects import root_wire
 from clawgate.web.router import Router
 
-_log = Logger()
 _SESSION = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 
 
@@ -72,19 +67,7 @@ class WebhookSurface:
         if self.secret and not (presented and self.secret.matches(presented)):
             return json_answer(401, {"error": root_wire.BAD_WEBHOOK_SECRET})
         message = self._inbound(call, call.decode(WebhookBody, root_wire.BAD_WEBHOOK_BODY))
-        if _prefers_async(call):
-            accepted = await self._accepted(message)
-            return _asked(call, Asked(accepted.item, accepted.is_duplicate), accepted_only=True)
-        return _asked(call, await self.ingress.ask(message, self.wait_seconds), accepted_only=False)
-
-    async def _accepted(self, message: Inbound) -> Accepted:
-        """A client that leaves during the commit does not undo it: what was written down is carried on."""
-        accepting = Deferred.fromCoroutine(self.ingress.accept(message))
-        try:
-            return await shielded(accepting)
-        except CancelledError:
-            accepting.addErrback(lambda failure: _log.info("not accepted for a client that left: {problem}", problem=failure.getErrorMessage()))
-            raise
+        return await Asking(self.ingress, self.wait_seconds, root_wire.LLM_FAILED).answer(call, message)
 
     def _inbound(self, call: Call, body: WebhookBody) -> Inbound:
         if not is_storable(body.message) or root_wire.has_twice(call.body, "message"):
@@ -100,38 +83,7 @@ class WebhookSurface:
         )
 
 
-def _asked(call: Call, asked: Asked, *, accepted_only: bool) -> Answer:
-    item = asked.item
-    url = f"{call.base}/api/inbox/{item.id}"
-    if item.is_open:
-        return _pending(item, url, accepted_only)
-    if item.state is State.DONE:
-        return _done(item, asked.is_duplicate)
-    if item.state is State.DEAD:
-        return json_answer(500, {"error": root_wire.LLM_FAILED})
-    raise Conflict(f"The message is {item.state}; see {url}")
-
-
-def _pending(item: Item, url: str, accepted_only: bool) -> Answer:
-    location = (b"Location", url.encode("latin-1"))
-    if accepted_only:
-        return json_answer(202, {"id": item.id, "status": "accepted", "status_url": url}, location)
-    return empty_answer(408, location)
-
-
-def _done(item: Item, is_duplicate: bool) -> Answer:
-    body: dict[str, object] = {"response": item.answer, "model": item.model}
-    if is_duplicate:
-        body |= {"status": "duplicate", "idempotent": True, "message": root_wire.DUPLICATE}
-    return json_answer(200, body)
-
-
 def _conversation(session: str | None, principal: str) -> str | None:
     """A conversation belongs to who opened it: another token's session of the same name is another conversation (session-key IDOR)."""
     session = (session or "").strip()
     return f"session:{principal}:{session}" if _SESSION.match(session) else None
-
-
-def _prefers_async(call: Call) -> bool:
-    """Whether `Prefer` (RFC 7240) asks for `respond-async`."""
-    return any(part.partition(";")[0].strip().lower() == "respond-async" for part in (call.header("prefer") or "").split(","))

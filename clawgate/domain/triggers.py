@@ -1,0 +1,118 @@
+"""Triggers: named prompts that a program sets off. Ring: domain. Source: rantaiclaw.md §8; design §4.2, §4.15.
+
+{name} in a message   is the first query value of that name, else the JSON body's top-level text, number, true or false of that name;
+unknown ones stay as they are; what was filled in is not looked at again
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+import msgspec
+
+from clawgate.domain.errors import NotFound, TooLarge
+
+MOST_PROMPT_CHARS = 262_144
+"""A message may name one long value many times."""
+_PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_][A-Za-z0-9_.-]{0,63})\}")
+Body = dict[str, object]
+
+
+class TriggerRoute(msgspec.Struct, frozen=True):
+    """One entry of webhook-routes.json.
+
+    Attributes:
+        path: as written there.
+        skill: loaded for the turn when there is one of that name.
+        message: what is asked, with placeholders.
+    """
+
+    path: str
+    skill: str
+    message: str
+
+
+class NoTrigger(NotFound):
+    """No route is registered for the path.
+
+    Attributes:
+        path: normalised.
+        available: the paths there are, as written.
+    """
+
+    def __init__(self, path: str, available: tuple[str, ...]) -> None:
+        super().__init__(f"No trigger route registered for path: {path}")
+        self.path, self.available = path, available
+
+
+def normalised(path: str) -> str:
+    """The path as it is compared: without slashes at its beginning."""
+    return path.lstrip("/")
+
+
+def find(routes: Sequence[TriggerRoute], path: str) -> TriggerRoute:
+    """The first route of exactly this path. Raises NoTrigger."""
+    wanted = normalised(path)
+    for route in routes:
+        if normalised(route.path) == wanted:
+            return route
+    raise NoTrigger(wanted, tuple(route.path for route in routes))
+
+
+def read_body(raw: bytes) -> Body:
+    """The object that a body holds; whatever else it is, is no body (rantaiclaw.md §8: never an error)."""
+    try:
+        found = json.loads(raw.decode(), parse_constant=_refuse)
+        json.dumps(found, allow_nan=False)  # 1e999 is a number and cannot be written
+        json.dumps(found, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def prompt(route: TriggerRoute, query: Mapping[str, str], body: Body) -> str:
+    """What the agent is asked: the filled-in message, and the body's `payload`, compact with sorted keys, when there is one.
+
+    Raises:
+        TooLarge: that would be longer than `MOST_PROMPT_CHARS`.
+    """
+    text = f"[Webhook Trigger: {route.skill}] {fill(route.message, query, body)}"
+    payload = body.get("payload")
+    if payload is not None:
+        text += "\n\nPayload: " + json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    if len(text) > MOST_PROMPT_CHARS:
+        raise TooLarge(_TOO_LONG)
+    return text
+
+
+def fill(message: str, query: Mapping[str, str], body: Body) -> str:
+    """The message with its placeholders filled in, in one pass. Raises TooLarge."""
+    room = MOST_PROMPT_CHARS
+
+    def value(match: re.Match[str]) -> str:
+        nonlocal room
+        name = match[1]
+        text = query[name] if name in query else _scalar(body.get(name))
+        text = match[0] if text is None else text
+        room -= len(text)
+        if room < 0:
+            raise TooLarge(_TOO_LONG)
+        return text
+
+    return _PLACEHOLDER.sub(value, message)
+
+
+_TOO_LONG = f"The prompt would be longer than {MOST_PROMPT_CHARS} characters"
+
+
+def _scalar(value: object) -> str | None:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value) if isinstance(value, bool | int | float) else None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)

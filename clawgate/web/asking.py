@@ -1,0 +1,91 @@
+"""Asking the agent and waiting at the end of the road, for the doors that scripts use. Ring: edge (web).
+
+Source: design §1, §4.5, §4.6; rantaiclaw.md §6, §8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import define
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from clawgate.domain.errors import Conflict
+from clawgate.domain.inbox import Item, State
+from clawgate.domain.messages import Inbound
+from clawgate.ports.stores import Accepted
+from clawgate.services.ingress import Asked, Ingress
+from clawgate.services.shield import shielded
+from clawgate.web.answers import Answer, empty_answer, json_answer
+from clawgate.web.call import Call
+from clawgate.web.dialects import root_wire
+
+_log = Logger()
+
+
+@define
+class Asking:
+    """Waits for outcomes, or promises them.
+
+    Attributes:
+        wait_seconds: the longest wait; then it is 408 with the place where the outcome will be.
+        failed: the sentence of a message that failed for good.
+    """
+
+    ingress: Ingress
+    wait_seconds: float
+    failed: str
+
+    async def answer(self, call: Call, message: Inbound, more: Mapping[str, object] | None = None) -> Answer:
+        """The outcome; 202 with `Prefer: respond-async`.
+
+        Args:
+            more: fields that a finished answer carries besides.
+
+        Raises:
+            Conflict: the message was dropped, or nobody knows what came of it.
+        """
+        if _prefers_async(call):
+            accepted = await self._accepted(message)
+            return self._asked(call, Asked(accepted.item, accepted.is_duplicate), more or {}, accepted_only=True)
+        return self._asked(call, await self.ingress.ask(message, self.wait_seconds), more or {}, accepted_only=False)
+
+    async def _accepted(self, message: Inbound) -> Accepted:
+        """A client that leaves during the commit does not undo it: what was written down is carried on."""
+        accepting = Deferred.fromCoroutine(self.ingress.accept(message))
+        try:
+            return await shielded(accepting)
+        except CancelledError:
+            accepting.addErrback(lambda failure: _log.info("not accepted for a client that left: {problem}", problem=failure.getErrorMessage()))
+            raise
+
+    def _asked(self, call: Call, asked: Asked, more: Mapping[str, object], *, accepted_only: bool) -> Answer:
+        item = asked.item
+        url = f"{call.base}/api/inbox/{item.id}"
+        if item.is_open:
+            return _pending(item, url, accepted_only)
+        if item.state is State.DONE:
+            return _done(item, more, asked.is_duplicate)
+        if item.state is State.DEAD:
+            return json_answer(500, {"error": self.failed})
+        raise Conflict(f"The message is {item.state}; see {url}")
+
+
+def _pending(item: Item, url: str, accepted_only: bool) -> Answer:
+    location = (b"Location", url.encode("latin-1"))
+    if accepted_only:
+        return json_answer(202, {"id": item.id, "status": "accepted", "status_url": url}, location)
+    return empty_answer(408, location)
+
+
+def _done(item: Item, more: Mapping[str, object], is_duplicate: bool) -> Answer:
+    body: dict[str, object] = {"response": item.answer, "model": item.model, **more}
+    if is_duplicate:
+        body |= {"status": "duplicate", "idempotent": True, "message": root_wire.DUPLICATE}
+    return json_answer(200, body)
+
+
+def _prefers_async(call: Call) -> bool:
+    """Whether `Prefer` (RFC 7240) asks for `respond-async`."""
+    return any(part.partition(";")[0].strip().lower() == "respond-async" for part in (call.header("prefer") or "").split(","))
