@@ -164,6 +164,8 @@ def _routes(settings: Settings) -> list[str]:
         ("POST", "/webhook", 'ask the agent: {"message": "..."}'),
         *([("POST", "/whatsapp", "deliveries of WhatsApp (GET: its subscription check)")] if channels.whatsapp is not None else []),
         *([("POST", "/linq", "deliveries of Linq")] if channels.linq is not None else []),
+        *([("POST", "/nextcloud-talk", "deliveries of Nextcloud Talk")] if channels.nextcloud_talk is not None else []),
+        *([("POST", "/wati", "deliveries of WATI")] if channels.wati is not None else []),
         ("GET", "/health", "how the gateway is"),
         ("GET", "/metrics", "Prometheus metrics"),
     ]

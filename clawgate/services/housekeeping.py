@@ -63,6 +63,7 @@ class Housekeeping:
     async def purge(self) -> None:
         """Forgets ended items and dedupe records that have run out, and the oldest of what was remembered by itself."""
         await self.store.inbox.purge(self.clock.wall_ms(), self.item_retention_seconds)
+        await self.store.facts.purge(self.clock.wall_ms())
         await self.store.memory.trim("conversation", self.max_remembered)
 
     async def _loop(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:

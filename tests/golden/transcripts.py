@@ -20,7 +20,16 @@ from twisted.internet.error import ConnectionRefusedError
 
 from clawgate.domain.errors import AgentBadRequest
 from clawgate.domain.secret import Secret
-from clawgate.domain.settings.model import ChannelsSettings, LoginSettings, ObservabilitySettings, Settings, TasksSettings, WebhookChannel
+from clawgate.domain.settings.model import (
+    ChannelsSettings,
+    GatewaySettings,
+    KnowledgeSettings,
+    LoginSettings,
+    ObservabilitySettings,
+    Settings,
+    TasksSettings,
+    WebhookChannel,
+)
 from clawgate.testing.agents import Hang, ScriptedAgent
 from clawgate.testing.gateway import MemoryGateway
 from tests.web.gate import gateway
@@ -35,6 +44,7 @@ _VOLATILE: tuple[tuple[bytes, bytes], ...] = (
     (rb"Date: [A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", b"Date: {date}"),
     (rb"zc_[0-9a-f]{64}", b"{new token}"),
     (rb'"pairing_code":"\d{6}"', b'"pairing_code":"{new code}"'),
+    (rb'"code":"[0-9A-Z]{4}-[0-9A-Z]{4}"', b'"code":"{new code}"'),
     (rb'"version":"\d+\.[^"]+"', b'"version":"{version}"'),
     (rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00", b"{moment}"),
     (rb"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", b"{uuid}"),
@@ -124,6 +134,15 @@ def _unsigned() -> PlatformGate:
     return PlatformGate(settings_of(with_secret(None)))
 
 
+def _triggers(settings: Settings | None = None, agent: ScriptedAgent | None = None) -> MemoryGateway:
+    gate = MemoryGateway(settings, agent=agent, start=False)
+    route = {"path": "/ci/done", "skill": "ci", "message": "Build of {repo} is {state}"}
+    gate.scratch.path.mkdir(parents=True, exist_ok=True)
+    (gate.scratch.path / "webhook-routes.json").write_bytes(msgspec.json.encode([route]))
+    gate.start()
+    return gate
+
+
 GATEWAYS: dict[str, Callable[[], MemoryGateway | PlatformGate]] = {
     "plain": MemoryGateway,
     "unlimited": lambda: gateway(pair_rate_limit_per_minute=0, webhook_rate_limit_per_minute=0),
@@ -136,7 +155,11 @@ GATEWAYS: dict[str, Callable[[], MemoryGateway | PlatformGate]] = {
     "hanging-agent": lambda: MemoryGateway(agent=ScriptedAgent([Hang()])),
     "platforms": PlatformGate,
     "platforms-without-secrets": _unsigned,
+    "knowledge": lambda: MemoryGateway(Settings(knowledge=KnowledgeSettings(enabled=True))),
     "login": lambda: gateway(login=LoginSettings(username="ann", password_hash=Secret(_PHC))),
+    "triggers": _triggers,
+    "triggers-one-a-minute": lambda: _triggers(Settings(gateway=GatewaySettings(webhook_rate_limit_per_minute=1))),
+    "triggers-failing": lambda: _triggers(agent=ScriptedAgent([AgentBadRequest("no")])),
     "tasks-disabled": lambda: MemoryGateway(Settings(tasks=TasksSettings(enabled=False))),
 }
 
@@ -200,6 +223,8 @@ class Player:
             "length": str(len(body)),
             "meta": hmac_hex("app_secret", body),
             "linq": hmac_hex("linq_secret", moment.encode() + b"." + body),
+            "random": "r" * 64,
+            "nextcloud": hmac_hex("nextcloud_secret", b"r" * 64 + body),
         }
         return self._named(head) + blank + body
 
