@@ -131,7 +131,7 @@ class Edges:
         hashing, looking = Threads(reactor, "clawgate-passwords", 1), Threads(reactor, "clawgate-facts", 1)
         reading = Threads(reactor, "clawgate-extraction", 2)
         configuring = Threads(reactor, "clawgate-config", 1)
-        reading, beside = Threads(reactor, "clawgate-skills", 1), Path(settings.config_path).parent
+        scanning, beside = Threads(reactor, "clawgate-skills", 1), Path(settings.config_path).parent
         lock = StateLock(settings.state_dir)
         workspace = str(Path(settings.workspace_dir or beside / "workspace").expanduser().absolute())
 
@@ -141,12 +141,12 @@ class Edges:
             hashing.start()
             looking.start()
             reading.start()
-            reading.start()
+            scanning.start()
             configuring.start()
 
         async def let_go() -> None:
             configuring.stop()
-            reading.stop()
+            scanning.stop()
             reading.stop()
             looking.stop()
             hashing.stop()
@@ -185,12 +185,12 @@ class Edges:
             memory=memory,
             skill_files=SkillDirectory(
                 str(Path(settings.skills.directory).expanduser() if settings.skills.directory else beside / "skills"),
-                reading,
+                scanning,
                 environment or {},
                 lambda: settings.skills.max_bytes,
             ),
-            skill_switch=SkillEntriesFile(settings.config_path, reading),
-            persona=PersonaFiles(str(beside), reading),
+            skill_switch=SkillEntriesFile(settings.config_path, scanning),
+            persona=PersonaFiles(str(beside), scanning),
             build_marketplace=make_marketplace,
             mcp=Connector(reactor, clock),
             steps=(Step("state", hold, let_go),),
