@@ -73,10 +73,12 @@ from clawgate.web.router import Router
 from clawgate.web.surfaces.about import AboutSurface
 from clawgate.web.surfaces.agent_chat import AgentChatSurface
 from clawgate.web.surfaces.channels import ChannelDeskSurface, ChannelSurface
+from clawgate.web.surfaces.config_api import ConfigApiSurface
 from clawgate.web.surfaces.cron import CronSurface
 from clawgate.web.surfaces.health import HealthSurface
 from clawgate.web.surfaces.inbox import InboxSurface
 from clawgate.web.surfaces.knowledge import KnowledgeSurface
+from clawgate.web.surfaces.live_config import LiveConfigSurface
 from clawgate.web.surfaces.login import LoginSurface
 from clawgate.web.surfaces.memory import MemorySurface
 from clawgate.web.surfaces.pairing import PairingSurface
@@ -111,12 +113,12 @@ class Assembly:
         # Not the supervisor of the others: it stops before the dispatch drains, and turns under way still call tools.
         backoff = (waits.channel_initial_backoff_secs, waits.channel_max_backoff_secs)
         self.mcp = McpServers(edges.mcp, Supervisor(clock, self.health, *backoff), clock)
-        self.toolbox.add(self.mcp)
         self._wire_channels()
         self._wire_tasks()
         self._wire_knowledge()
         self._wire_cron()
         self._wire_persona()
+        self.toolbox.add(self.mcp)  # last: other people's tools never push out our own
         self._wire_live()
 
     def _wire_live(self) -> None:
@@ -287,6 +289,8 @@ class Assembly:
                 own.request_timeout_secs,
             ),
             InboxSurface(desk),
+            LiveConfigSurface(self.live, self.channels, self.mcp, self.health, tuple(KINDS)),
+            ConfigApiSurface(self.live, tuple(KINDS)),
             SkillSurface(self.skills),
             PersonalitySurface(self.personalities),
             AgentChatSurface(

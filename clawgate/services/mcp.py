@@ -4,8 +4,8 @@
        |                                                   ^
        +--could not be reached---------------------------- +            (never given up; upstream gives up after five)
 
-Each server is the component `mcp:<name>`. While one is restarted for the first time its tools stay on offer and a call is `Unavailable`, so that a turn
-under way can wait for it; once a restart has failed they are withdrawn until it is back.
+Each server is the component `mcp:<name>`. While one is restarted for the first time its tools stay on offer and a call is `Unavailable`: an agent that was
+told of a tool learns why it does not work. Once a restart has failed they are withdrawn until it is back.
 """
 
 from __future__ import annotations

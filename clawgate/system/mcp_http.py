@@ -39,6 +39,8 @@ from clawgate.system.mcp_wire import Agreed
 _log = Logger()
 MESSAGE_CAP_BYTES, ANSWER_CAP_BYTES = 4 << 20, 16 << 20
 MAX_EXCHANGES = 32
+GRACE_SECONDS = 5.0
+"""Whoever waits gives up first, and tells the server so."""
 CONNECT_SECONDS, NEWS_IDLE_SECONDS, NEWS_AGAIN_SECONDS, GOODBYE_SECONDS = 10.0, 600.0, 5.0, 1.0
 _URL = re.compile(r"https?://[!-~]+\Z")
 _SESSION_ID = re.compile(r"[!-~]{1,1024}\Z")
@@ -124,13 +126,13 @@ class HttpCarrier:
 
     async def _post(self, outgoing: Outgoing) -> None:
         try:
-            await within(Deferred.fromCoroutine(self._exchange(outgoing)), outgoing.seconds + 5.0, self.clock)
+            await within(Deferred.fromCoroutine(self._exchange(outgoing)), outgoing.seconds + GRACE_SECONDS, self.clock)
             self._fail(outgoing, ToolUncertain(f"MCP server '{self.name}' ended its answer without a result"))
         except CancelledError:
             raise
         except Expired:
             self._fail(outgoing, ToolUncertain(f"MCP server '{self.name}' did not answer in time"))
-        except GatewayError as problem:
+        except (Unavailable, ToolUncertain) as problem:
             self._fail(outgoing, problem)
         except Exception as problem:
             self._fail(outgoing, self._judged(problem))
@@ -145,9 +147,9 @@ class HttpCarrier:
         if _OK <= response.code < _REDIRECT and outgoing.method == wire.INITIALIZE:
             self._begin_session(_first(response, "mcp-session-id"))
         if response.code == _OK and kind == _STREAM:
-            await self._stream(response, outgoing.id, outgoing.seconds)
+            await self._stream(response, outgoing.id, outgoing.seconds + GRACE_SECONDS)
             return
-        body = await _Collected(self.clock, MESSAGE_CAP_BYTES, outgoing.seconds).of(response)
+        body = await _Collected(self.clock, MESSAGE_CAP_BYTES, outgoing.seconds + GRACE_SECONDS).of(response)
         self._whole(outgoing, response.code, kind, body)
         if outgoing.method == wire.INITIALIZED and self._news is None and not self._is_closed:
             self._news = Deferred.fromCoroutine(self._listen())

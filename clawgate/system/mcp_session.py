@@ -20,6 +20,7 @@ import msgspec
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from clawgate.domain import jsonrpc
 from clawgate.domain.errors import BadRequest, GatewayError, ToolUncertain, Unavailable
@@ -103,7 +104,7 @@ class Session:
         self._agreed: Agreed | None = None
         self._era = 0
         self._renewing = DeferredLock()
-        self._checking: Deferred[None] | None = None
+        self._is_checking = False
         self._beat: IDelayedCall | None = None
         self._error: GatewayError | None = None
         self._is_changed = False
@@ -311,14 +312,17 @@ class Session:
         self._beat = self._clock.call_later(BEAT_SECONDS, self._check_now) if self._error is None else None
 
     def _check_now(self) -> None:
-        if self._checking is None and self._error is None:
-            if self._beat is not None and self._beat.active():
-                self._beat.cancel()
-            self._checking = Deferred.fromCoroutine(self._check())
-            self._checking.addBoth(self._checked)
+        if self._is_checking or self._error is not None:
+            return
+        self._is_checking = True
+        if self._beat is not None and self._beat.active():
+            self._beat.cancel()
+        Deferred.fromCoroutine(self._check()).addBoth(self._checked)
 
-    def _checked(self, _: object) -> None:
-        self._checking = None
+    def _checked(self, result: object) -> None:
+        self._is_checking = False
+        if isinstance(result, Failure):
+            _log.failure("looking after an MCP server broke", failure=result)
         self._rearm()
 
     async def _check(self) -> None:
@@ -330,8 +334,6 @@ class Session:
             return
         try:
             await self._ask(wire.PING, b"", PING_SECONDS)
-        except CancelledError:
-            raise
         except Refused:
             pass  # it lives
         except GatewayError as problem:

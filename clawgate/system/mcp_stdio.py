@@ -22,6 +22,7 @@ from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
@@ -182,8 +183,15 @@ class _Child(ProcessProtocol):
         try:
             os.killpg(self._pid, number)
         except (ProcessLookupError, PermissionError):  # it has not made its group yet, or it is over
-            if self.transport is not None and self.transport.pid is not None:
-                self.transport.signalProcess(number.name.removeprefix("SIG"))
+            self._signal_leader(number)
+
+    def _signal_leader(self, number: signal.Signals) -> None:
+        if self.transport is None or self.transport.pid is None:
+            return
+        try:
+            self.transport.signalProcess(number.name.removeprefix("SIG"))
+        except ProcessExitedAlready:
+            pass  # and its end is about to be told
 
     def processExited(self, reason: Failure) -> None:
         """The program is gone; what it started goes with it, and its pipes are not waited for."""

@@ -13,10 +13,11 @@ from clawgate.domain.mcp import MOST_SERVERS, McpTool
 from clawgate.domain.settings import Settings
 from clawgate.domain.settings.model import McpServer
 from clawgate.domain.tools import Risk, ToolContext, ToolResult
+from clawgate.domain.turn import ToolCall
 from clawgate.services.health import Health
 from clawgate.services.mcp import MAX_IN_FLIGHT, MAX_WAITING, RELIST_SECONDS, McpServers
 from clawgate.services.supervisor import Supervisor
-from clawgate.testing import ManualClock, MemoryGateway, ScriptedMcp, TestCase
+from clawgate.testing import ManualClock, MemoryGateway, Pieces, ScriptedAgent, ScriptedMcp, TestCase
 
 _T = TypeVar("_T")
 SERVER = McpServer(command="program")
@@ -242,3 +243,13 @@ def test_servers_are_started_again_with_the_gateway(kill: bool) -> None:
         assert gate.mcp.opened[0].is_closed
     gate.restart(kill=kill)
     assert gate.mcp.opened[-1].is_open
+
+
+@pytest.mark.parametrize(("read_only", "calls"), [(("echo",), [("s", "echo", {"text": "hi"})]), ((), [])])
+def test_without_anybody_to_ask_an_agent_calls_only_what_only_looks(read_only: tuple[str, ...], calls: list[object]) -> None:
+    wish = Pieces((), (ToolCall("c1", "s__echo", '{"text": "hi"}'),), stop="tool_calls")
+    gate = MemoryGateway(Settings(mcp_servers={"s": McpServer(command="program", read_only_tools=read_only)}), agent=ScriptedAgent([wish, "done"]))
+    pending = gate.client.begin("POST", "/webhook", {"message": "echo, please"}, token=gate.pair())
+    assert pending.response.json["response"] == "done"
+    assert gate.mcp.calls == calls
+    pending.leave()
