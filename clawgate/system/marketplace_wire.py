@@ -48,8 +48,9 @@ def archive_url(base: str, url: str) -> str:
     Raises:
         SkillSourceFailed: it is on another server: the operator chose this one, and no other may be asked from here.
     """
-    whole = urljoin(base.rstrip("/") + "/", url)
+    whole = ""
     try:
+        whole = urljoin(base.rstrip("/") + "/", url)
         is_same = _server(whole) == _server(base)
     except ValueError:
         is_same = False

@@ -6,7 +6,7 @@ from collections.abc import Callable, MutableMapping
 
 import tomlkit
 from attrs import define
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from clawgate.domain.errors import Invalid
 from clawgate.system.configfile import ConfigFile
@@ -14,7 +14,11 @@ from clawgate.system.configfile import ConfigFile
 
 @define(eq=False)
 class SkillEntriesFile:
-    """Writes through `ConfigFile`, which takes the lock, keeps comments, and refuses what it does not understand."""
+    """Writes through `ConfigFile`, which takes the lock, keeps comments, and refuses what it does not understand.
+
+    Attributes:
+        path: "" = there is no file; what is switched lasts as long as the process.
+    """
 
     path: str
     run: Callable[[Callable[[], None]], Deferred[None]]
@@ -26,6 +30,8 @@ class SkillEntriesFile:
             entry = _below(_below(_below(document, "skills"), "entries"), name)
             entry["enabled"] = enabled
 
+        if not self.path:
+            return succeed(None)
         return self.run(lambda: ConfigFile(self.path).edit(change, only="skills"))
 
 
