@@ -50,7 +50,7 @@ class Triggers:
             raise
         except Invalid as problem:
             if number == self._asked:
-                self.health.failed(COMPONENT, str(problem))
+                self.health.failed(COMPONENT, problem.problem)  # not the path: anybody reads /health
                 _log.warn("the routes of triggers stay as they were: {problem}", problem=str(problem))
             return
         if number == self._asked:

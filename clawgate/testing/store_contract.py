@@ -24,6 +24,7 @@ from clawgate.testing import (
     store_contract_outbox,
     store_contract_rest,
     store_contract_sessions,
+    store_contract_tasks,
 )
 from clawgate.testing.store_builders import OpenStore
 
@@ -45,6 +46,7 @@ CONTRACT: tuple[Case, ...] = tuple(
         store_contract_outbox,
         store_contract_rest,
         store_contract_sessions,
+        store_contract_tasks,
         store_contract_channels,
     )
     for case in _cases(module)
