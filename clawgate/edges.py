@@ -131,7 +131,8 @@ class Edges:
         hashing, looking = Threads(reactor, "clawgate-passwords", 1), Threads(reactor, "clawgate-facts", 1)
         reading = Threads(reactor, "clawgate-extraction", 2)
         configuring = Threads(reactor, "clawgate-config", 1)
-        scanning, beside = Threads(reactor, "clawgate-skills", 1), Path(settings.config_path).parent
+        scanning = Threads(reactor, "clawgate-skills", 1)
+        beside = Path(settings.config_path).parent if settings.config_path else Path(settings.state_dir)
         lock = StateLock(settings.state_dir)
         workspace = str(Path(settings.workspace_dir or beside / "workspace").expanduser().absolute())
 
