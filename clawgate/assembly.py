@@ -135,6 +135,8 @@ class Assembly:
 
     def _taken_up(self, settings: Settings) -> None:
         self.settings = settings
+        self.scheduler.wake()
+        self.heartbeat.apply(self.supervisor)
 
     def _wire_memory(self) -> None:
         edges, memory = self.edges, self.edges.memory

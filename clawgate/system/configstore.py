@@ -172,7 +172,7 @@ class _Sealed:
 def filled(edit: Edit, base: Mapping[str, object], above: Mapping[str, object]) -> tuple[Change, ...]:
     """The edit's changes, with what the documents say in the place of `KEEP`."""
     document = overlay.effective(base, above)
-    return tuple(kept(document, change) for change in edit.changes)
+    return tuple(kept(document, change) for change in (*edit.changes, *edit.besides))
 
 
 def edited(

@@ -41,7 +41,7 @@ class MemoryConfigStore:
 
     def load(self) -> Deferred[Settings]:
         """See `ConfigStore.load`."""
-        return execute(self._load)
+        return execute(self.now)
 
     def preview(self, edit: Edit) -> Deferred[Settings]:
         """See `ConfigStore.preview`."""
@@ -51,7 +51,8 @@ class MemoryConfigStore:
         """See `ConfigStore.write`."""
         return execute(lambda: self._write(edit))
 
-    def _load(self) -> Settings:
+    def now(self) -> Settings:
+        """The settings as the documents stand."""
         self.above = overlay.pruned(self.base, self.above)
         return self._settings(self.base, self.above)
 

@@ -30,6 +30,7 @@ from clawgate.gateway import Gateway
 from clawgate.ports.agents import AgentBackend
 from clawgate.ports.channels import Channel
 from clawgate.services.memory import Memory
+from clawgate.system.memoryconfig import MemoryConfigStore
 from clawgate.system.personafile import PersonaFiles
 from clawgate.system.prometheus import NoMeter, PrometheusMeter
 from clawgate.system.routesfile import NAME, JsonRoutes
@@ -102,6 +103,7 @@ class MemoryGateway:
         shelf: the marketplace of skills.
         switch: where skills are switched on and off.
         mcp: what MCP servers do.
+        config: config.toml and its overlay.
     """
 
     def __init__(
@@ -134,6 +136,7 @@ class MemoryGateway:
         self.shelf, self.switch = Shelf(), RecordingSwitch()
         self.mcp: ScriptedMcp = ScriptedMcp() if before is None else before.mcp
         self.allowlist: RecordingAllowlist = RecordingAllowlist() if before is None else before.allowlist
+        self.config: MemoryConfigStore = MemoryConfigStore(self.settings) if before is None else before.config
         self.codes: list[str] = []
         ids = CountingIds() if before is None else before.edges.ids
         observed = self.settings.observability
@@ -153,6 +156,7 @@ class MemoryGateway:
             skill_switch=self.switch,
             persona=PersonaFiles(str(self.scratch.path), execute),
             mcp=self.mcp,
+            config=self.config,
             routes=JsonRoutes(str(self.scratch.path / NAME), self.clock, execute),
             **{"facts": lambda settings: succeed(Facts()), **(edges or {})},
         )
@@ -174,7 +178,7 @@ class MemoryGateway:
         return self.gateway.lifecycle_service().stopService()
 
     def restart(self, *, kill: bool = False) -> MemoryGateway:
-        """The next process on the same rows, with the same agent, channels and mirror, on a clock of its own.
+        """The next process on the same rows and configuration, with the same agent, channels and mirror, on a clock of its own.
 
         Args:
             kill: this one ends here, as by `kill -9`; otherwise stop it first.
@@ -182,7 +186,8 @@ class MemoryGateway:
         if kill:
             self.store.kill()
         channels = dict(self.edges.channels)
-        return MemoryGateway(self.settings, agent=self.agent, channels=channels, store_image=self.store.image(), before=self)
+        settings = self.config.now() if self.config.writes else self.settings
+        return MemoryGateway(settings, agent=self.agent, channels=channels, store_image=self.store.image(), before=self)
 
     def pump(self) -> None:
         """Lets everything happen that needs no time."""

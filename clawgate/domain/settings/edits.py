@@ -49,11 +49,13 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         changes: values are as a TOML reader gives them, but that a `Secret`, also inside of tables, is written as the house writes secrets, and for `KEEP`.
+        besides: what goes along with them; where the environment stands above it, it simply has no effect.
         files: texts by path below the workspace, as `checked_files` gives them.
     """
 
     target: Target
     changes: tuple[Change, ...] = ()
+    besides: tuple[Change, ...] = ()
     files: Mapping[Path, str] = {}
 
     @property
