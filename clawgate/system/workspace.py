@@ -45,7 +45,8 @@ def read_text(path: str, most_bytes: int) -> str | None:
     except OSError as problem:
         _log.warn("{path} cannot be read: {problem}", path=path, problem=problem.strerror)
         return None
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        return None
     with open(number, "rb") as file:
-        if not stat.S_ISREG(os.fstat(number).st_mode):
-            return None
         return file.read(most_bytes).decode("utf-8", "replace")

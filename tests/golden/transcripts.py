@@ -22,6 +22,7 @@ from clawgate.domain.errors import AgentBadRequest
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings.model import (
     ChannelsSettings,
+    CronSettings,
     GatewaySettings,
     KnowledgeSettings,
     LoginSettings,
@@ -160,6 +161,7 @@ GATEWAYS: dict[str, Callable[[], MemoryGateway | PlatformGate]] = {
     "triggers": _triggers,
     "triggers-one-a-minute": lambda: _triggers(Settings(gateway=GatewaySettings(webhook_rate_limit_per_minute=1))),
     "triggers-failing": lambda: _triggers(agent=ScriptedAgent([AgentBadRequest("no")])),
+    "cron-disabled": lambda: MemoryGateway(Settings(cron=CronSettings(enabled=False))),
     "tasks-disabled": lambda: MemoryGateway(Settings(tasks=TasksSettings(enabled=False))),
 }
 
