@@ -616,3 +616,38 @@ def test_bytes_that_are_no_text_are_wrong_usage(daemon: Daemon, home: Home) -> N
     command: list[str | bytes] = [sys.executable, "-m", "clawgate", "send", b"\xff"]
     done = subprocess.run(command, capture_output=True, env=environ, cwd=home.state_dir, timeout=60, check=False)
     assert (done.returncode, b"not UTF-8" in done.stderr, b"Traceback" in done.stderr) == (64, True, False)
+
+
+# --- channels
+
+
+def test_channel_code_is_asked_for_and_shown_with_both_commands(clawgate: Run, daemon: Daemon) -> None:
+    daemon.answer("POST", "/admin/channels/codes", 200, {"code": "ABCD-2345", "grant_owner": True})
+    result = clawgate("channels", "pair", "--channel", "linq", "--ttl", "5", "--max-uses", "3")
+    assert (result.exit_code, daemon.requests[-1].body) == (0, {"channel": "linq", "ttl_secs": 300, "max_uses": 3, "owner": True})
+    assert "Pairing code: ABCD-2345  (5 minutes, 3 uses)\n" in result.stdout
+    assert ("/bind ABCD-2345\n" in result.stdout, "/claim ABCD-2345\n" in result.stdout) == (True, True)
+
+
+def test_channel_code_without_owner_rights_is_not_offered_for_claiming(clawgate: Run, daemon: Daemon) -> None:
+    daemon.answer("POST", "/admin/channels/codes", 200, {"code": "ABCD-2345", "grant_owner": False})
+    result = clawgate("channels", "pair", "--channel", "linq", "--no-owner", "--max-uses", "0")
+    assert (daemon.requests[-1].body["owner"], "(15 minutes, any number of people)" in result.stdout, "/claim" in result.stdout) == (
+        False,
+        True,
+        False,
+    )
+
+
+def test_gateway_code_is_shown_with_the_way_to_use_it(clawgate: Run, daemon: Daemon) -> None:
+    daemon.answer("POST", "/admin/channels/codes", 200, {"code": "ABCD-2345", "grant_owner": False})
+    result = clawgate("channels", "pair", "--channel", "gateway")
+    assert ("POST /pair with header X-Pairing-Code" in result.stdout, "/bind" in result.stdout) == (True, False)
+
+
+def test_channels_are_listed_in_columns(clawgate: Run, daemon: Daemon) -> None:
+    rows = [{"name": "linq", "title": "Linq", "configured": True, "allowed": 2}, {"name": "wati", "title": "WATI", "configured": False, "allowed": 0}]
+    daemon.answer("GET", "/admin/channels", 200, {"channels": rows})
+    lines = clawgate("channels", "list").stdout.splitlines()
+    assert [line.split() for line in lines] == [["NAME", "TITLE", "CONFIGURED", "ALLOWED"], ["linq", "Linq", "yes", "2"], ["wati", "WATI", "no", "0"]]
+    assert json.loads(clawgate("channels", "list", "--json").stdout) == {"channels": rows}
