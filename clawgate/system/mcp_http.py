@@ -33,6 +33,7 @@ from clawgate.domain.sse import SseParser
 from clawgate.ports.clock import Clock
 from clawgate.services.deadlines import Expired, within
 from clawgate.system import mcp_wire as wire
+from clawgate.system.mcp_guard import guarded_agent
 from clawgate.system.mcp_session import Listener, Outgoing, SessionGone
 from clawgate.system.mcp_wire import Agreed
 
@@ -76,10 +77,7 @@ class HttpCarrier:
             raise self._unavailable("the URL is not http://… or https://…")
         self._listener = listener
         if self.agent is None:
-            # Half a second of imports (OpenSSL, cryptography): nobody without such a server pays for it.
-            from twisted.web.client import Agent, HTTPConnectionPool
-
-            self.agent = Agent(self.reactor, connectTimeout=CONNECT_SECONDS, pool=HTTPConnectionPool(self.reactor, persistent=False))
+            self.agent = guarded_agent(self.reactor, CONNECT_SECONDS)
 
     def send(self, outgoing: Outgoing) -> None:
         """POSTs a message. Raises Unavailable when too many are under way."""

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
 
 from clawgate.domain.errors import ToolUncertain, Unavailable
 from clawgate.domain.secret import Secret
@@ -29,7 +30,7 @@ from clawgate.system.mcp_session import Session
 
 pytest.importorskip("mcp.server")
 SCRIPT = str(Path(__file__).with_name("mcp_official_server.py"))
-SECONDS = 30.0
+SECONDS = 60.0
 CONTEXT = ToolContext(principal="p", source="s", conversation=None, idempotency_key="1:1")
 STDIO = McpServer(command=sys.executable, args=(SCRIPT, "stdio"))
 
@@ -237,3 +238,27 @@ async def test_a_program_that_is_none_of_mcp_is_reported() -> None:
             await session.close()
 
     await timed(work())
+
+
+class Endless(Protocol):
+    """A server whose head never ends."""
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(b"HTTP/1.1 200 OK\r\n" + b"X-More: and more\r\n" * 10_000)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_head_without_end_is_cut_off() -> None:
+    from twisted.internet import reactor
+
+    port = reactor.listenTCP(0, Factory.forProtocol(Endless), interface="127.0.0.1")  # type: ignore[attr-defined]  # every reactor listens
+
+    async def work() -> None:
+        session = connector().open("s", McpServer(url=f"http://127.0.0.1:{port.getHost().port}/"))
+        with pytest.raises(Unavailable, match="broke off"):
+            await session.connect()
+        await session.close()
+
+    await timed(work())
+    await port.stopListening()
