@@ -16,7 +16,7 @@ import msgspec
 from klein import Klein
 from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import Map
+from werkzeug.routing import Map, Rule
 
 from clawgate.domain.caller import Scope
 from clawgate.domain.errors import GatewayError
@@ -83,6 +83,20 @@ class NoRoute(msgspec.Struct, frozen=True):
     allowed: tuple[str, ...]
 
 
+class _MatchedRule(Rule):
+    """A rule that is only ever matched. Werkzeug also compiles code that builds its URLs: four fifths of the time that a table of routes takes to make.
+
+    Private API of werkzeug (pinned by tests/web/test_site_pins.py): Rule._compile_builder.
+    """
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        return _builds_nothing
+
+
+def _builds_nothing(*_: object, **__: object) -> tuple[str, str]:
+    raise NotImplementedError("routes are matched, not built")
+
+
 class Router:
     """All routes of one gateway, on one Klein (T2)."""
 
@@ -119,10 +133,12 @@ class Router:
             raise ValueError(f"{route.endpoint} is registered twice")
         self._routes[route.endpoint] = route
 
-        def endpoint(request: IRequest, call: Call) -> Awaitable[Answer | StreamAnswer]:
+        def endpoint(app: object, request: IRequest, call: Call) -> Awaitable[Answer | StreamAnswer]:
             return route.handler(call)
 
-        self.klein.route(path, methods=[method], endpoint=route.endpoint)(endpoint)
+        # Into Klein's own tables, as its decorator does, but without what that wraps around a handler: our answers are rendered by `resource`.
+        self.klein.endpoints[route.endpoint] = endpoint
+        self.klein.url_map.add(_MatchedRule(path, methods=[method], endpoint=route.endpoint))
         if "<" not in path:
             self._plain.setdefault(path.encode(), {})[method] = route
 

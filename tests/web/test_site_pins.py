@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from klein import Klein
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.web import http, server
 from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
+from werkzeug.routing import Rule
 
 from clawgate.web import http_wire
 from clawgate.web.http_wire import Unreadable, canonical_name
@@ -29,6 +31,13 @@ def test_channel_has_the_private_names_we_build_on() -> None:
     assert callable(channel._respondToBadRequestAndDisconnect) and callable(channel._protocolUpgradeForWebsockets)
     channel.pauseProducing()
     assert channel._waitingForTransport is True
+
+
+def test_rules_have_the_private_name_we_override() -> None:
+    assert callable(Rule._compile_builder)
+    klein: Any = Klein()
+    assert klein.endpoints == {}
+    assert klein.url_map is klein._url_map
 
 
 def test_request_has_the_private_names_we_build_on() -> None:
