@@ -22,6 +22,7 @@ TEXT = "text/plain; charset=utf-8"
 HTML = "text/html; charset=utf-8"
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 UNAUTHORIZED = "Unauthorized — pair first via POST /pair, then send Authorization: Bearer <token>"
+CONFIG_UNAUTHORIZED = "Unauthorized — pair first via POST /pair"
 
 ROWS: dict[str, tuple[int, str]] = {
     "GET /health": (200, JSON),
@@ -85,7 +86,7 @@ ROWS: dict[str, tuple[int, str]] = {
     "PUT /api/v1/kb/groups/<group_id>": (415, JSON),
     "DELETE /api/v1/kb/groups/<group_id>": (503, JSON),
     "GET /api/v1/kb/groups/<group_id>/documents": (503, JSON),
-    "POST /api/v1/kb/groups/<group_id>/documents": (503, JSON),
+    "POST /api/v1/kb/groups/<group_id>/documents": (415, JSON),
     "DELETE /api/v1/kb/groups/<group_id>/documents/<document_id>": (503, JSON),
     "GET /api/v1/kb/drift": (503, JSON),
     "POST /api/v1/kb/re-embed": (503, JSON),
@@ -109,6 +110,25 @@ ROWS: dict[str, tuple[int, str]] = {
     "GET /api/v1/memory/stats": (200, JSON),
     "GET /api/v1/memory/<path:key>": (404, JSON),
     "DELETE /api/v1/memory/<path:key>": (200, JSON),
+    "GET /config": (200, JSON),
+    "GET /config/channels": (200, JSON),
+    "GET /config/mcp-servers": (200, JSON),
+    "PATCH /config/channels": (415, JSON),
+    "PATCH /config/mcp-servers": (415, JSON),
+    "PATCH /config/model": (415, JSON),
+    "PATCH /config/tools": (415, JSON),
+    "PATCH /config/agent": (415, JSON),
+    "GET /api/v1/config": (200, JSON),
+    "PUT /api/v1/config/model": (415, JSON),
+    "PUT /api/v1/config/autonomy": (415, JSON),
+    "POST /api/v1/config/mcp_servers/<name>": (415, JSON),
+    "DELETE /api/v1/config/mcp_servers/<name>": (200, JSON),
+    "GET /api/v1/config/knowledge": (200, JSON),
+    "PUT /api/v1/config/knowledge": (415, JSON),
+    "GET /api/v1/secrets": (200, JSON),
+    "PUT /api/v1/secrets": (415, JSON),
+    "POST /api/v1/channels/telegram": (400, JSON),
+    "DELETE /api/v1/channels/telegram": (404, JSON),
     "GET /whatsapp": (404, TEXT),
     "POST /whatsapp": (404, JSON),
     "POST /linq": (404, JSON),
@@ -167,7 +187,7 @@ def test_no_handler_runs_without_a_live_token(route: Route) -> None:
     gate.clock.advance(10)
     refused = [ask(gate, route, token) for token in ("", "wrong", " " + revoked, revoked.upper(), "x" * 10_000, expiring, revoked)]
     assert [answer.status for answer in refused] == [401] * 7
-    assert {answer.json["error"] for answer in refused} <= {UNAUTHORIZED, "Unauthorized", "unauthorized"}
+    assert {answer.json["error"] for answer in refused} <= {UNAUTHORIZED, "Unauthorized", "unauthorized", CONFIG_UNAUTHORIZED}
     assert not any("www-authenticate" in answer.headers for answer in refused)
 
 
