@@ -216,7 +216,9 @@ def test_local_route_is_for_loopback_the_operator_or_an_administrator(route: Rou
     assert ask(gate, route).json == {"error": "Admin endpoints are restricted to localhost"}
     assert ask(gate, route).status == 403
     assert ask(gate, route, narrow).status == 403
-    assert [ask(gate, route, admin).status, ask(gate, route, peer="127.0.0.1").status, ask(gate, route, peer="operator").status] == [ROWS[route.endpoint][0]] * 3
+    assert [ask(gate, route, admin).status, ask(gate, route, peer="127.0.0.1").status, ask(gate, route, peer="operator").status] == [
+        ROWS[route.endpoint][0]
+    ] * 3
 
 
 @pytest.mark.parametrize("route", [*GUARDED, *LOCAL], ids=names([*GUARDED, *LOCAL]))
