@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, execute
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
+from twisted.internet.defer import execute
 
 from clawgate.agents.catalog import build_catalog
 from clawgate.agents.choose import build_backend
@@ -127,35 +125,16 @@ class Edges:
         store = _store(settings, reactor, clock, meter)
         memory = Memory(store.memory, clock, ids)
         notes = memory if settings.memory.backend != "none" else None
-        files = ThreadPool(0, 1, "clawgate-files")
-        hashing, looking = Threads(reactor, "clawgate-passwords", 1), Threads(reactor, "clawgate-facts", 1)
-        reading = Threads(reactor, "clawgate-extraction", 2)
-        configuring = Threads(reactor, "clawgate-config", 1)
-        scanning = Threads(reactor, "clawgate-skills", 1)
-        beside = Path(settings.config_path).parent if settings.config_path else Path(settings.state_dir)
+        pools = _Pools.of(reactor)
         lock = StateLock(settings.state_dir)
-        workspace = str(Path(settings.workspace_dir or beside / "workspace").expanduser().absolute())
 
         async def hold() -> None:
             lock.acquire()
-            files.start()
-            hashing.start()
-            looking.start()
-            reading.start()
-            scanning.start()
-            configuring.start()
+            pools.start()
 
         async def let_go() -> None:
-            configuring.stop()
-            scanning.stop()
-            reading.stop()
-            looking.stop()
-            hashing.stop()
-            files.stop()
+            pools.stop()
             lock.release()
-
-        def in_file_thread(function: Callable[[], None]) -> Deferred[None]:
-            return deferToThreadPool(reactor, files, function)
 
         def make_backend(wanted: Settings) -> AgentBackend:
             return build_backend(wanted, reactor=reactor, clock=clock, notes=notes, service=answers, environment=environment)
@@ -177,32 +156,81 @@ class Edges:
             store=store,
             backend=make_backend(settings),
             channels=make_channels(settings),
-            mirror=PairedTokensFile(ConfigFile(settings.config_path), in_file_thread),
-            memory_file=MemoryMarkdown(workspace, in_file_thread) if settings.config_path else None,
-            allowlist=ChannelsFile(ConfigFile(settings.config_path), in_file_thread),
-            processes=SystemProcesses(reactor, clock, workspace),
-            notes=WorkspaceNotes(workspace, looking),
-            routes=JsonRoutes(str(beside / NAME), clock, looking) if settings.config_path else NoRoutes(),
+            processes=SystemProcesses(reactor, clock, _workspace(settings)),
             memory=memory,
-            skill_files=SkillDirectory(
-                str(Path(settings.skills.directory).expanduser() if settings.skills.directory else beside / "skills"),
-                scanning,
-                environment or {},
-                lambda: settings.skills.max_bytes,
-            ),
-            skill_switch=SkillEntriesFile(settings.config_path, scanning),
-            persona=PersonaFiles(str(beside), scanning),
             build_marketplace=make_marketplace,
             mcp=Connector(reactor, clock),
             steps=(Step("state", hold, let_go),),
-            config=FileConfigStore(ConfigFiles(settings.config_path, variables), configuring) if variables is not None else None,
             build_backend=make_backend,
             build_channels=make_channels,
-            passwords=Argon2Passwords(hashing),
-            facts=lambda current: looking(partial(gather_facts, current)),
+            passwords=Argon2Passwords(pools.hashing),
             build_catalog=make_catalog,
-            extractor=FileExtractor(reading),
+            extractor=FileExtractor(pools.reading),
+            **_files(settings, clock, pools, environment or {}, variables),
         )
+
+
+@define
+class _Pools:
+    """The threads of one gateway, each pool for one kind of work: what waits for a disk must not wait for a password."""
+
+    files: Threads
+    hashing: Threads
+    looking: Threads
+    reading: Threads
+    scanning: Threads
+    configuring: Threads
+
+    @classmethod
+    def of(cls, reactor: Reactor) -> _Pools:
+        """Nothing starts yet."""
+        return cls(
+            Threads(reactor, "clawgate-files", 1),
+            Threads(reactor, "clawgate-passwords", 1),
+            Threads(reactor, "clawgate-facts", 1),
+            Threads(reactor, "clawgate-extraction", 2),
+            Threads(reactor, "clawgate-skills", 1),
+            Threads(reactor, "clawgate-config", 1),
+        )
+
+    def start(self) -> None:
+        """Threads start with their first work."""
+        for pool in (self.files, self.hashing, self.looking, self.reading, self.scanning, self.configuring):
+            pool.start()
+
+    def stop(self) -> None:
+        """What writes files is waited for, the rest is left behind."""
+        for pool in (self.configuring, self.scanning, self.reading, self.looking, self.hashing):
+            pool.stop()
+        self.files.finish()
+
+
+def _beside(settings: Settings) -> Path:
+    return Path(settings.config_path).parent if settings.config_path else Path(settings.state_dir)
+
+
+def _workspace(settings: Settings) -> str:
+    return str(Path(settings.workspace_dir or _beside(settings) / "workspace").expanduser().absolute())
+
+
+def _files(
+    settings: Settings, clock: Clock, pools: _Pools, environment: Mapping[str, str], variables: Mapping[str, str] | None
+) -> dict[str, Any]:  # parts of `Edges` by name, each of its own type
+    """Everything that reads and writes the user's files."""
+    beside, workspace, config_path = _beside(settings), _workspace(settings), settings.config_path
+    skills = Path(settings.skills.directory).expanduser() if settings.skills.directory else beside / "skills"
+    return {
+        "mirror": PairedTokensFile(ConfigFile(config_path), pools.files),
+        "memory_file": MemoryMarkdown(workspace, pools.files) if config_path else None,
+        "allowlist": ChannelsFile(ConfigFile(config_path), pools.files),
+        "notes": WorkspaceNotes(workspace, pools.looking),
+        "routes": JsonRoutes(str(beside / NAME), clock, pools.looking) if config_path else NoRoutes(),
+        "skill_files": SkillDirectory(str(skills), pools.scanning, environment, lambda: settings.skills.max_bytes),
+        "skill_switch": SkillEntriesFile(config_path, pools.scanning),
+        "persona": PersonaFiles(str(beside), pools.scanning),
+        "config": FileConfigStore(ConfigFiles(config_path, variables), pools.configuring) if variables is not None else None,
+        "facts": lambda current: pools.looking(partial(gather_facts, current)),
+    }
 
 
 def _store(settings: Settings, reactor: Reactor, clock: Clock, meter: Meter) -> Store:

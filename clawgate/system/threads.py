@@ -39,3 +39,7 @@ class Threads:
     def stop(self) -> None:
         """No more work. Returns at once: a thread that hangs is left behind."""
         threading.Thread(target=self._pool.stop, name="clawgate-threads-end", daemon=True).start()
+
+    def finish(self) -> None:
+        """No more work, and waits for what there is: for work that must not be left half done."""
+        self._pool.stop()
