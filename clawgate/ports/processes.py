@@ -41,3 +41,6 @@ class Processes(Protocol):
 
         A program that cannot be started ends with an exit code of 126 or 127 and says why.
         """
+
+    def stop(self) -> Deferred[None]:
+        """Ends everything that runs; fires when it is gone."""

@@ -172,6 +172,7 @@ class Cron:
             run = await self.rows.begin(Run(job_id=job_id, kind=job.kind, tick_ms=now_ms, started_ms=now_ms, is_manual=True))
         except NotFound:
             raise _missing(job_id) from None
+        self.changed()
         return await self.runs.wait(run, job, wait_seconds, is_approved=is_approved)
 
     async def history(self, job_id: str, limit: int) -> tuple[Run, ...]:

@@ -119,6 +119,7 @@ class CronRuns:
         self._watched.clear()
         for work in tuple(self._at_work):
             await shielded(work)
+        await self.processes.stop()
 
     def _carry(self, run: Run, steps: Coroutine[Deferred[object], object, None]) -> None:
         work = Deferred.fromCoroutine(steps)

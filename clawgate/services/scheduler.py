@@ -42,6 +42,7 @@ class Scheduler:
     policy: Callable[[], CronPolicy]
     _since_ms: int | None = field(default=None, init=False)
     _nap: Deferred[None] | None = field(default=None, init=False)
+    _is_woken: bool = field(default=False, init=False)
 
     async def start(self, supervisor: Supervisor) -> None:
         """Sees to what the last process left, and begins."""
@@ -54,16 +55,19 @@ class Scheduler:
         await self.runs.stop()
 
     def wake(self) -> None:
-        """A job or a setting has changed."""
+        """A job or a setting has changed: it looks again, at once or when the look it is at is over."""
+        self._is_woken = True
         if self._nap is not None and not self._nap.called:
             self._nap.callback(None)
 
     async def run(self, ready: Ready) -> None:
         """The component's life."""
         while True:
+            self._is_woken = False
             seconds = await self.look()
             ready()
-            await self._sleep(seconds)
+            if not self._is_woken:
+                await self._sleep(seconds)
 
     async def look(self) -> float:
         """Takes what is due; seconds until it is worth looking again."""
@@ -77,6 +81,7 @@ class Scheduler:
             self._since_ms = now_ms
         for job in await self.rows.due(now_ms, _MOST_TICKS):
             await self._take(job, now_ms, self._since_ms)
+            seconds = _OPEN_SECONDS
         next_ms = await self.rows.next_due_ms()
         if next_ms is None:
             return seconds

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
@@ -40,6 +40,10 @@ class NoProcesses:
         """Refuses."""
         return succeed(Finished(_CANNOT_BEGIN, "no programs are run here"))
 
+    def stop(self) -> Deferred[None]:
+        """Nothing runs."""
+        return succeed(None)
+
 
 @define(frozen=True)
 class SystemProcesses:
@@ -55,6 +59,7 @@ class SystemProcesses:
     workspace: str
     home: str = field(factory=lambda: os.path.expanduser("~"))
     signal_group: Callable[[int, int], None] = os.killpg
+    _running: set[_Child] = field(factory=set, init=False)
 
     def run(self, argv: Sequence[str], *, timeout_seconds: float, output_bytes: int) -> Deferred[Finished]:
         """`ports.processes.Processes.run`."""
@@ -67,15 +72,30 @@ class SystemProcesses:
             self.reactor.spawnProcess(child, sys.executable, leashed, env=environment, path=self.workspace)
         except (OSError, ValueError) as problem:
             return succeed(Finished(_CANNOT_BEGIN, f"cannot be started: {problem}"))
+        self._running.add(child)
+        child.gone.addCallback(lambda _: self._running.discard(child))
         child.begin(timeout_seconds)
         return child.done
 
+    def stop(self) -> Deferred[None]:
+        """`ports.processes.Processes.stop`."""
+        running = tuple(self._running)
+        for child in running:
+            child.end()
+        return DeferredList([child.gone for child in running]).addCallback(lambda _: None)
+
 
 class _Child(ProcessProtocol):
-    """One program; `done` fires when it and its pipes are gone."""
+    """One program.
+
+    Attributes:
+        done: how it ended, once it and its pipes are gone; cancelling it ends the program.
+        gone: fires with that end, also of a program that nobody waits for any more.
+    """
 
     def __init__(self, clock: Clock, signal_group: Callable[[int, int], None], output_bytes: int) -> None:
-        self.done: Deferred[Finished] = Deferred(lambda _: self._end())
+        self.done: Deferred[Finished] = Deferred(lambda _: self.end())
+        self.gone: Deferred[None] = Deferred()
         self._clock, self._signal_group, self._most_bytes = clock, signal_group, output_bytes
         self._output = bytearray()
         self._pid = 0
@@ -112,12 +132,13 @@ class _Child(ProcessProtocol):
             code = getattr(reason.value, "exitCode", None)
             output = bytes(self._output).decode("utf-8", "replace").rstrip("\n")
             self.done.callback(Finished(code, output, self._timed_out, self._is_cut))
+        self.gone.callback(None)
 
     def _late(self) -> None:
         self._timed_out = True
-        self._end()
+        self.end()
 
-    def _end(self) -> None:
+    def end(self) -> None:
         """Asks the group to end, and insists a little later."""
         self._signal(signal.SIGTERM)
         self._wait(KILL_AFTER_SECONDS, self._insist)

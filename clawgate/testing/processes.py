@@ -40,6 +40,12 @@ class ScriptedProcesses:
         self._held.append(running)
         return running.addCallback(lambda _: end)
 
+    def stop(self) -> Deferred[None]:
+        """Ends what is held."""
+        for running in tuple(self._held):
+            running.cancel()
+        return succeed(None)
+
     def release(self) -> None:
         """Lets everything that runs end."""
         held, self._held = self._held, []

@@ -112,6 +112,18 @@ async def test_cancelling_ends_the_group(tmp_path: Path) -> None:
 
 
 @ensureDeferred
+async def test_stopping_waits_until_stubborn_programs_are_gone(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    processes = SystemProcesses(reactor, SystemClock(reactor), str(tmp_path))
+    running = processes.run([sys.executable, "-c", SPAWNS, "stubborn"], timeout_seconds=100, output_bytes=10)
+    await until(lambda: pids.exists() and pids.read_text() != "")
+    running.addErrback(lambda failure: failure.trap(CancelledError) and None)
+    running.cancel()
+    await within(processes.stop())
+    await until(lambda: not is_alive(int(pids.read_text())))
+
+
+@ensureDeferred
 async def test_workspace_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     end = await run(tmp_path / "file", "ls")

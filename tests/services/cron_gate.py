@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from clawgate.domain.settings.model import AutonomySettings, ChannelsSettings, CronSettings, GatewaySettings, SchedulerSettings, Settings
 from clawgate.domain.turn import Prompt
 from clawgate.ports.channels import Channel
@@ -51,6 +53,13 @@ class CronGate:
         channels = dict(self.gate.edges.channels)
         edges = {"processes": self.processes}
         self.gate = MemoryGateway(self.settings, agent=self.agent, channels=channels, store_image=image, before=self.gate, edges=edges)
+
+    def take_up(self, **sections: Mapping[str, object]) -> None:
+        """Sections of config.toml are changed by hand, and taken up."""
+        for name, values in sections.items():
+            self.gate.config.base[name] = dict(values)
+        Deferred.fromCoroutine(self.gate.gateway.live.reload())
+        self.gate.pump()
 
     def ask(self, method: str, path: str = "", body: Mapping[str, object] | bytes = b"", **options: Any) -> Response:
         """A request to `/api/v1/cron`."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from clawgate.domain.errors import AgentBadRequest
+from clawgate.domain.errors import AgentBadRequest, Overloaded
 from clawgate.domain.times import rfc3339
 from clawgate.ports.processes import Finished
 from clawgate.testing.agents import Hang
 from clawgate.testing.channels import RecordingChannel
-from tests.services.cron_gate import MINUTE, CronGate
+from tests.services.cron_gate import JOBS, MINUTE, CronGate
 
 
 def at(gate: CronGate, seconds: int) -> dict[str, object]:
@@ -403,3 +403,39 @@ def test_idle_scheduler_sets_one_timer_and_looks_rarely() -> None:
     before = gate.gate.clock.pending
     gate.later(1)
     assert gate.gate.clock.pending == before
+
+
+def test_run_whose_end_nobody_told_is_found_at_the_next_look() -> None:
+    gate = CronGate(held=True)
+    job_id = gate.add({"kind": "at", "at": rfc3339(gate.gate.clock.wall_ms() + 1_000)}, delete_after_run=False)
+    gate.later(1)
+    gate.gate.gateway.ingress.waiters.fail(gate.runs(job_id)[0]["item_id"], Overloaded("nobody tells"))
+    gate.agent.release()
+    gate.later(14)
+    assert gate.statuses(job_id) == ["running"]
+    gate.later(1)
+    assert gate.statuses(job_id) == ["ok"]
+
+
+def test_job_that_is_made_while_the_scheduler_looks_is_run_in_time() -> None:
+    gate = CronGate()
+    gate.gate.store.hold_writes()
+    first = gate.gate.client.begin("POST", JOBS, {"schedule": MINUTE, "prompt": "one"})
+    second = gate.gate.client.begin("POST", JOBS, {"schedule": {"kind": "every", "every_ms": 5_000}, "prompt": "two"})
+    gate.gate.store.release_writes()
+    gate.later(6)
+    assert (first.response.status, gate.statuses(second.response.json["id"])) == (200, ["ok"])
+
+
+def test_switches_are_live() -> None:
+    gate = CronGate(scheduler=False)
+    job_id = gate.add()
+    gate.later(90)
+    gate.take_up(scheduler={"enabled": True}, heartbeat={"enabled": True})
+    gate.later(0)
+    assert gate.statuses(job_id) == ["ok"]
+    components = gate.gate.client.get("/health").json["runtime"]["components"]
+    assert components["heartbeat"]["status"] == "ok"
+    gate.take_up(cron={"enabled": False})
+    gate.later(300)
+    assert (gate.statuses(job_id), gate.ask("POST", f"/{job_id}/run").status) == (["ok"], 409)
