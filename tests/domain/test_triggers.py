@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clawgate.domain.errors import TooLarge
@@ -68,6 +68,7 @@ def test_what_is_no_object_is_no_body(raw: bytes) -> None:
     assert read_body(raw) == {}
 
 
+@settings(deadline=None)
 @given(st.dictionaries(TEXT, JSON, max_size=3))
 def test_every_object_is_read_and_every_truncation_is_no_body(found: dict[str, object]) -> None:
     raw = json.dumps(found, ensure_ascii=False).encode()

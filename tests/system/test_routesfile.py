@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clawgate.domain.errors import Invalid
@@ -17,6 +17,7 @@ PATHS = st.text(max_size=6).map(lambda text: "p" + text)
 ENTRIES = st.fixed_dictionaries({"path": PATHS, "skill": st.text(max_size=6), "message": st.text(max_size=9)}, optional={"extra": st.none()})
 
 
+@settings(deadline=None)
 @given(st.lists(ENTRIES, max_size=4))
 def test_every_array_of_routes_is_read_and_no_truncation_of_it(entries: list[dict[str, str]]) -> None:
     raw = json.dumps(entries).encode()
