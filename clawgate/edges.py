@@ -226,7 +226,7 @@ def _files(
         "notes": WorkspaceNotes(workspace, pools.looking),
         "routes": JsonRoutes(str(beside / NAME), clock, pools.looking) if config_path else NoRoutes(),
         "skill_files": SkillDirectory(str(skills), pools.scanning, environment, lambda: settings.skills.max_bytes),
-        "skill_switch": SkillEntriesFile(config_path, pools.scanning),
+        "skill_switch": SkillEntriesFile(config_path, pools.files),
         "persona": PersonaFiles(str(beside), pools.scanning),
         "config": FileConfigStore(ConfigFiles(config_path, variables), pools.configuring) if variables is not None else None,
         "facts": lambda current: pools.looking(partial(gather_facts, current)),

@@ -11,7 +11,6 @@ from typing import TypeVar
 import msgspec
 from attrs import define, field
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
 from clawgate.domain.errors import BadRequest, Conflict, Forbidden, NotFound, Overloaded, TooLarge
 from clawgate.domain.messages import is_storable
@@ -36,7 +35,6 @@ from clawgate.ports.skills import Marketplace, SkillFiles
 from clawgate.services.events import Events
 from clawgate.services.fresh import Fresh
 
-_log = Logger()
 _T = TypeVar("_T")
 FRESH_SECONDS = 2.0
 
@@ -97,7 +95,8 @@ class Skills:
         """
         manifest = await self.files.manifest(_storable(content))
         slug = slug_of(manifest.name)
-        if find(await self.all(), slug) or find(await self.all(), manifest.name):
+        existing = await self.all()
+        if find(existing, slug) or find(existing, manifest.name):
             raise Conflict(f"a skill named `{manifest.name}` exists")
         await self._changing(self.files.create(slug, content, Origin(kind=Kind.AUTHORED)))
         self.events.publish("skill_created", {"name": manifest.name, "slug": slug})

@@ -13,9 +13,9 @@ from twisted.internet.defer import Deferred
 
 from clawgate.domain.errors import Conflict, Invalid
 from clawgate.domain.personality import Change, Personality, changed, system_text
+from clawgate.ports.threads import Run
 from clawgate.system.atomic import replace_file
 from clawgate.system.configfile import read_document
-from clawgate.ports.threads import Run
 
 PERSONA_FILE, SYSTEM_FILE = "persona.toml", "SYSTEM.md"
 

@@ -23,8 +23,8 @@ from twisted.logger import Logger
 
 from clawgate.domain.errors import BadRequest, Conflict, Forbidden, GatewayError, NotFound
 from clawgate.domain.skills import MOST_SKILL_CHARS, SKILL_FILE, Kind, Manifest, Origin, Skill, lacks, slug_of, system_name
-from clawgate.system.atomic import replace_file, sync_directory
 from clawgate.ports.threads import Run
+from clawgate.system.atomic import replace_file, sync_directory
 from clawgate.system.frontmatter import manifest_of
 from clawgate.system.skillarchive import Entry, read_archive, read_directory, read_file
 
@@ -178,6 +178,7 @@ class SkillDirectory:
         os.makedirs(self.root, mode=0o700, exist_ok=True)
         if any(name.casefold() == slug.casefold() for name in os.listdir(self.root)):
             raise Conflict(f"a skill `{slug}` exists")
+        self._sweep()
         with self._aside("new") as fresh:
             os.mkdir(fresh, 0o700)
             for entry in entries:
@@ -207,6 +208,12 @@ class SkillDirectory:
         else:
             raise NotFound(f"skill `{slug}` not found")
         sync_directory(self.root)
+
+    def _sweep(self) -> None:
+        """Removes what a process that was killed left aside."""
+        for name in os.listdir(self.root):
+            if name.startswith((".new-", ".old-")):
+                shutil.rmtree(os.path.join(self.root, name), ignore_errors=True)
 
     @contextlib.contextmanager
     def _aside(self, what: str) -> Iterator[str]:

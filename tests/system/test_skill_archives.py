@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clawgate.domain.errors import BadRequest, GatewayError, TooLarge
@@ -198,6 +198,7 @@ def test_every_truncation_is_refused(archive: bytes) -> None:
             read_archive(archive[:end], CAP)
 
 
+@settings(deadline=None)
 @given(which=st.integers(0, 1), at=st.integers(0, 5_000), bits=st.integers(1, 255))
 @example(which=0, at=0, bits=1)
 def test_any_damage_is_refused_or_harmless(which: int, at: int, bits: int) -> None:
@@ -210,6 +211,7 @@ def test_any_damage_is_refused_or_harmless(which: int, at: int, bits: int) -> No
     assert ("SKILL.md",) in {entry.parts for entry in entries}
 
 
+@settings(deadline=None)
 @given(st.integers(0, 20_000), st.integers(1, 255))
 def test_damaged_tar_headers_are_refused_or_harmless(at: int, bits: int) -> None:
     plain = bytearray(gzip.decompress(WHOLE[1]))

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import execute
 
@@ -106,6 +106,7 @@ def test_front_matter_has_a_bound() -> None:
         manifest_of(skill_text("x", description="d" * MOST_FRONT_MATTER_CHARS))
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_a_manifest_or_refused(text: str) -> None:
     for content in (text, f"---\n{text}\n---\n", f"---\nname: {text}\n---\n"):
@@ -278,6 +279,15 @@ def test_write_that_fails_half_way_leaves_nothing(tmp_path: Path, monkeypatch: p
     assert os.listdir(tmp_path / "skills") == []
 
 
+def test_leavings_of_a_killed_process_are_no_skills_and_are_swept_away(tmp_path: Path) -> None:
+    files = directory(tmp_path)
+    for name in (".new-0a", ".old-0b"):
+        put(tmp_path, name, skill_text("Half"))
+    assert scan(files) == {}
+    result(files.create("s", skill_text("S"), AUTHORED))
+    assert os.listdir(tmp_path / "skills") == ["s"]
+
+
 def test_same_name_from_elsewhere_is_a_conflict(tmp_path: Path) -> None:
     files = directory(tmp_path)
     put(tmp_path, "mine", skill_text("Tool"))
@@ -315,9 +325,9 @@ def test_switch_is_written_and_read_back_and_comments_stay(tmp_path: Path) -> No
     switch = SkillEntriesFile(str(config), execute)
     for name, enabled in (("My Skill", False), ("a.b", False), ("a.b", True), ("Ünïcode!", False)):
         result(switch.set_enabled(name, enabled))
-    settings = load_settings(str(config), {})
-    assert {name: entry.enabled for name, entry in settings.skills.entries.items()} == {"My Skill": False, "a.b": True, "Ünïcode!": False}
-    assert (settings.unknown, "# mine" in config.read_text(), "# market" in config.read_text()) == ((), True, True)
+    found = load_settings(str(config), {})
+    assert {name: entry.enabled for name, entry in found.skills.entries.items()} == {"My Skill": False, "a.b": True, "Ünïcode!": False}
+    assert (found.unknown, "# mine" in config.read_text(), "# market" in config.read_text()) == ((), True, True)
 
 
 def test_switch_makes_the_file_when_there_is_none(tmp_path: Path) -> None:
