@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from road import counted, gate, items, stop, tell
+from road import counted, gate, items, now, stop, tell
 
 from clawgate.domain.settings.model import InboxSettings
 from clawgate.testing.agents import Hang
@@ -53,3 +53,11 @@ def test_nothing_goes_on_after_the_stop() -> None:
     road = gate()
     stop(road)
     assert [call for call in road.clock.reactor.getDelayedCalls() if call.active()] == []
+
+
+def test_facts_that_have_run_out_are_forgotten() -> None:
+    road = gate()
+    for key, expires_ms in (("kept", 0), ("later", road.clock.wall_ms() + 90_000), ("soon", road.clock.wall_ms() + 30_000)):
+        now(road.store.facts.put("nonce", key, "", expires_ms))
+    road.clock.advance(61)
+    assert list(now(road.store.facts.all("nonce", 0, 9))) == ["kept", "later"]
