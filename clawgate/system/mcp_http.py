@@ -270,9 +270,13 @@ class HttpCarrier:
         if isinstance(problem, _NOT_CONNECTED) or type(problem).__name__ == "SchemeNotSupported":
             return self._unavailable("cannot be reached", detail)
         reasons = [failure.value for failure in getattr(problem, "reasons", ())]
-        if reasons and all(type(reason).__module__.startswith("service_identity") for reason in reasons):
-            return self._unavailable("has a certificate for another name", detail)
+        if reasons and all(_is_distrust(reason) for reason in reasons):  # found in the handshake, before the first byte of a request
+            return self._unavailable("has a certificate that is not trusted for its name", detail)
         return ToolUncertain(f"MCP server '{self.name}' broke off", detail=detail)
+
+
+def _is_distrust(reason: BaseException) -> bool:
+    return type(reason).__module__.startswith("service_identity") or "certificate verify failed" in str(reason)
 
 
 def _message(data: bytes) -> Message | None:

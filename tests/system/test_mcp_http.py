@@ -7,9 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from OpenSSL import SSL
 from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionRefusedError
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseNeverReceived
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
@@ -217,6 +220,18 @@ class HttpTests(TestCase):
         self.carrier.agent = Refusing()
         calling = self.session.call("tool", {})
         assert str(self.failureResultOf(calling, Unavailable).value) == "MCP server 's' cannot be reached"
+        self.carrier.agent = self.agent
+
+    def test_a_certificate_that_is_not_trusted_is_told_and_nothing_was_sent(self) -> None:
+        self.connect()
+
+        class Distrusting:
+            def request(self, *arguments: object) -> Deferred[Any]:  # Any: as `IAgent`
+                return fail(ResponseNeverReceived([Failure(SSL.Error([("SSL routines", "", "certificate verify failed")]))]))
+
+        self.carrier.agent = Distrusting()
+        error = self.failureResultOf(self.session.call("tool", {}), Unavailable).value
+        assert str(error) == "MCP server 's' has a certificate that is not trusted for its name"
         self.carrier.agent = self.agent
 
     def test_news_come_on_a_stream_of_their_own(self) -> None:
