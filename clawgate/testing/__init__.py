@@ -3,7 +3,6 @@
 MemoryGateway, GateClient      a whole gateway without sockets, and a client for it
 ScriptedAgent, ListSink        an agent that says what a test tells it
 RecordingChannel               a messaging platform in memory
-ScriptedMcp                    MCP servers in memory
 ManualClock, FixedEntropy, …   time, chance and ids that a test decides
 InlineStore                    the real SQLite store without threads
 BackendContract, ChannelContract, STORE_CONTRACT    what every backend, channel and store has to keep
@@ -16,7 +15,6 @@ from clawgate.testing.case import TestCase
 from clawgate.testing.channels import ChannelContract, RecordingChannel, Sent
 from clawgate.testing.clock import CountingIds, FixedEntropy, ManualClock
 from clawgate.testing.gateway import GateClient, MemoryGateway, Pending, RecordingMirror, Response
-from clawgate.testing.mcp import ScriptedMcp
 from clawgate.testing.platforms import BrokenAgent, Platform
 from clawgate.testing.store import InlineStore
 from clawgate.testing.store_builders import OpenStore
@@ -44,7 +42,6 @@ __all__ = [
     "RecordingMirror",
     "Response",
     "ScriptedAgent",
-    "ScriptedMcp",
     "Sent",
     "TestCase",
     "name_of",

@@ -17,7 +17,8 @@ from clawgate.domain.turn import ToolCall
 from clawgate.services.health import Health
 from clawgate.services.mcp import MAX_IN_FLIGHT, MAX_WAITING, RELIST_SECONDS, McpServers
 from clawgate.services.supervisor import Supervisor
-from clawgate.testing import ManualClock, MemoryGateway, Pieces, ScriptedAgent, ScriptedMcp, TestCase
+from clawgate.testing import ManualClock, MemoryGateway, Pieces, ScriptedAgent, TestCase
+from clawgate.testing.mcp import ScriptedMcp
 
 _T = TypeVar("_T")
 SERVER = McpServer(command="program")
