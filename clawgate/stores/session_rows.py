@@ -37,15 +37,23 @@ SUMS = "SELECT count(*), total(message_count) FROM (SELECT message_count FROM se
 SUMS_OWN = "SELECT count(*), total(message_count) FROM (SELECT message_count FROM sessions WHERE principal = ? ORDER BY started_ms DESC, number DESC LIMIT ?)"
 
 PROBE = "SELECT rowid FROM session_search WHERE session_search MATCH ? LIMIT 1"
-SEARCH = """
-WITH found AS MATERIALIZED (
-    SELECT rowid AS id, bm25(session_search, 1.0, 0.0) AS score FROM session_search WHERE session_search MATCH ? ORDER BY rowid DESC LIMIT ?
-), best AS MATERIALIZED (SELECT id, score FROM found ORDER BY score, id DESC LIMIT ?)
+RANKED = """
+WITH best AS MATERIALIZED (
+    SELECT rowid AS id, bm25(session_search, 1.0, 0.0) AS score FROM session_search WHERE session_search MATCH ? ORDER BY score, rowid DESC LIMIT ?
+)
 SELECT sessions.id, sessions.title, session_messages.role, session_messages.content, session_messages.at_ms, best.score
 FROM best JOIN session_messages ON session_messages.id = best.id JOIN sessions ON sessions.number = session_messages.session
 ORDER BY best.score, best.id DESC
 """
-"""The newest so many matches, ranked: to rank all matches of a common word takes SQLite far longer than anybody waits."""
+"""The best matches. The time it takes grows with the messages that hold any of the words, found or not."""
+RECENT = """
+WITH found AS MATERIALIZED (SELECT rowid AS id FROM session_search WHERE session_search MATCH ? ORDER BY rowid DESC LIMIT ?)
+SELECT sessions.id, sessions.title, session_messages.role, session_messages.content, session_messages.at_ms
+FROM found JOIN session_messages ON session_messages.id = found.id JOIN sessions ON sessions.number = session_messages.session
+ORDER BY found.id DESC
+"""
+"""The newest matches."""
+LAST = "SELECT max(id) FROM session_messages"
 
 
 def from_row(row: tuple[str, str | None, str, str, int, str, int]) -> Session:

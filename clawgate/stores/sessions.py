@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 from functools import partial
+from itertools import starmap
 
 from attrs import define
 from twisted.internet.defer import Deferred
 
+from clawgate.domain import ranking
 from clawgate.domain.sessions import Hit, Insights, Message, Session
 from clawgate.ports.sessions import Found, SessionPage
 from clawgate.stores import fulltext, session_rows
 from clawgate.stores.readers import Readers
 from clawgate.stores.writer import Writer
 
-CANDIDATES = 1_000
-"""Matches that are ranked: the newest so many."""
+RANKED_WHOLE = 5_000
+"""Messages up to which SQLite ranks all matches; it takes longer the more there are, and nobody waits for a tenth of a second."""
+CANDIDATES = 200
+"""Matches that are ranked beyond that: the newest so many."""
 
 
 @define(eq=False)
@@ -42,7 +46,7 @@ class SqliteSessions:
         return self.readers.read(partial(_messages, session_id=session_id, limit=limit))
 
     def search(self, query: str, principal: str | None, limit: int) -> Deferred[tuple[Hit, ...]]:
-        """`ports.sessions.Sessions.search`; of very many matches the newest 1000 are ranked."""
+        """`ports.sessions.Sessions.search`; beyond 5,000 messages the newest 200 matches are ranked, among themselves."""
         return self.readers.read(partial(_search, query=query, principal=principal, limit=limit))
 
     def rename(self, session_id: str, title: str) -> Deferred[bool]:
@@ -92,8 +96,21 @@ def _search(connection: sqlite3.Connection, query: str, principal: str | None, l
     if not expression:
         return ()
     own = () if principal is None else (fulltext.tag("o", principal),)
-    rows = connection.execute(session_rows.SEARCH, (fulltext.confined(expression, "owner", *own), CANDIDATES, limit))
-    return tuple(Hit(session_id, title, session_rows.message(role, content, at_ms), rank) for session_id, title, role, content, at_ms, rank in rows)
+    match = fulltext.confined(expression, "owner", *own)
+    if (connection.execute(session_rows.LAST).fetchone()[0] or 0) <= RANKED_WHOLE:
+        return tuple(starmap(_hit, connection.execute(session_rows.RANKED, (match, limit))))
+    rows = connection.execute(session_rows.RECENT, (match, CANDIDATES)).fetchall()
+    ranks = ranking.scores(ranking.query_words(query), [row[3] for row in rows])
+    hits = starmap(_hit, ((*row, rank) for row, rank in zip(rows, ranks, strict=True)))
+    return tuple(sorted(hits, key=_rank)[:limit])
+
+
+def _hit(session_id: str, title: str | None, role: str, content: str, at_ms: int, rank: float) -> Hit:
+    return Hit(session_id, title, session_rows.message(role, content, at_ms), rank)
+
+
+def _rank(hit: Hit) -> float:
+    return hit.rank
 
 
 def _remove(connection: sqlite3.Connection, session_id: str) -> bool:

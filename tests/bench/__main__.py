@@ -20,6 +20,7 @@ import msgspec
 
 from tests.bench.load import Load, run
 from tests.bench.servers import Server, daemon, peer
+from tests.bench.sessions import percentiles
 from tests.bench.tasks import list_rows
 
 BODY = json.dumps({"message": "x" * 885})
@@ -100,6 +101,12 @@ def task_rows(directory: Path, count: int) -> Iterator[Row]:
         yield Row(f"page of {count:,} tasks, filter {name}, p95", p95_ms, "ms", None, p50_ms)
 
 
+def search_rows(directory: Path, messages: int) -> Iterator[Row]:
+    """Searching kept conversations, common words included; p50 and p95."""
+    p50_ms, p95_ms = percentiles(directory, 5, messages)
+    yield Row(f"search of {messages:,} session messages, p95", p95_ms, "ms", None, p50_ms)
+
+
 def machine() -> dict[str, str]:
     """Where this was measured."""
     model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
@@ -142,6 +149,7 @@ def main() -> int:
             lambda: road_rows(directory, seconds),
             lambda: backlog_rows(directory, seconds, 1_000 if options.quick else 10_000),
             lambda: task_rows(directory, 10_000 if options.quick else 100_000),
+            lambda: search_rows(directory, 10_000 if options.quick else 100_000),
         )
         for measure in measures:
             for row in measure():

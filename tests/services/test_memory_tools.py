@@ -17,6 +17,7 @@ from clawgate.testing.clock import CountingIds, ManualClock
 from clawgate.testing.store import InlineStore
 
 T = TypeVar("T")
+CONTEXT = ToolContext(principal="ann", source="api", conversation=None, idempotency_key="0001:1")
 
 
 class Agent:
@@ -104,7 +105,7 @@ def test_an_agent_works_with_the_memory_of_its_principal() -> None:
     ],
 )
 def test_a_wrong_call_is_told_so(arguments: dict[str, object], said: str) -> None:
-    result = Agent().call("memory_store", **arguments)
+    result = result_of(Agent().tools.call("memory_store", arguments, CONTEXT))
     assert (result.ok, result.text) == (False, said)
 
 
