@@ -6,6 +6,7 @@ Objects are made here and nothing outside the package is touched; work begins wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from clawgate import __version__
@@ -67,7 +68,9 @@ from clawgate.services.triggers import Triggers
 from clawgate.services.turns import Live, Turns
 from clawgate.services.waiters import Waiters
 from clawgate.system.memoryconfig import MemoryConfigStore
+from clawgate.web.asking import Asking
 from clawgate.web.auth import Doorkeeper, Peers
+from clawgate.web.dialects import root_wire, triggers_wire
 from clawgate.web.resource import GatewayResource
 from clawgate.web.router import Router
 from clawgate.web.surfaces.about import AboutSurface
@@ -270,6 +273,7 @@ class Assembly:
 
         def revoked(device_id: str) -> None:
             self.pairing.withdraw(device_id)
+            self.onboarding.withdraw(device_id)
             web.streams.end_of(device_id)
 
         self.devices.revoked = revoked
@@ -278,17 +282,17 @@ class Assembly:
     def _surfaces(self) -> tuple[Any, ...]:  # surfaces share one method, `register`
         settings, edges = self.settings, self.edges
         own, webhook = settings.gateway, settings.channels_config.webhook
-        desk = Desk(edges.store.inbox, edges.store.outbox, self.dispatch, edges.clock)
+        desk = Desk(edges.store.inbox, edges.store.outbox, edges.store.journal, self.dispatch, edges.clock)
+        asking = partial(Asking, self.ingress, edges.store.journal, own.request_timeout_secs)
         return (
             HealthSurface(self.health, self.devices, edges.meter, own.require_pairing),
             PairingSurface(self.pairing, self.devices, self.guard, edges.clock),
             WelcomeSurface.load(),
             WebhookSurface(
-                self.ingress,
+                asking(root_wire.LLM_FAILED),
                 edges.ids,
                 webhook.secret if webhook is not None else None,
                 own.idempotency_ttl_secs,
-                own.request_timeout_secs,
             ),
             InboxSurface(desk),
             LiveConfigSurface(self.live, self.channels, self.mcp, self.health, tuple(KINDS)),
@@ -307,7 +311,7 @@ class Assembly:
             *self._about(),
             KnowledgeSurface(self.knowledge, settings.knowledge.max_document_bytes),
             TasksSurface(self.tasks),
-            TriggersSurface(self.triggers, self.ingress, own.idempotency_ttl_secs, own.request_timeout_secs),
+            TriggersSurface(self.triggers, asking(triggers_wire.FAILED), own.idempotency_ttl_secs),
             SessionsSurface(self.sessions),
             MemorySurface(edges.memory, settings.memory.backend, lambda: not edges.store.health().problem),
             CronSurface(self.cron),

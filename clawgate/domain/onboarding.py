@@ -63,6 +63,7 @@ class StoreCode(msgspec.Struct, frozen=True, kw_only=True):
         max_uses: None = as many as come before it expires.
         uses: how often it was used; the same identity counts once.
         used_by: identities that used it.
+        issuer: principal who made it; it dies with the device that this names.
     """
 
     surface: str
@@ -71,6 +72,7 @@ class StoreCode(msgspec.Struct, frozen=True, kw_only=True):
     uses: int = 0
     grant_owner: bool = True
     used_by: tuple[str, ...] = ()
+    issuer: str = ""
 
 
 def parse(text: str) -> Command | None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import msgspec
 from attrs import define, field
-from twisted.internet.defer import CancelledError, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.logger import Logger
 
 from clawgate.domain import onboarding
@@ -57,12 +57,13 @@ class Onboarding:
     _total: FailureLimiter = field(factory=_total_limiter, init=False)
     _lock: DeferredLock = field(factory=DeferredLock, init=False)
 
-    async def issue(self, surface: str, *, ttl_seconds: int, max_uses: int | None = 1, grant_owner: bool = True) -> str:
+    async def issue(self, surface: str, *, ttl_seconds: int, max_uses: int | None = 1, grant_owner: bool = True, issuer: str = "") -> str:
         """A new code as people read it, `XXXX-XXXX`.
 
         Args:
             surface: the channel it is for, or `domain.onboarding.GATEWAY`.
             max_uses: None = as many as come in time.
+            issuer: principal who makes it.
 
         Raises:
             Conflict: a hundred codes are alive already.
@@ -72,10 +73,26 @@ class Onboarding:
         if len(await self.facts.all(KIND, now_ms, MOST_CODES)) >= MOST_CODES:
             raise Conflict("There are too many pairing codes; wait until some have expired")
         code = onboarding.code_from(self.entropy.random_bytes(5))
-        kept = StoreCode(surface=surface, expires_ms=now_ms + ttl_seconds * 1000, max_uses=max_uses, grant_owner=grant_owner)
+        kept = StoreCode(surface=surface, expires_ms=now_ms + ttl_seconds * 1000, max_uses=max_uses, grant_owner=grant_owner, issuer=issuer)
         await self._keep(onboarding.code_hash(code), kept)
         _log.info("a pairing code for {surface} was made", surface=surface)
         return onboarding.shown(code)
+
+    def withdraw(self, device_id: str) -> None:
+        """Forgets the codes that a device made which is now revoked: they would bring its thief back."""
+        Deferred.fromCoroutine(self._withdraw(device_id)).addErrback(
+            lambda failure: _log.warn("codes of {device} were not forgotten: {problem}", device=device_id, problem=failure.getErrorMessage())
+        )
+
+    async def _withdraw(self, device_id: str) -> None:
+        await self._lock.acquire()  # a use that is being written down would bring the code back
+        try:
+            codes = await self.facts.all(KIND, self.clock.wall_ms(), MOST_CODES)
+            for name, kept in codes.items():
+                if msgspec.json.decode(kept, type=StoreCode).issuer == device_id:
+                    await self.facts.remove(KIND, name)
+        finally:
+            self._lock.release()
 
     async def redeem(self, surface: str, typed: str, identity: str = "") -> StoreCode | None:
         """The code after its use, or None when it lets nobody in here.

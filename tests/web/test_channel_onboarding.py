@@ -214,6 +214,19 @@ def test_codes_are_the_operators_to_make() -> None:
     assert code == {"channel": "linq", "ttl_secs": 600, "max_uses": 3, "grant_owner": True}
 
 
+def test_codes_die_with_the_device_that_made_them() -> None:
+    road = closed()
+    road.taking("linq", 9)
+    token = road.gate.pair(scopes=["admin"])
+    stolen = road.gate.client.post("/admin/channels/codes", {"channel": "linq"}, token=token).json["code"]
+    genuine = code_for(road, "linq")
+    device = road.gate.client.get("/api/devices", peer="operator").json["devices"][0]["id"]
+    assert road.gate.client.request("DELETE", f"/api/devices/{device}", peer="operator").status == 200
+    write(road, "linq", f"/claim {stolen}", 1, "666")
+    write(road, "linq", f"/claim {genuine}", 2)
+    assert (road.replies("linq"), road.gate.allowlist.admitted) == ([WRONG, OWNER], [("linq", "+555", True)])
+
+
 @pytest.mark.parametrize(
     ("body", "status", "error"),
     [

@@ -139,7 +139,13 @@ class ChannelDeskSurface:
         if body.channel in self.titles and body.channel not in self.channels:
             raise NotConfigured(self.titles[body.channel])
         grant_owner = body.owner and body.channel != onboarding.GATEWAY
-        code = await self.onboarding.issue(body.channel, ttl_seconds=body.ttl_secs, max_uses=body.max_uses or None, grant_owner=grant_owner)
+        code = await self.onboarding.issue(
+            body.channel,
+            ttl_seconds=body.ttl_secs,
+            max_uses=body.max_uses or None,
+            grant_owner=grant_owner,
+            issuer=call.caller.principal,
+        )
         return json_answer(
             200, {"code": code, "channel": body.channel, "ttl_secs": body.ttl_secs, "max_uses": body.max_uses, "grant_owner": grant_owner}
         )
