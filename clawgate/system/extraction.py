@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import time
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
@@ -41,8 +42,14 @@ MEDIA = {
     "application/pdf": "pdf",
 }
 PDF_SECONDS = 60.0
+HTML_SECONDS = 20.0
+_HTML_SLICE_CHARS = 16_384
+_MOST_OPEN_CHARS = 64 * 1024
+"""Of a tag that has not ended: the parser reads it anew with each slice, in time that grows with its square."""
 MOST_PAGES = 5_000
 _MOST_WAITING = 8
+_INLINE = re.compile(r"data:[\w/+.-]{0,100};base64,[A-Za-z0-9+/=]+")
+"""Pictures inside a page: long, and nobody's text."""
 _BLOCKS = frozenset(
     (
         *("address", "article", "aside", "blockquote", "br", "dd", "div", "dl", "dt"),
@@ -126,8 +133,13 @@ def _markdown(data: bytes) -> Extracted:
 
 
 def _html(data: bytes) -> Extracted:
-    reader = _Page()
-    reader.feed(_decoded(data))
+    reader, text, until = _Page(), _INLINE.sub("data:,", _decoded(data)), time.monotonic() + HTML_SECONDS
+    for start in range(0, len(text), _HTML_SLICE_CHARS):
+        if time.monotonic() > until:
+            raise ExtractionFailed("the page takes too long to read")
+        reader.feed(text[start : start + _HTML_SLICE_CHARS])
+        if len(reader.rawdata) > _MOST_OPEN_CHARS:
+            raise ExtractionFailed("the page holds a tag that does not end")
     reader.close()
     return Extracted(text=reader.text(), title="".join(reader.title), has_headings=True)
 

@@ -133,10 +133,30 @@ def test_too_much_text_and_too_many_pages_are_refused(monkeypatch: pytest.Monkey
         extracted("pdf", pdf("a", "b"))
 
 
-def test_slow_pdf_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extraction, "PDF_SECONDS", -1.0)
+@pytest.mark.parametrize(("kind", "setting", "data"), [("pdf", "PDF_SECONDS", pdf("a")), ("html", "HTML_SECONDS", b"<" * 20_000)])
+def test_slow_file_is_given_up(kind: str, setting: str, data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extraction, setting, -1.0)
     with pytest.raises(ExtractionFailed, match="too long"):
-        extracted("pdf", pdf("a"))
+        extracted(kind, data)
+
+
+@pytest.mark.parametrize("piece", [b"<a ", b"<!--", b"<a x='", b"</a ", b"<![CDATA["])
+def test_tag_that_never_ends_is_given_up_soon(piece: bytes) -> None:
+    with pytest.raises(ExtractionFailed, match="does not end"):
+        extracted("html", piece * 100_000)
+
+
+def test_picture_inside_a_page_is_no_such_tag() -> None:
+    page = b'<p>before<img src="data:image/png;base64,' + b"A" * 500_000 + b'==">after'
+    assert extracted("html", page).text == "beforeafter"
+
+
+def test_page_that_is_cut_into_slices_reads_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = b"<h1>One &amp; two</h1><p title='x>y'>three<script>if (a < b) no()</script> four"
+    whole = extracted("html", page)
+    monkeypatch.setattr(extraction, "_HTML_SLICE_CHARS", 1)
+    assert extracted("html", page) == whole
+    assert whole.text == "# One & two\n\nthree four"
 
 
 @pytest.mark.parametrize("length", range(0, 700, 23))
