@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from clawgate.stores import dedupe_rows, devices, inbox_rows, memory, outbox_rows
+from clawgate.stores import dedupe_rows, devices, inbox_rows, memory, outbox_rows, session_rows
 from clawgate.stores.migrations import migrate, shipped
 
 
@@ -45,6 +45,12 @@ _INDEXED = {
     "parts of an item": (outbox_rows.OF_ITEM, "outbox_item"),
     "device by hash": (devices.BY_HASH, "sqlite_autoindex_devices_2"),
     "newest memory": (memory.FIND.format(matches=memory.LIKE), "memory_newest"),
+    "page of memory": (memory.PAGE, "memory_newest"),
+    "page of a category": (memory.PAGE_OF, "memory_category"),
+    "newest sessions": (session_rows.NEWEST, "sessions_newest"),
+    "own sessions": (session_rows.NEWEST_OWN, "sessions_own"),
+    "session by its beginning": (session_rows.BEGINNING, "sqlite_autoindex_sessions_1"),
+    "messages of a session": (session_rows.MESSAGES, "session_messages_line"),
 }
 
 
