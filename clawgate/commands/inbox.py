@@ -56,7 +56,7 @@ def list_items(state: str | None, since: str | None, limit: int, cursor: str | N
 @config_option
 @json_option
 def show_item(item_id: str, config: str | None, as_json: bool) -> None:
-    """One message, its outcome and the parts of its reply."""
+    """One message, its outcome, what its tools did and the parts of its reply."""
     answer = _asked(config, "GET", item_id)
     if as_json:
         return show_json(answer)
@@ -65,14 +65,8 @@ def show_item(item_id: str, config: str | None, as_json: bool) -> None:
     for name in ("message", "response"):
         if isinstance(answer.get(name), str):
             show(f"\n{name}:\n{safe(answer[name], keep_lines=True)}")
-    sends = answer.get("sends")
-    rows = (
-        [[s.get("part"), s.get("channel"), s.get("target"), s.get("state"), s.get("attempts"), s.get("error")] for s in sends]
-        if isinstance(sends, list)
-        else []
-    )
-    if rows:
-        show("\n" + table(("PART", "CHANNEL", "TO", "STATE", "TRIES", "ERROR"), rows, width=terminal_width()))
+    _show_rows(answer.get("steps"), ("step", "tool", "state", "arguments", "result"), ("CALL", "TOOL", "STATE", "ARGUMENTS", "RESULT"))
+    _show_rows(answer.get("sends"), ("part", "channel", "target", "state", "attempts", "error"), ("PART", "CHANNEL", "TO", "STATE", "TRIES", "ERROR"))
 
 
 @inbox.command()
@@ -125,6 +119,12 @@ def send(
         show(f"Accepted as {safe(answer.get('id'))}. Look later with: clawgate inbox show {safe(answer.get('id'))}")
     else:
         show(safe(answer.get("response"), keep_lines=True))
+
+
+def _show_rows(found: object, fields: tuple[str, ...], heads: tuple[str, ...]) -> None:
+    rows = [[row.get(name) for name in fields] for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+    if rows:
+        show("\n" + table(heads, rows, width=terminal_width()))
 
 
 def moment(own: Operator, text: str) -> str:

@@ -9,7 +9,9 @@ from clawgate.domain.caller import Caller
 from clawgate.domain.delivery import Send
 from clawgate.domain.errors import NotFound
 from clawgate.domain.inbox import Drop, Event, Item, Retry, State
+from clawgate.domain.journal import ToolStep
 from clawgate.ports.clock import Clock
+from clawgate.ports.journal import Journal
 from clawgate.ports.stores import Inbox, Outbox, Page
 from clawgate.services.dispatch import Dispatch
 
@@ -17,10 +19,11 @@ MAX_PAGE = 500
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """An item and the parts of its reply."""
+    """An item, the parts of its reply, and what its tools did."""
 
     item: Item
     sends: tuple[Send, ...]
+    steps: tuple[ToolStep, ...] = ()
 
 
 @define
@@ -29,6 +32,7 @@ class Desk:
 
     inbox: Inbox
     outbox: Outbox
+    journal: Journal
     dispatch: Dispatch
     clock: Clock
 
@@ -41,7 +45,8 @@ class Desk:
         item = await self.inbox.get(item_id)
         if item is None or not (caller.sees_everything or item.principal == caller.principal):
             raise NotFound("item")
-        return Shown(item, await self.outbox.sends_of(item_id) if item.reply is not None else ())
+        sends = await self.outbox.sends_of(item_id) if item.reply is not None else ()
+        return Shown(item, sends, await self.journal.steps(item_id) if item.journalled else ())
 
     async def page(self, states: frozenset[State], since_ms: int, cursor: str, limit: int) -> Page:
         """Items of anybody, newest first; at most `MAX_PAGE`."""

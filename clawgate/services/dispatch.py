@@ -223,8 +223,9 @@ class Dispatch:
             self.waiters.fail(item.id, StoreUnavailable(detail=str(failure.value)))
 
     async def _carry(self, item: Item) -> None:
+        event: Event
         try:
-            event: Event = await self.turns.run(item)
+            item, event = await self.turns.run(item)
         except Conflict as problem:
             _log.info("the turn of {item} ended, it is no longer ours: {problem}", item=item.id, problem=str(problem))
             return

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
-from attrs import define
+from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
@@ -70,6 +70,13 @@ class Rounds:
     meter: Meter
     timeout_seconds: Callable[[], float]
     question: Question
+    _journalled: set[str] = field(factory=set, init=False)
+
+    def has_journalled(self, item_id: str) -> bool:
+        """Whether the turn that has just ended wrote tool calls down; asked once."""
+        is_so = item_id in self._journalled
+        self._journalled.discard(item_id)
+        return is_so
 
     def offered(self, item: Item) -> tuple[ToolSpec, ...]:
         """The tools that the model is told of: those that are not refused anyway."""
@@ -107,6 +114,7 @@ class Rounds:
         number = before[-1].round + 1 if before else 1
         steps = [self._step(item, one, len(before) + place, number, completion.text if place == 1 else "") for place, one in enumerate(decided, 1)]
         await self.journal.plan(item.owner, steps, self.clock.wall_ms())
+        self._journalled.add(item.id)
         return tuple([step if step.state is StepState.DONE else await self._made(item, step) for step in steps])
 
     # --- the gate

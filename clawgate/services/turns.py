@@ -82,12 +82,16 @@ class Turns:
     retry: RetryPolicy
     live: Callable[[], Live]
 
-    async def run(self, item: Item) -> Outcome:
-        """What became of one turn of `item`, as the event for its record.
+    async def run(self, item: Item) -> tuple[Item, Outcome]:
+        """What became of one turn of `item`: the item as the turn leaves it (journalled or not), and the event for its record.
 
         Cancelling it ends the call to the agent. It raises nothing else but what the store raises (`StoreUnavailable`; `Conflict` when the item is no longer
         ours).
         """
+        outcome = await self._outcome(item)
+        return (msgspec.structs.replace(item, journalled=True) if self.rounds.has_journalled(item.id) else item), outcome
+
+    async def _outcome(self, item: Item) -> Outcome:
         try:
             return await self._answer(item, self.live())
         except (CancelledError, Refusal):

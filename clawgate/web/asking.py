@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from clawgate.domain.errors import Conflict
 from clawgate.domain.inbox import Item, State
 from clawgate.domain.messages import Inbound
+from clawgate.ports.journal import Journal
 from clawgate.ports.stores import Accepted
 from clawgate.services.ingress import Asked, Ingress
 from clawgate.services.shield import shielded
@@ -34,6 +35,7 @@ class Asking:
     """
 
     ingress: Ingress
+    journal: Journal
     wait_seconds: float
     failed: str
 
@@ -48,8 +50,8 @@ class Asking:
         """
         if _prefers_async(call):
             accepted = await self._accepted(message)
-            return self._asked(call, Asked(accepted.item, accepted.is_duplicate), more or {}, accepted_only=True)
-        return self._asked(call, await self.ingress.ask(message, self.wait_seconds), more or {}, accepted_only=False)
+            return await self._asked(call, Asked(accepted.item, accepted.is_duplicate), more or {}, accepted_only=True)
+        return await self._asked(call, await self.ingress.ask(message, self.wait_seconds), more or {}, accepted_only=False)
 
     async def _accepted(self, message: Inbound) -> Accepted:
         """A client that leaves during the commit does not undo it: what was written down is carried on."""
@@ -60,13 +62,14 @@ class Asking:
             accepting.addErrback(lambda failure: _log.info("not accepted for a client that left: {problem}", problem=failure.getErrorMessage()))
             raise
 
-    def _asked(self, call: Call, asked: Asked, more: Mapping[str, object], *, accepted_only: bool) -> Answer:
+    async def _asked(self, call: Call, asked: Asked, more: Mapping[str, object], *, accepted_only: bool) -> Answer:
         item = asked.item
         url = f"{call.base}/api/inbox/{item.id}"
         if item.is_open:
             return _pending(item, url, accepted_only)
         if item.state is State.DONE:
-            return _done(item, more, asked.is_duplicate)
+            calls = await self.journal.steps(item.id) if item.journalled else ()
+            return _done(item, {**more, **root_wire.tool_calls(calls)}, asked.is_duplicate)
         if item.state is State.DEAD:
             return json_answer(500, {"error": self.failed})
         raise Conflict(f"The message is {item.state}; see {url}")

@@ -303,6 +303,22 @@ def test_a_result_is_cut_and_cleaned() -> None:
     assert (len(result), result.endswith("… (cut)"), "\0" in result) == (64_000, True, False)
 
 
+def test_an_answer_tells_which_tools_were_called() -> None:
+    road, _ = gate(wants(PAY), "paid")
+    assert ask(road, key="k").response.json["tool_calls"] == [{"toolCallId": "tc_0", "toolName": "pay", "input": {"euros": 5}, "output": "ok"}]
+    assert "tool_calls" in ask(road, key="k").response.json
+    assert "tool_calls" not in ask(gate("plain")[0]).response.json
+
+
+def test_the_desk_shows_what_an_uncertain_message_did() -> None:
+    road, tools = gate(wants(PAY), "never said")
+    tools.outcomes["pay"] = ToolUncertain("no answer")
+    item_id = tell(road)
+    road.pump()
+    shown = road.client.get(f"/api/inbox/{item_id}").json["steps"]
+    assert [(step["tool"], step["state"], step["arguments"]) for step in shown] == [("pay", "begun", '{"euros": 5}')]
+
+
 def test_tools_can_be_switched_off() -> None:
     road, _ = gate("ok")
     road.gateway.toolbox.add(ScriptedTools([Tool(name="more", description="")]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from clawgate.domain.delivery import Send
 from clawgate.domain.inbox import Item
+from clawgate.domain.journal import ToolStep
 from clawgate.domain.times import rfc3339, rfc3339_or_none
 
 
@@ -24,6 +25,11 @@ def item_object(item: Item) -> dict[str, object]:
         "model": item.model,
         "error": item.error,
     }
+
+
+def step_object(step: ToolStep) -> dict[str, object]:
+    """One tool call."""
+    return {"step": step.name, "tool": step.call.name, "arguments": step.call.arguments, "state": step.state, "ok": step.ok, "result": step.result}
 
 
 def send_object(send: Send) -> dict[str, object]:

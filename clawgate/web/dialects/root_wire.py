@@ -24,6 +24,7 @@ from clawgate.domain.errors import (
     UnsupportedMedia,
     WrongShape,
 )
+from clawgate.domain.journal import ToolStep
 
 UNAUTHORIZED = "Unauthorized — pair first via POST /pair, then send Authorization: Bearer <token>"
 BAD_WEBHOOK_SECRET = "Unauthorized — invalid or missing X-Webhook-Secret header"
@@ -95,6 +96,22 @@ def has_twice(body: bytes, name: str) -> bool:
     names = []
     json.loads(body, object_pairs_hook=lambda pairs: names.append([key for key, _ in pairs]))
     return names[-1].count(name) > 1
+
+
+def tool_calls(steps: tuple[ToolStep, ...]) -> dict[str, object]:
+    """The field `tool_calls` of a finished answer; nothing when there were none (rantaiclaw.md §6)."""
+    called = [
+        {"toolCallId": f"tc_{number}", "toolName": step.call.name, "input": _input(step.call.arguments), "output": step.result or "completed"}
+        for number, step in enumerate(steps)
+    ]
+    return {"tool_calls": called} if called else {}
+
+
+def _input(arguments: str) -> object:
+    try:
+        return json.loads(arguments or "{}")
+    except (ValueError, RecursionError):
+        return arguments
 
 
 def _later(status: int, text: str, seconds: int) -> Refusal:

@@ -11,7 +11,6 @@ from clawgate.domain.caller import Scope
 from clawgate.domain.idempotency import from_header
 from clawgate.domain.messages import Attendance, DedupeKey, Inbound, TurnOptions
 from clawgate.domain.triggers import normalised, prompt, read_body
-from clawgate.services.ingress import Ingress
 from clawgate.services.triggers import Triggers
 from clawgate.web.answers import Answer
 from clawgate.web.asking import Asking
@@ -25,9 +24,8 @@ class TriggersSurface:
     """The door for other programs' events."""
 
     triggers: Triggers
-    ingress: Ingress
+    asking: Asking
     idempotency_ttl_seconds: int
-    wait_seconds: float
 
     def register(self, router: Router) -> None:
         """Adds the route; it keeps its own time and leaves with its client, as `/webhook` does."""
@@ -55,8 +53,7 @@ class TriggersSurface:
             dedupe=self._dedupe(call, path),
             options=TurnOptions(skill=route.skill, attendance=Attendance.NOBODY),
         )
-        asking = Asking(self.ingress, self.wait_seconds, triggers_wire.FAILED)
-        return await asking.answer(call, message, {"skill": route.skill, "trigger_path": path})
+        return await self.asking.answer(call, message, {"skill": route.skill, "trigger_path": path})
 
     def _dedupe(self, call: Call, path: str) -> DedupeKey | None:
         """A key belongs to its caller and to the trigger: the same one under another path is another message."""

@@ -16,7 +16,6 @@ from clawgate.domain.idempotency import from_header
 from clawgate.domain.messages import Inbound, is_storable
 from clawgate.domain.secret import Secret
 from clawgate.ports.clock import Ids
-from clawgate.services.ingress import Ingress
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.asking import Asking
 from clawgate.web.call import Call
@@ -42,11 +41,10 @@ def _trimmed(secret: Secret | None) -> Secret | None:
 class WebhookSurface:
     """The door for scripts."""
 
-    ingress: Ingress
+    asking: Asking
     ids: Ids
     secret: Secret | None = field(converter=_trimmed)
     idempotency_ttl_seconds: int
-    wait_seconds: float
 
     def register(self, router: Router) -> None:
         """Adds the route. It keeps its own time and leaves with its client: what that means is `Ingress.ask`'s to say."""
@@ -67,7 +65,7 @@ class WebhookSurface:
         if self.secret and not (presented and self.secret.matches(presented)):
             return json_answer(401, {"error": root_wire.BAD_WEBHOOK_SECRET})
         message = self._inbound(call, call.decode(WebhookBody, root_wire.BAD_WEBHOOK_BODY))
-        return await Asking(self.ingress, self.wait_seconds, root_wire.LLM_FAILED).answer(call, message)
+        return await self.asking.answer(call, message)
 
     def _inbound(self, call: Call, body: WebhookBody) -> Inbound:
         if not is_storable(body.message) or root_wire.has_twice(call.body, "message"):
