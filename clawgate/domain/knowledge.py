@@ -25,7 +25,8 @@ MOST_CONTEXT_CHARS = 48_000
 LOW_TEXT_CHARS_PER_PAGE = 50
 """A document with fewer characters a page is a scan, most likely."""
 
-_HEADING = re.compile(r"(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*")
+_HEADING = re.compile(r"#{1,6}[ \t]+(\S.*)")
+"""Takes time that grows with the line and no faster; what closes a heading is cut off afterwards."""
 _FENCE = re.compile(r"[ \t]{0,3}(```|~~~)")
 _WORD = re.compile(r"\w+")
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"')\]]*\s")
@@ -192,9 +193,15 @@ def _sections(extracted: Extracted) -> Iterator[tuple[str, str]]:
             continue
         if section or any(map(str.strip, lines)):
             yield section, "\n".join(lines)
-        section, lines = heading[2][:200], []
+        section, lines = _heading(heading[1]), []
     if section or lines:
         yield section, "\n".join(lines)
+
+
+def _heading(text: str) -> str:
+    text = text.rstrip()
+    bare = text.rstrip("#")
+    return (bare.rstrip() if not bare or bare[-1].isspace() else text)[:200]
 
 
 def _pieces(text: str) -> Iterator[str]:

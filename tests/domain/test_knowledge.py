@@ -36,6 +36,23 @@ def test_headings_are_those_of_the_text_in_order() -> None:
     assert reading(Extracted(text=MARKDOWN, has_headings=True)).headings == ("First", "Second", "Empty", "Last")
 
 
+@pytest.mark.parametrize(
+    ("line", "heading"),
+    [
+        ("# A", "A"),
+        ("###### A ##  ", "A"),
+        ("# C#", "C#"),
+        ("#\tA # b", "A # b"),
+        ("# a" + " " * 50_000 + "b", ("a" + " " * 199)),
+        ("####### A", ""),
+        ("#A", ""),
+        ("#  ", ""),
+    ],
+)
+def test_line_is_a_heading_or_not(line: str, heading: str) -> None:
+    assert reading(Extracted(text=line, has_headings=True)).headings == ((heading,) if heading else ())
+
+
 def test_marks_of_a_plain_text_are_no_headings() -> None:
     assert chunks(Extracted(text="# not a heading")) == (Chunk("", "# not a heading"),)
 
