@@ -5,5 +5,7 @@ pairing    /pair /pair/code /admin/paircode… /api/pairing/initiate /api/pair /
 welcome    /pair/page
 webhook    /webhook
 inbox      /api/inbox…
+sessions   /api/v1/sessions… /api/v1/insights
+memory     /api/v1/memory…
 channels   /whatsapp /linq
 """
