@@ -15,7 +15,6 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
@@ -81,6 +80,7 @@ class HttpMarketplace:
 
     async def _exchange(self, url: str, cap_bytes: int) -> tuple[int, bytes]:
         import treq  # imported at the first call: nobody pays for it who installs nothing
+        from twisted.web.client import Agent
 
         if self.agent is None:
             self.agent = Agent(self.reactor, connectTimeout=CONNECT_SECONDS)
@@ -124,6 +124,8 @@ class _Body(Protocol):
         """The end, good or bad."""
         if self.whole.called:
             return
+        from twisted.web.client import ResponseDone  # as above
+
         if reason.check(ResponseDone, PotentialDataLoss):
             self.whole.callback(b"".join(self._pieces))
         else:

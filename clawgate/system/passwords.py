@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from twisted.internet.defer import Deferred, execute, fail
 
 from clawgate.domain.errors import Overloaded
@@ -16,6 +14,9 @@ _MOST_WAITING = 32
 
 
 def _verified(password: str, phc: str) -> bool:
+    from argon2 import PasswordHasher  # imported with the first password: most gateways have no login
+    from argon2.exceptions import InvalidHashError, VerificationError
+
     try:
         return PasswordHasher().verify(phc, password)
     except (VerificationError, InvalidHashError, UnicodeEncodeError):

@@ -114,6 +114,7 @@ class Command(TestCase):
             "temperature": None,
             "principal": "p",
             "conversation": None,
+            "tools": [],
         }
 
     def test_its_lines_are_the_answer(self) -> None:
