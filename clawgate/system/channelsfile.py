@@ -10,7 +10,9 @@ from twisted.internet.defer import Deferred, succeed
 
 from clawgate.domain.errors import Invalid
 from clawgate.domain.onboarding import ALLOWLIST_KEYS
-from clawgate.system.configfile import ConfigFile
+from clawgate.domain.overlay import at, merged
+from clawgate.system.configfile import ConfigFile, locked, overlay_path, read_document
+from clawgate.system.configstore import write_overlay
 
 _SECTION = "channels_config"
 _EVERYBODY = "*"
@@ -24,8 +26,15 @@ class ChannelsFile:
 
     def admit(self, channel: str, identity: str, owner: bool) -> Deferred[None]:
         """`ports.config.ChannelAllowlist.admit`."""
-        change = partial(_admit, self._file.path, channel=channel, identity=identity, owner=owner)
-        return self._run(lambda: self._file.edit(change, only=_SECTION))
+        return self._run(lambda: self._admit(channel, identity, owner))
+
+    def _admit(self, channel: str, identity: str, owner: bool) -> None:
+        """Where the channel stands: an edit of config.toml below an entry of the overlay would be the newer word, and drop the entry."""
+        path = self._file.path
+        if not _admit_above(path, channel, identity):
+            self._file.edit(partial(_admit, path, channel=channel, identity=identity, owner=owner), only=_SECTION)
+        elif owner:
+            self._file.edit(partial(_own, identity=identity), only=_SECTION)
 
 
 class NoFile:
@@ -44,6 +53,29 @@ def _admit(path: str, document: tomlkit.TOMLDocument, *, channel: str, identity:
     _append(own, f"{_SECTION}.{channel}.{ALLOWLIST_KEYS[channel]}", identity)
     if owner:
         _append(section, f"{_SECTION}.approval_owners", identity)
+
+
+def _admit_above(path: str, channel: str, identity: str) -> bool:
+    """Adds somebody to a channel that config.runtime.toml sets; whether it does."""
+    with locked(path):
+        above = merged(read_document(overlay_path(path)), {})
+        own = at(above, (_SECTION, channel))
+        if not isinstance(own, dict):
+            return False
+        entries = own.get(ALLOWLIST_KEYS[channel], [])
+        own[ALLOWLIST_KEYS[channel]] = list(entries) if isinstance(entries, list) else []
+        _append(own, f"{_SECTION}.{channel}.{ALLOWLIST_KEYS[channel]}", identity)
+        write_overlay(path, above)
+    return True
+
+
+def _own(document: tomlkit.TOMLDocument, *, identity: str) -> None:
+    if _SECTION not in document:
+        document[_SECTION] = tomlkit.table()
+    section = document[_SECTION]
+    if not isinstance(section, dict):
+        raise Invalid(_SECTION, "is no table", f"Write [{_SECTION}] on a line of its own")
+    _append(section, f"{_SECTION}.approval_owners", identity)
 
 
 def _append(table: dict[str, object], path: str, identity: str) -> None:

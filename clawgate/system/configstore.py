@@ -123,14 +123,9 @@ class ConfigFiles:
         return settings_of(self.path, self.environ, base, above, cwd=self.cwd, resolve=resolve)
 
     def _write_overlay(self, document: Mapping[str, object]) -> None:
-        """Under the lock. An overlay that says nothing is no file."""
-        path = overlay_path(self.path)
-        if document:
-            replace_file(path, (_HEAD + tomlkit.dumps(document)).encode(), mode=0o600)
-        else:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-        self._overlay_seen = fingerprint_of(path)
+        """Under the lock."""
+        write_overlay(self.path, document)
+        self._overlay_seen = fingerprint_of(overlay_path(self.path))
 
     def _stored(self, settings: Settings, value: object) -> object:
         """The value as it is written: secrets encrypted where the settings say so."""
@@ -144,6 +139,16 @@ class ConfigFiles:
                 is_below = found.path.split(".")[: len(change.path)] == list(change.path)
                 if is_below and (change.value is None or found.path == ".".join(change.path)):
                     raise Invalid(found.path, f"is set by the variable {found.name}, which stands above the files", f"Unset {found.name}")
+
+
+def write_overlay(config_path: str, document: Mapping[str, object]) -> None:
+    """Makes config.runtime.toml say this; call it under the lock (`configfile.locked`). An overlay that says nothing is no file. Raises OSError."""
+    path = overlay_path(config_path)
+    if document:
+        replace_file(path, (_HEAD + tomlkit.dumps(document)).encode(), mode=0o600)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 class _Sealed:

@@ -16,7 +16,8 @@ from clawgate.domain.errors import BadRequest, Conflict, Invalid, InvalidSetting
 from clawgate.domain.overlay import Change
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings.edits import KEEP, Edit, Target, checked_files
-from clawgate.system.configfile import load_settings
+from clawgate.system.channelsfile import ChannelsFile
+from clawgate.system.configfile import ConfigFile, load_settings
 from clawgate.system.configstore import ConfigFiles, FileConfigStore
 
 TEXT = """\
@@ -242,3 +243,26 @@ def test_the_store_runs_in_the_thread_it_is_given(config: Path) -> None:
         work.addErrback(lambda failure: failure.raiseException())
     assert len(ran) == 3
     assert 'default_model = "b"' in runtime(config).read_text()
+
+
+@pytest.mark.parametrize("owner", [False, True])
+def test_who_is_let_in_is_written_where_the_channel_stands(config: Path, owner: bool) -> None:
+    """A pairing code on a channel that was patched must not undo the patch."""
+    made(files(config), over(Change(LINQ, {"api_token": KEEP, "from_phone": "+2"})))
+    people = ChannelsFile(ConfigFile(str(config)), execute)
+    for identity in ("+111", "+111", "+222"):
+        people.admit("linq", identity, owner).addErrback(lambda failure: failure.raiseException())
+    channels = files(config).load().channels_config
+    assert channels.linq is not None
+    assert (channels.linq.from_phone, channels.linq.allowed_senders) == ("+2", ("+111", "+222"))
+    assert channels.approval_owners == (("+111", "+222") if owner else ())
+
+
+def test_who_is_let_in_on_a_channel_of_the_file_is_written_there(config: Path) -> None:
+    config.write_text(TEXT.replace('["*"]', "[]"))
+    made(files(config), over(Change(MODEL, "b")))
+    ChannelsFile(ConfigFile(str(config)), execute).admit("linq", "+111", False).addErrback(lambda failure: failure.raiseException())
+    read = files(config).load()
+    assert read.channels_config.linq is not None
+    assert (read.channels_config.linq.allowed_senders, read.default_model) == (("+111",), "b")
+    assert '"+111"' in config.read_text()
