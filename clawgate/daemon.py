@@ -62,12 +62,14 @@ class Daemon:
 
     Attributes:
         show: writes to the operator's real stdout.
+        hide: keeps the secrets of these settings out of the log.
         exit_code: what the process should end with.
     """
 
     settings: Settings
     reactor: Any  # the reactor offers some fifteen interfaces; there is no intersection type
     show: Callable[[str], None]
+    hide: Callable[[Settings], None] = lambda settings: None
     exit_code: int = 0
     gateway: Gateway = field(init=False)
     _listener: PublicListener = field(init=False)
@@ -83,6 +85,7 @@ class Daemon:
         settings, reactor = self.settings, self.reactor
         children = for_agents(os.environ)
         self.gateway = Gateway.build(settings, reactor, announce=self._announce, pid=os.getpid(), environment=children, variables=os.environ)
+        self.gateway.live.beforehand = self.hide
         self._notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
         edges = self.gateway.edges
         self._site = self._new_site(is_secure=settings.gateway.tls.enabled)

@@ -77,8 +77,10 @@ class TwistdService(MultiService):
     def __init__(self, settings: Settings, reactor: Any, twistd: Any) -> None:  # reactor: see Daemon; twistd: usage.Options is untyped
         super().__init__()  # type: ignore[no-untyped-call]  # twisted.application is untyped
         self._reactor = reactor
-        self._observer = _observer(settings, sys.__stdout__) if not (twistd.get("logfile") or twistd.get("syslog") or twistd.get("logger")) else None
-        self.daemon = Daemon(settings, reactor, show)
+        redactor = redactor_of(settings)
+        is_ours = not (twistd.get("logfile") or twistd.get("syslog") or twistd.get("logger"))
+        self._observer = _observer(settings, sys.__stdout__, redactor) if is_ours else None
+        self.daemon = Daemon(settings, reactor, show, lambda changed: hide(changed, redactor))
         atexit.register(_exit_with, self.daemon)
         self.daemon.service().setServiceParent(self)  # type: ignore[no-untyped-call]  # twisted.application is untyped
 
@@ -111,10 +113,11 @@ def run(settings: Settings, *, banner: bool = True) -> int:
     reactor: Any = installed  # see Daemon.reactor
     check_startable(settings)
     prepare_process(reactor)
-    observer = _observer(settings, sys.stderr)
+    redactor = redactor_of(settings)
+    observer = _observer(settings, sys.stderr, redactor)
     beginner: LogBeginner = globalLogBeginner
     beginner.beginLoggingTo([observer], redirectStandardIO=False)
-    daemon = Daemon(settings, reactor, show if banner else lambda text: None)
+    daemon = Daemon(settings, reactor, show if banner else lambda text: None, lambda changed: hide(changed, redactor))
     service = daemon.service()
     signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(daemon.reload))
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
@@ -143,10 +146,20 @@ def print_error(problem: GatewayError) -> None:
         stream.flush()
 
 
-def _observer(settings: Settings, stream: Any) -> LineObserver:  # any text stream
+def redactor_of(settings: Settings) -> Redactor:
+    """What keeps these settings' secrets out of the log."""
     redactor = Redactor()
+    hide(settings, redactor)
+    return redactor
+
+
+def hide(settings: Settings, redactor: Redactor) -> None:
+    """Keeps the secrets of changed settings out of the log, too; old ones stay hidden."""
     for secret in secrets_of(settings):
         redactor.register(secret)
+
+
+def _observer(settings: Settings, stream: Any, redactor: Redactor) -> LineObserver:  # any text stream
     own = settings.observability
     return log_observer(stream, own.log_format, own.log_level, redactor)
 
@@ -159,6 +172,8 @@ def secrets_of(settings: Any) -> list[Any]:  # walks Structs of any shape; Secre
         return [settings]
     if isinstance(settings, msgspec.Struct):
         return [secret for name in settings.__struct_fields__ for secret in secrets_of(getattr(settings, name))]
+    if isinstance(settings, dict):
+        return secrets_of(tuple(settings.values()))
     if isinstance(settings, tuple):
         return [secret for value in settings for secret in secrets_of(value)]
     return []

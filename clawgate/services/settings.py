@@ -49,6 +49,7 @@ class LiveSettings:
         settings: those in force.
         parts: in the order in which they are prepared.
         taken_up: told of the new settings, in the turn of the commit.
+        beforehand: told of new settings before any part sees them, whatever becomes of them: their secrets are to be hidden.
     """
 
     store: ConfigStore
@@ -58,6 +59,7 @@ class LiveSettings:
     settings: Settings
     taken_up: Callable[[Settings], None] = lambda settings: None
     parts: list[LivePart] = field(factory=list)
+    beforehand: Callable[[Settings], None] = lambda settings: None
     _lock: DeferredLock = field(factory=DeferredLock, init=False)
     _retiring: list[Deferred[None]] = field(factory=list, init=False)
     _is_stopped: bool = field(default=False, init=False)
@@ -125,6 +127,7 @@ class LiveSettings:
 
     async def _apply(self, new: Settings, persist: Callable[[], Deferred[None]]) -> None:
         """Raises what a part or the files have against it; everything is as before then."""
+        self.beforehand(new)
         prepared: list[tuple[str, Prepared]] = []
         try:
             for part in self.parts:

@@ -108,3 +108,14 @@ def test_a_change_through_the_api_keeps_the_files_comments(daemon: Daemon) -> No
     assert text.startswith("# my gateway\n")
     assert 'level = "full"' in text
     assert len(daemon.call("GET", "/api/devices").json["devices"]) == 1
+
+
+def test_a_secret_that_came_while_running_is_kept_out_of_the_log(daemon: Daemon) -> None:
+    secret = "Zq7-plain-looking-words"
+    daemon.config.write_text(daemon.config.read_text() + '\n[observability]\nlog_level = "debug"\n')
+    daemon.start().pair()
+    patch(daemon, "channels", {"wati": {"api_token": secret, "webhook_token": secret + "-2"}})
+    daemon.call("GET", f"/nowhere/{secret}?x={secret}")
+    daemon.stop()
+    assert "/nowhere/" in daemon.printed + daemon.errors
+    assert secret not in daemon.printed + daemon.errors
