@@ -57,6 +57,13 @@ class Access:
             self._seen[device.id] = now_ms
         return Caller(device.id, device.scopes, client, device.expires_ms)
 
+    def remembers(self, token: str | None) -> bool:
+        """Whether this token opened something lately and still does; says nothing about others."""
+        if not self.require_pairing:
+            return True
+        device = self._known.get(token_hash(token)) if token is not None else None
+        return device is not None and device.is_alive(self.clock.wall_ms())
+
     def forget(self, hashed: str) -> None:
         """The device behind this hash has changed: the next request reads it anew."""
         self._generation += 1

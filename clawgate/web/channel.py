@@ -82,6 +82,12 @@ class ChannelSite(Protocol):
     def cap_of(self, path: bytes) -> int:
         """The body cap of a raw path."""
 
+    def begin_large(self, channel: GatewayChannel, headers: dict[bytes, list[bytes]]) -> bool:
+        """Whether a body beyond the ordinary cap may be read now."""
+
+    def end_large(self, channel: GatewayChannel) -> None:
+        """It has been read, or will not be."""
+
     def refusal_headers(self) -> Iterable[tuple[bytes, bytes]]:
         """Headers of an answer that the resource does not word."""
 
@@ -114,6 +120,7 @@ class GatewayChannel(http.HTTPChannel):
     _head: Head | None = None
     _body: bytearray
     _chunks: ChunkedBody | None = None
+    _is_large = False
     _drained = 0
     _pumping = False
     _turn: IDelayedCall | None = None
@@ -258,6 +265,10 @@ class GatewayChannel(http.HTTPChannel):
             body, self._unread = self._unread[:length], self._unread[length:]
             self._deliver(head, body)
             return
+        if cap_bytes > self.site.limits.max_body_bytes:
+            if not self.site.begin_large(self, head.headers):
+                raise Unreadable(503, "large_bodies")
+            self._is_large = True
         self._await_body(head, cap_bytes)
 
     def _await_body(self, head: Head, cap_bytes: int) -> None:
@@ -295,12 +306,18 @@ class GatewayChannel(http.HTTPChannel):
         self._phase, self._handlingRequest = Phase.BUSY, True
         self._deadline = 0.0
         self._begun = self._blank_line_seen = False
+        if self._is_large:
+            self._large_is_over()
         self.persistent = head.keep_alive
         self.served += 1
         request = self.requestFactory(self)
         self.requests.append(request)
         request.fill(head.headers, body)
         request.requestReceived(head.method, head.target, head.version)
+
+    def _large_is_over(self) -> None:
+        self._is_large = False
+        self.site.end_large(self)
 
     def requestDone(self, request: ReadRequest) -> None:
         """The answer is written: the next request may be read, or the connection closed."""
@@ -339,6 +356,7 @@ class GatewayChannel(http.HTTPChannel):
         self._phase = Phase.CLOSING
         self._unread = b""
         self._head = self._chunks = None
+        self._large_is_over()
         self.persistent = False
         self._set_deadline(seconds)
 

@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from clawgate.domain.caller import Caller
 from clawgate.domain.errors import BadRequest, GatewayError, TooLarge
+from clawgate.domain.tokens import bearer
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import Meter
 from clawgate.web.answers import Answer, empty_answer, json_answer, open_head, retry_after, send
@@ -95,6 +96,11 @@ class GatewayResource:
             return None
         found = self.router.match("POST", path.removeprefix(self.prefix))
         return found.route.cap_bytes or None if isinstance(found, Match) else None
+
+    def is_known(self, headers: dict[bytes, list[bytes]]) -> bool:
+        """Whether a request's bearer was let in before; free of I/O, and no credential by itself."""
+        values = headers.get(b"Authorization", [b""])
+        return self.doorkeeper.access.remembers(bearer(values[0].decode("latin-1")))
 
     def next_request_id(self) -> bytes:
         """An id that no other request of this or another run has."""

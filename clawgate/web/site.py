@@ -22,6 +22,8 @@ from clawgate.web.http_wire import refusal_bytes
 from clawgate.web.limits import Limits
 from clawgate.web.request import GatewayRequest
 
+MOST_LARGE = 2
+"""Bodies beyond the ordinary cap that are read at once for senders nobody knows yet."""
 MOST_TURNED_AWAY = 64
 """Connections over a cap that are told so at one time; further ones are closed unsaid, or saying so would be the attack."""
 
@@ -49,6 +51,7 @@ class GatewaySite(server.Site):
         on_event: Callable[[str], object] | None = None,
         on_connections: Callable[[int], object] | None = None,
         is_uncapped: Callable[[str], bool] | None = None,
+        is_known: Callable[[dict[bytes, list[bytes]]], bool] = lambda _: False,
         parsePOSTFormSubmission: bool = False,
     ) -> None:
         """Holds the parts; nothing happens before a connection.
@@ -59,8 +62,9 @@ class GatewaySite(server.Site):
             reactor: for deadlines.
             cap_for: raw path without query → body cap in bytes, None = the default.
             on_event: counts refusals by reason: "connections", "connections_per_client", "header_timeout", "body_timeout",
-                "body_too_large", "headers_too_large", "target_too_long", "malformed".
+                "body_too_large", "large_bodies", "headers_too_large", "target_too_long", "malformed".
             on_connections: told the number of open connections whenever it changes.
+            is_known: headers of a request → whether its sender is known already, so that a large body is read without waiting for a place.
             is_uncapped: peer's host → whether it is exempt from the cap per client: a proxy speaks for many.
             parsePOSTFormSubmission: kept for Twisted's signature; forms are never parsed here.
         """
@@ -69,7 +73,9 @@ class GatewaySite(server.Site):
         self.is_draining = False
         self._cap_for = cap_for
         self._on_event, self._on_connections, self._is_uncapped = on_event, on_connections, is_uncapped
+        self._is_known = is_known
         self._channels: set[GatewayChannel] = set()
+        self._large: set[GatewayChannel] = set()
         self._per_client: Counter[str] = Counter()
         self._turned_away = 0
         self._date, self._date_until = b"", -1.0
@@ -112,6 +118,7 @@ class GatewaySite(server.Site):
     def closed(self, channel: GatewayChannel) -> None:
         """Counts a connection out."""
         self._channels.discard(channel)
+        self._large.discard(channel)
         key = channel.client_key
         if key:
             self._per_client[key] -= 1
@@ -138,6 +145,19 @@ class GatewaySite(server.Site):
         """The body cap of a raw path, in bytes."""
         cap = self._cap_for(path) if self._cap_for is not None else None
         return self.limits.max_body_bytes if cap is None else cap
+
+    def begin_large(self, channel: GatewayChannel, headers: dict[bytes, list[bytes]]) -> bool:
+        """Whether a body beyond the ordinary cap may be read now: credentials are checked after reading, so strangers share `MOST_LARGE` places."""
+        if self._is_known(headers):
+            return True
+        if len(self._large) >= MOST_LARGE:
+            return False
+        self._large.add(channel)
+        return True
+
+    def end_large(self, channel: GatewayChannel) -> None:
+        """It has been read, or will not be."""
+        self._large.discard(channel)
 
     def refusal_headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """What answers carry that the resource does not word; none here."""

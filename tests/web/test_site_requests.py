@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
@@ -13,7 +14,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from clawgate.web.request import GatewayRequest
-from tests.web.wire import CHUNKED, GET, LIMITS, POST, Bench, byte_by_byte
+from clawgate.web.site import MOST_LARGE
+from tests.web.wire import CHUNKED, GET, LIMITS, POST, Bench, byte_by_byte, replies
 
 
 def render_with(function: Any) -> Any:  # Any: a resource around a function of a request
@@ -193,6 +195,40 @@ def test_body_cap_is_the_routes_own() -> None:
     bench.send(b"POST /small HTTP/1.1\r\nHost: g\r\nContent-Length: 11\r\n\r\n")
     assert bench.statuses == [200, 413]
     assert bench.events == ["body_too_large"]
+
+
+BIG = b"POST /big HTTP/1.1\r\nHost: g\r\nContent-Length: 5000\r\n\r\n"
+KNOWN = b"POST /big HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer known\r\nContent-Length: 5000\r\n\r\n"
+
+
+def test_strangers_share_few_places_for_large_bodies() -> None:
+    bench = Bench(cap_for={b"/big": 1_000_000}.get, is_known=lambda headers: b"Authorization" in headers)
+    connections = [bench.connect("192.0.2.1") for _ in range(MOST_LARGE + 1)]
+    for channel, _ in connections:
+        channel.dataReceived(BIG)
+    assert [reply.status for _, wire in connections for reply in replies(wire.value())] == [503]
+    assert bench.events == ["large_bodies"]
+    known, wire = bench.connect("192.0.2.1")
+    for piece in (KNOWN, b"a" * 5000):
+        known.dataReceived(piece)
+    assert [reply.status for reply in replies(wire.value())] == [200]
+
+
+@pytest.mark.parametrize("ending", ["read", "gone", "late"])
+def test_a_place_for_a_large_body_is_given_back(ending: str) -> None:
+    bench = Bench(cap_for={b"/big": 1_000_000}.get)
+    for channel, _ in [bench.connect("192.0.2.1") for _ in range(MOST_LARGE)]:
+        channel.dataReceived(BIG)
+        if ending == "read":
+            channel.dataReceived(b"a" * 5000)
+        elif ending == "gone":
+            channel.connectionLost(Failure(ConnectionDone()))
+    if ending == "late":
+        bench.clock.advance(LIMITS.body_timeout_seconds + 1)
+    channel, wire = bench.connect("192.0.2.1")
+    for piece in (BIG, b"a" * 5000):
+        channel.dataReceived(piece)
+    assert [reply.status for reply in replies(wire.value())] == [200]
 
 
 def test_content_never_becomes_a_file() -> None:
