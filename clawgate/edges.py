@@ -179,7 +179,6 @@ class _Pools:
     looking: Threads
     reading: Threads
     scanning: Threads
-    configuring: Threads
 
     @classmethod
     def of(cls, reactor: Reactor) -> _Pools:
@@ -190,17 +189,16 @@ class _Pools:
             Threads(reactor, "clawgate-facts", 1),
             Threads(reactor, "clawgate-extraction", 2),
             Threads(reactor, "clawgate-skills", 1),
-            Threads(reactor, "clawgate-config", 1),
         )
 
     def start(self) -> None:
         """Threads start with their first work."""
-        for pool in (self.files, self.hashing, self.looking, self.reading, self.scanning, self.configuring):
+        for pool in (self.files, self.hashing, self.looking, self.reading, self.scanning):
             pool.start()
 
     def stop(self) -> None:
         """What writes files is waited for, the rest is left behind."""
-        for pool in (self.configuring, self.scanning, self.reading, self.looking, self.hashing):
+        for pool in (self.scanning, self.reading, self.looking, self.hashing):
             pool.stop()
         self.files.finish()
 
@@ -228,7 +226,7 @@ def _files(
         "skill_files": SkillDirectory(str(skills), pools.scanning, environment, lambda: settings.skills.max_bytes),
         "skill_switch": SkillEntriesFile(config_path, pools.files),
         "persona": PersonaFiles(str(beside), pools.scanning),
-        "config": FileConfigStore(ConfigFiles(config_path, variables), pools.configuring) if variables is not None else None,
+        "config": FileConfigStore(ConfigFiles(config_path, variables), pools.files) if config_path and variables is not None else None,
         "facts": lambda current: pools.looking(partial(gather_facts, current)),
     }
 

@@ -41,8 +41,11 @@ class ConfigStore(Protocol):
             Invalid, InvalidSettings: they could not work, or the environment stands above what is to be changed.
         """
 
-    def write(self, edit: Edit) -> Deferred[None]:
+    def write(self, edit: Edit) -> Deferred[str]:
         """Writes what was previewed: all of it, or nothing.
+
+        Returns:
+            `Settings.config_fingerprint` as it is now.
 
         Raises (errback):
             Conflict: a file changed since the preview. OSError: it cannot be written. Invalid: it is no TOML any more.

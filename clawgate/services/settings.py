@@ -13,10 +13,11 @@ One change at a time. A file changed by hand goes the same way, without the thir
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
+import msgspec
 from attrs import define, field
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -111,7 +112,8 @@ class LiveSettings:
             return None
         old = self.settings
         try:
-            await self._apply(await self.store.load(), _nothing)
+            fresh = await self.store.load()
+            await self._apply(fresh, lambda: succeed(fresh.config_fingerprint))
         except CancelledError:
             raise
         except GatewayError as problem:
@@ -125,7 +127,7 @@ class LiveSettings:
         self.health.ok(COMPONENT)
         return self._told(changes(old, self.settings), "taken up")
 
-    async def _apply(self, new: Settings, persist: Callable[[], Deferred[None]]) -> None:
+    async def _apply(self, new: Settings, persist: Callable[[], Deferred[str]]) -> None:
         """Raises what a part or the files have against it; everything is as before then."""
         self.beforehand(new)
         prepared: list[tuple[str, Prepared]] = []
@@ -134,7 +136,7 @@ class LiveSettings:
                 made = await self._prepared(part, new)
                 if made is not None:
                     prepared.append((part.name, made))
-            await persist()
+            new = msgspec.structs.replace(new, config_fingerprint=await persist())
         except BaseException:
             for name, made in reversed(prepared):
                 await _quietly(name, made.abandon())
@@ -157,7 +159,7 @@ class LiveSettings:
             _log.failure("{part} broke its port", part=part.name)
             raise NotApplied({part.name: f"internal error ({type(problem).__name__})"}) from problem
 
-    def _persist(self, edit: Edit) -> Deferred[None]:
+    def _persist(self, edit: Edit) -> Deferred[str]:
         writing = self.store.write(edit)
         return writing.addErrback(_unwritable)
 
@@ -185,13 +187,7 @@ def _unheard(failure: Failure) -> None:
     _log.warn("a change of the configuration was not made: {problem}", problem=failure.getErrorMessage())
 
 
-def _nothing() -> Deferred[None]:
-    done: Deferred[None] = Deferred()
-    done.callback(None)
-    return done
-
-
-def _unwritable(failure: Failure) -> None:
+def _unwritable(failure: Failure) -> NoReturn:
     """A disk that refuses is no refusal of the caller."""
     problem = failure.value
     if isinstance(problem, OSError):

@@ -48,7 +48,7 @@ class FileConfigStore:
         """See `ConfigStore.preview`."""
         return self._run(lambda: self._files.preview(edit))
 
-    def write(self, edit: Edit) -> Deferred[None]:
+    def write(self, edit: Edit) -> Deferred[str]:
         """See `ConfigStore.write`."""
         return self._run(lambda: self._files.write(edit))
 
@@ -92,7 +92,7 @@ class ConfigFiles:
         base, above = edited(edit.target, base, above, sealed.changes(filled(edit, base, above)))
         return self._settings(base, above, sealed.resolver(resolver(self.path)))
 
-    def write(self, edit: Edit) -> None:
+    def write(self, edit: Edit) -> str:
         """See `ConfigStore.write`."""
         base, above = read_document(self.path), read_document(overlay_path(self.path))
         if fingerprint_of(overlay_path(self.path)) != self._overlay_seen:
@@ -102,6 +102,7 @@ class ConfigFiles:
         after, over = edited(edit.target, base, above, changes)
         with _written_files(_workspace(settings), edit.files):
             self._write(edit.target, changes, after, over, above)
+        return fingerprint_of(self.path)
 
     def _write(self, target: Target, changes: tuple[Change, ...], after: dict[str, object], over: dict[str, object], above: object) -> None:
         if target is Target.FILE:

@@ -47,7 +47,7 @@ class MemoryConfigStore:
         """See `ConfigStore.preview`."""
         return execute(lambda: self._settings(*self._edited(edit)))
 
-    def write(self, edit: Edit) -> Deferred[None]:
+    def write(self, edit: Edit) -> Deferred[str]:
         """See `ConfigStore.write`."""
         return execute(lambda: self._write(edit))
 
@@ -56,12 +56,13 @@ class MemoryConfigStore:
         self.above = overlay.pruned(self.base, self.above)
         return self._settings(self.base, self.above)
 
-    def _write(self, edit: Edit) -> None:
+    def _write(self, edit: Edit) -> str:
         if self.problem is not None:
             raise self.problem
         self.base, self.above = self._edited(edit)
         self.files |= {"/".join(path): text for path, text in edit.files.items()}
         self.writes += 1
+        return self._first.config_fingerprint
 
     def _edited(self, edit: Edit) -> tuple[dict[str, object], dict[str, object]]:
         changes = tuple(Change(change.path, mapped(change.value, _plain)) for change in filled(edit, self.base, self.above))

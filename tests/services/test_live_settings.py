@@ -86,9 +86,10 @@ class Store:
     def preview(self, edit: Edit) -> Deferred[Settings]:
         return self._do("preview")
 
-    def write(self, edit: Edit) -> Deferred[None]:
-        def wrote(_: object) -> None:
+    def write(self, edit: Edit) -> Deferred[str]:
+        def wrote(_: object) -> str:
             self.written = True
+            return OLD.config_fingerprint
 
         return self._do("write").addCallback(wrote)
 

@@ -17,7 +17,7 @@ from clawgate.domain.overlay import Change
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings.edits import KEEP, Edit, Target, checked_files
 from clawgate.system.channelsfile import ChannelsFile
-from clawgate.system.configfile import ConfigFile, load_settings
+from clawgate.system.configfile import ConfigFile, fingerprint_of, load_settings
 from clawgate.system.configstore import ConfigFiles, FileConfigStore
 
 TEXT = """\
@@ -58,7 +58,7 @@ def into(*changes: Change) -> Edit:
 
 def made(store: ConfigFiles, edit: Edit) -> None:
     store.preview(edit)
-    store.write(edit)
+    assert store.write(edit) == fingerprint_of(store.path)
 
 
 def runtime(config: Path) -> Path:

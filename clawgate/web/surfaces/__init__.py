@@ -7,5 +7,7 @@ webhook    /webhook
 inbox      /api/inbox…
 sessions   /api/v1/sessions… /api/v1/insights
 memory     /api/v1/memory…
+live_config  /config /config/channels /config/mcp-servers /config/model /config/tools /config/agent
+config_api   /api/v1/config… /api/v1/secrets /api/v1/channels/telegram
 channels   /whatsapp /linq
 """
