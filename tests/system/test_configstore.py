@@ -266,3 +266,19 @@ def test_who_is_let_in_on_a_channel_of_the_file_is_written_there(config: Path) -
     assert read.channels_config.linq is not None
     assert (read.channels_config.linq.allowed_senders, read.default_model) == (("+111",), "b")
     assert '"+111"' in config.read_text()
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+def test_any_value_is_written_so_that_it_is_read_again_or_refused(config: Path, model: str, prompt: str) -> None:
+    config.write_text(TEXT)
+    runtime(config).unlink(missing_ok=True)
+    for target in (Target.OVERLAY, Target.FILE):
+        store, edit = files(config), Edit(target=target, changes=(Change(MODEL, model), Change(("agent", "system_prompt"), prompt)))
+        try:
+            shown = store.preview(edit)
+        except Invalid:
+            continue
+        store.write(edit)
+        read = files(config).load()
+        assert (read.default_model, read.agent.system_prompt) == (shown.default_model, shown.agent.system_prompt) == (model, prompt)
