@@ -32,6 +32,8 @@ _WILDCARDS = frozenset("*?[")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=", re.ASCII)
 _EXPANDS = re.compile(r"\$[A-Za-z_0-9({@*#?!$-]", re.ASCII)
 _PIECES = re.compile(r"[=:,@]")
+_LETTERS = re.compile(r"-[A-Za-z]+", re.ASCII)
+_CLUSTER = re.compile(r"-[A-Za-z0-9]{1,32}", re.ASCII)
 
 
 class Say(Enum):
@@ -144,7 +146,8 @@ def shell_only(line: str) -> str:
 
 def is_allowed(program: str, allowed: tuple[str, ...]) -> bool:
     """Whether a program is on the list: by its name when it is found on the PATH or lies where the system keeps programs, else by its whole path."""
-    if "/" not in program or dirname(normpath(program)) in _SYSTEM_FOLDERS:
+    # A path that is not in its normal form may lead elsewhere: what is before a ".." can be a link.
+    if "/" not in program or (program == normpath(program) and dirname(program) in _SYSTEM_FOLDERS):
         name = basename(program)
         if any("/" not in entry and fnmatchcase(name, entry) for entry in allowed):
             return bool(name)
@@ -166,7 +169,9 @@ def path_problem(argument: str, policy: CommandPolicy) -> str:
 
 
 def _pieces(argument: str) -> set[str]:
-    attached = {argument[2:]} if argument.startswith("-") and not argument.startswith("--") else set()
+    """What may be a path in an argument: `x`, `--of=x`, `x:y`, `-fx`, and `-abfx`, where the path may begin after any of the letters."""
+    letters = _CLUSTER.match(argument)
+    attached = {argument[start:] for start in range(2, letters.end() + 1)} if letters else set()
     return {argument, *_PIECES.split(argument), *attached}
 
 
@@ -196,13 +201,26 @@ def risk_of(program: str, arguments: tuple[str, ...]) -> Risk:
         return Risk.HIGH
     if name in _INTERPRETERS or any(fnmatchcase(name, pattern) for pattern in _INTERPRETER_PATTERNS):
         return Risk.HIGH if any(map(_INLINE.match, arguments)) else Risk.MEDIUM
-    verbs = _MEDIUM.get(name)
-    if verbs is None:
-        return Risk.LOW
-    return Risk.MEDIUM if not verbs or any(argument in verbs for argument in arguments) else Risk.LOW
+    if name in _MEDIUM:
+        return Risk.MEDIUM
+    looks = _LOOKS.get(name)
+    return Risk.LOW if looks is None or _verb(arguments) in looks else Risk.MEDIUM
+
+
+def _verb(arguments: tuple[str, ...]) -> str:
+    """The subcommand: the first argument that is no option, "" when there is none."""
+    rest = arguments[2:] if arguments[:1] == ("-C",) else arguments
+    return next((argument for argument in rest if not argument.startswith("-")), "")
 
 
 def _runs_another(argument: str, option: str) -> bool:
+    """Whether an argument is this option: as it is, with a value, shortened as GNU and git allow, or (`-O…`) among other letters."""
+    name = argument.partition("=")[0]
+    if option.endswith("…"):
+        letters = _LETTERS.match(argument)
+        return letters is not None and option[1] in letters[0]
+    if option.startswith("--"):
+        return argument.startswith(option) or (len(name) >= _LEAST_SHORTENED and option.startswith(name))
     return (
         argument == option
         or (len(option) > len("-x") and option[0] == "-" and argument.startswith(option))
@@ -219,30 +237,40 @@ _HIGH = _words(
     "useradd userdel usermod groupadd groupdel passwd visudo mount umount swapoff iptables ip6tables nft ufw firewall-cmd",
     "curl wget nc ncat netcat socat ssh scp sftp ftp tftp telnet rsync ssh-keygen gpg sh bash dash zsh ksh fish csh tcsh busybox eval exec source",
     "env xargs nohup setsid timeout nice ionice watch parallel time strace gdb awk gawk mawk kill killall pkill crontab at batch systemctl service",
-    "docker podman kubectl nsenter unshare chroot expect script tmux screen",
+    "docker podman kubectl nsenter unshare chroot expect script tmux screen pwsh vi vim nvim ed ex emacs less more man dc",
+    "flock stdbuf taskset chrt setpriv runuser capsh ltrace valgrind systemd-run start-stop-daemon run-parts unbuffer",
 )
 """Programs that destroy, leave the machine, or run whatever they are told."""
 _HIGH_PATTERNS = ("mkfs.*", "nc.*")
 _RUNS: dict[str, tuple[str, ...]] = {
     "find": ("-exec", "-execdir", "-ok", "-okdir", "-delete", "-fprint", "-fls"),
-    "git": ("-c", "--exec-path", "--upload-pack", "--receive-pack", "--config-env", "config", "--ext-diff", "filter-branch"),
-    "tar": ("--checkpoint-action", "--to-command", "--use-compress-program", "-I", "--rsh-command"),
-    "sort": ("--compress-program",),
+    "git": (
+        *("-c", "-x", "-O…", "--exec", "--exec-path", "--upload-pack", "--receive-pack", "--config-env", "--ext-diff", "--extcmd", "--output"),
+        *("--open-files-in-pager", "config", "filter-branch", "bisect", "difftool", "mergetool", "foreach", "remote-ext"),
+    ),
+    "tar": ("--checkpoint-action", "--to-command", "--use-compress-program", "-I…", "--rsh-command", "--info-script", "--new-volume-script"),
+    "sort": ("--compress-program", "--output", "-o…"),
+    **dict.fromkeys(("pip", "pip3"), ("--python",)),
+    **dict.fromkeys(("apt", "apt-get"), ("-o…", "-c…", "--option", "--config-file")),
     "make": ("--eval", "SHELL="),
 }
-"""Options with which an ordinary program runs another one, or destroys."""
+"""Options and words with which an ordinary program runs another one, or destroys; "-x…" also counts among other letters and before its value."""
+_LEAST_SHORTENED = len("--xx")
 _INTERPRETERS = _words("python perl ruby node nodejs deno bun php lua sed tclsh java go npx uvx pipx")
 _INTERPRETER_PATTERNS = ("python[0-9]*", "perl[0-9]*", "ruby[0-9]*", "php[0-9]*", "lua[0-9]*")
 _INLINE = re.compile(r"-[A-Za-z]*[ceErp]|--(?:eval|exec|print|expression|run)")
 """Options that carry a program in the argument itself."""
-_PACKAGES = _words("add remove install uninstall update upgrade publish ci run exec start test i")
+_MEDIUM = _words("touch mkdir mv cp ln install tee truncate make tar zip unzip gzip gunzip bzip2 xz patch split")
+"""Programs that change things."""
 _GIT = _words(
-    "commit push pull fetch clone reset clean rebase merge cherry-pick revert branch checkout switch restore tag stash rm mv init submodule am apply gc"
+    "status log diff show grep ls-files ls-tree rev-parse rev-list describe blame annotate shortlog cat-file show-ref for-each-ref",
+    "name-rev merge-base count-objects diff-tree diff-index diff-files check-ignore version",
 )
-_MEDIUM: dict[str, frozenset[str]] = {
-    "git": _GIT,
-    "cargo": _PACKAGES | {"clean", "build", "bench"},
-    **dict.fromkeys(_words("npm pnpm yarn pip pip3 uv gem apt apt-get dnf yum apk brew"), _PACKAGES),
-    **dict.fromkeys(_words("touch mkdir mv cp ln install tee truncate make tar zip unzip gzip gunzip bzip2 xz patch split"), frozenset()),
+_PACKAGES = _words("ls list ll view show info outdated search why explain root prefix policy depends freeze check") | {""}
+_LOOKS: dict[str, frozenset[str]] = {
+    "git": _GIT | {""},
+    "cargo": _words("tree metadata search version locate-project pkgid read-manifest help") | {""},
+    **dict.fromkeys(_words("npm pip pip3 gem apt apt-get dnf yum apk brew"), _PACKAGES),
+    **dict.fromkeys(_words("pnpm yarn uv"), _PACKAGES - {""}),
 }
-"""Programs that change things: with one of these words, or (empty) always."""
+"""Programs of many verbs, and the verbs that only look: with any other they change things, or run what they find in the workspace."""
