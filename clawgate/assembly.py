@@ -370,6 +370,10 @@ class Assembly:
             self.ingress.close()
             await self.dispatch.drain(own.drain_secs)
 
+        async def open_channels() -> None:
+            for name in ("channels", *(f"channel:{name}" for name in self.channels)):
+                self.health.ok(name)
+
         async def close_channels() -> None:
             for channel in self.channels.values():
                 await channel.stop()
@@ -379,9 +383,11 @@ class Assembly:
             self.heartbeat.apply(self.supervisor)
 
         async def open_door() -> None:
+            self.health.ok("daemon")
             self.health.ok("gateway")
 
         async def close_door() -> None:
+            self.health.failed("daemon", "shutdown requested")
             web.draining = True
 
         return (
@@ -391,7 +397,7 @@ class Assembly:
             Step("projection", self.projection.start, self.projection.stop),
             Step("agent", self.backends.start, self.backends.stop),
             Step("mcp", lambda: self.mcp.start_all(self.settings.mcp_servers), self.mcp.stop_all, 6.0),
-            Step("channels", stop=close_channels),
+            Step("channels", open_channels, close_channels),
             Step("delivery", lambda: self.delivery.start(), lambda: self.delivery.stop(3.0)),
             Step("answers", stop=lambda: self._answered(web)),
             Step("dispatch", recover, drain, own.drain_secs + 5.0),

@@ -91,6 +91,8 @@ class ChannelsPart:
             self.delivery.follow()
             for name in replaced.keys() - next_.keys():
                 self.health.forget(f"channel:{name}")
+            for name in fresh:
+                self.health.ok(f"channel:{name}")
 
         async def abandon() -> None:
             for channel in fresh.values():

@@ -112,6 +112,16 @@ def test_a_removed_channel_that_hangs_is_closed_all_the_same() -> None:
     assert channel.stopped
 
 
+def test_channels_are_in_the_health_before_anything_is_sent() -> None:
+    road = Road()
+    components = road.gate.gateway.health.snapshot().components
+    assert [components[name].status for name in ("channel:linq", "channels", "daemon")] == ["ok", "ok", "ok"]
+    assert "channels" in MemoryGateway().gateway.health.snapshot().components
+    road.gate.gateway.health.failed("channel:linq", "down")
+    road.bring_back()
+    assert road.gate.gateway.health.snapshot().components["channel:linq"].last_error is None
+
+
 def test_a_removed_channel_is_not_in_the_health_any_more() -> None:
     road = Road()
     arrive(road.gate, channel="linq")
