@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from clawgate.domain.caller import Scope
 from clawgate.domain.errors import AgentUnavailable, Conflict, Unavailable
@@ -303,3 +305,26 @@ def test_a_change_is_told_by_paths_alone() -> None:
     live.patch("channels", wati={"api_token": CANARY})
     (event,) = [event for event in live.gate.gateway.events.recent() if event.kind == "config_changed"]
     assert event.data == {"live": ["channels_config.wati"], "restart": []}
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=4),
+    lambda below: st.lists(below, max_size=2) | st.dictionaries(st.text(max_size=4), below, max_size=2),
+    max_leaves=4,
+)
+NAMES = ("linq", "wati", "files", "new", "provider", "model", "temperature", "auto_approve", "system_prompt", "workspace_files")
+FIELDS = ("api_token", "from_phone", "allowed_senders", "command", "args", "env", "url", "read_only_tools")
+
+
+@given(
+    st.sampled_from(["channels", "mcp-servers", "model", "tools", "agent"]),
+    st.dictionaries(st.sampled_from(NAMES), json_values | st.dictionaries(st.sampled_from(FIELDS), json_values, max_size=3), max_size=3),
+)
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+def test_no_body_breaks_the_gateway(what: str, body: dict[str, object]) -> None:
+    answer = FUZZED.gate.client.request("PATCH", f"/config/{what}", body, token=FUZZED.token)
+    assert answer.status in (200, 400, 404), answer
+    assert answer.json["ok"] is (answer.status == 200 and "errors" not in answer.json)
+
+
+FUZZED = Live(msgspec.structs.replace(SETTINGS, gateway=msgspec.structs.replace(SETTINGS.gateway, api_rate_limit_per_minute=0)))
