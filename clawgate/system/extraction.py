@@ -149,11 +149,23 @@ def _csv(data: bytes) -> Extracted:
     csv.field_size_limit(1_000_000)
     rows = csv.reader(io.StringIO(_text(data).text))
     names = next(rows, [])
-    return Extracted(text="\n\n".join(_row(names, row) for row in rows if any(row)) or ", ".join(names))
+    return Extracted(text=_joined("\n\n", (_row(names, row) for row in rows if any(row))) or ", ".join(names))
+
+
+def _joined(between: str, pieces: Iterator[str]) -> str:
+    """The pieces in one text: names stand before every value, so a small file can hold a text without end. Raises ExtractionFailed beyond the cap."""
+    kept: list[str] = []
+    chars = 0
+    for piece in pieces:
+        kept.append(piece)
+        chars += len(piece) + len(between)
+        if chars > MOST_TEXT_CHARS:
+            raise ExtractionFailed(f"the file holds more than {MOST_TEXT_CHARS} characters of text")
+    return between.join(kept)
 
 
 def _row(names: list[str], row: list[str]) -> str:
-    padded = [*names, *("" for _ in row[len(names) :])]
+    padded = [*names[: len(row)], *("" for _ in row[len(names) :])]  # as long as the row, however many columns the head names
     return "\n".join(
         f"{name.strip()}: {value.strip()}" if name.strip() else value.strip() for name, value in zip(padded, row, strict=False) if value.strip()
     )
@@ -161,7 +173,7 @@ def _row(names: list[str], row: list[str]) -> str:
 
 def _json(data: bytes) -> Extracted:
     """Each scalar with its path."""
-    return Extracted(text="\n".join(_scalars("", msgspec.json.decode(data))))
+    return Extracted(text=_joined("\n", _scalars("", msgspec.json.decode(data))))
 
 
 def _scalars(path: str, value: object) -> Iterator[str]:

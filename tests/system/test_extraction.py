@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +14,7 @@ from pypdf import PdfReader, PdfWriter
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.errors import ExtractionFailed, Overloaded, UnsupportedFile
+from clawgate.domain.knowledge import MOST_TEXT_CHARS
 from clawgate.system import extraction
 from clawgate.system.extraction import FileExtractor, extracted
 from clawgate.testing.case import TestCase
@@ -185,3 +187,17 @@ class Waiting(TestCase):
         held[0].errback(ExtractionFailed("no"))
         self.failureResultOf(waiting[0], ExtractionFailed)
         self.assertNoResult(extractor.extract("txt", b"x"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [("csv", b"a" * 100_000 + b"\n" + b"x\n" * 1_000), ("json", b'{"' + b"a" * 100_000 + b'":[' + b"1," * 1_000 + b"1]}")],
+)
+def test_names_that_stand_before_every_value_make_no_text_beyond_the_cap(kind: str, data: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(ExtractionFailed, match="more than 12000000 characters"):
+            extracted(kind, data)
+        assert tracemalloc.get_traced_memory()[1] < 2 * MOST_TEXT_CHARS
+    finally:
+        tracemalloc.stop()
