@@ -189,6 +189,13 @@ def test_always_holds_for_the_rest_of_the_session_only() -> None:
     assert kinds(other)[-1] == "approval_request"
 
 
+def test_open_questions_are_listed_as_the_stream_tells_them() -> None:
+    road, _ = gate(wants(PAY), "paid", autonomy=AutonomySettings())
+    asked = frames(chat(road))[-1]
+    listed = road.client.get("/api/v1/approvals").json["approvals"]
+    assert [{name: one[name] for name in ("id", "tool", "args")} for one in listed] == [{"id": asked["id"], "tool": "pay", "args": {"euros": 5}}]
+
+
 def test_an_approval_is_answered_once() -> None:
     road, _ = gate(wants(PAY), "paid", autonomy=AutonomySettings())
     chat(road)

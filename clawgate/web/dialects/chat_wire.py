@@ -24,11 +24,11 @@ def frame(event: TurnEvent) -> Frame:
         case Recalled(keys=keys):
             return {"type": "memory_recalled", "keys": list(keys)}
         case ToolStarted(call=call):
-            return {"type": "tool_call_start", "id": call.id, "name": call.name, "args": _arguments(call)}
+            return {"type": "tool_call_start", "id": call.id, "name": call.name, "args": arguments(call)}
         case ToolEnded(call_id=call_id, ok=ok, text=text):
             return {"type": "tool_call_end", "id": call_id, "ok": ok, "output_preview": preview(text)}
         case ApprovalAsked(id=id_, call=call):
-            return {"type": "approval_request", "id": id_, "tool": call.name, "args": _arguments(call)}
+            return {"type": "approval_request", "id": id_, "tool": call.name, "args": arguments(call)}
         case Counted(model=model, usage=usage):
             total = usage.input_tokens + usage.output_tokens
             return {"type": "usage", "model": model, "prompt": usage.input_tokens, "completion": usage.output_tokens, "total": total, "cost_usd": 0.0}
@@ -50,7 +50,7 @@ def preview(text: str) -> str:
     return text if len(raw) <= PREVIEW_BYTES else raw[:PREVIEW_BYTES].decode("utf-8", "ignore") + "…"
 
 
-def _arguments(call: ToolCall) -> object:
+def arguments(call: ToolCall) -> object:
     """The arguments as JSON; text that is none goes as text."""
     try:
         return msgspec.json.decode(call.arguments or "{}")
