@@ -18,6 +18,7 @@ from clawgate.domain.errors import (
     NotConfigured,
     NotFound,
     RateLimited,
+    SwitchedOff,
     TooLarge,
     Unauthenticated,
     Unavailable,
@@ -85,6 +86,7 @@ _STATUS: tuple[tuple[type[GatewayError], int], ...] = (
     (BadRequest, 400),
     (Forbidden, 403),
     (Conflict, 409),
+    (SwitchedOff, 503),
     (TooLarge, 413),
 )
 
