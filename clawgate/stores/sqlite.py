@@ -21,12 +21,12 @@ from twisted.logger import Logger
 from clawgate.domain.errors import GatewayError, Invalid, StoreUnavailable
 from clawgate.ports import stores
 from clawgate.ports.clock import Clock
-from clawgate.ports.events import Meter
 from clawgate.ports.cron import CronRows
+from clawgate.ports.events import Meter
 from clawgate.ports.journal import Facts, Journal
 from clawgate.ports.knowledge import Knowledge
-from clawgate.ports.stores import StoreHealth
 from clawgate.ports.sessions import Sessions
+from clawgate.ports.stores import StoreHealth
 from clawgate.ports.tasks import TaskRows
 from clawgate.stores import inbox_rows, memory, migrations
 from clawgate.stores.cron import SqliteCron

@@ -122,7 +122,13 @@ class AgentChatSurface:
     async def pending(self, call: Call) -> Answer:
         """The open questions, oldest first."""
         found = [
-            {"id": one.id, "tool": one.call.name, "args": chat_wire.arguments(one.call), "session_id": one.session, "expires_at": rfc3339(one.expires_ms)}
+            {
+                "id": one.id,
+                "tool": one.call.name,
+                "args": chat_wire.arguments(one.call),
+                "session_id": one.session,
+                "expires_at": rfc3339(one.expires_ms),
+            }
             for one in self.approvals.pending(call.caller)
         ]
         return json_answer(200, {"approvals": found, "count": len(found)})
