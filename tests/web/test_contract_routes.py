@@ -80,8 +80,8 @@ SHOWN_IN = {
     "/api/v1/personality": "test_personality_surface.py",
     "/api/v1/cron": "test_cron_surface.py",
     "/api/v1/kb": "test_knowledge_surface.py",
-    "/api/v1/config": "test_config_surfaces.py",
-    "/config": "test_config_surfaces.py",
+    "/api/v1/config": "test_config_api.py",
+    "/config": "test_config_api.py",
     "/whatsapp": "test_channel_surfaces.py",
 }
 
