@@ -121,8 +121,9 @@ class Delivery:
         channel = self.channels.get(item.reply.channel) or self._former.get(item.reply.channel)
         if channel is None:
             return ()
+        name, target, now_ms = item.reply.channel, item.reply.target, self.clock.wall_ms()
         return [
-            Send(id=self.ids.next_id(), item_id=item.id, channel=item.reply.channel, target=item.reply.target, text=part, part=number)
+            Send(id=self.ids.next_id(), item_id=item.id, channel=name, target=target, text=part, part=number, updated_ms=now_ms)
             for number, part in enumerate(channel.split(text), 1)
         ]
 

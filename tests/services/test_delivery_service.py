@@ -39,6 +39,16 @@ def test_an_answer_goes_to_where_the_message_came_from() -> None:
     assert (sent(channel), item(road, told).state) == ([("alice", "hello")], State.DONE)
 
 
+def test_a_part_that_waits_says_since_when() -> None:
+    channel = RecordingChannel()
+    channel.holds = True
+    road = gate(["hello"], channels={"recording": channel})
+    arrive(road, target="alice")
+    waits = arrive(road, target="alice")
+    sends: tuple[Send, ...] = now(road.store.outbox.sends_of(waits))
+    assert [(send.state, send.updated_ms) for send in sends] == [("pending", road.clock.wall_ms())]
+
+
 def test_a_long_answer_goes_out_in_order() -> None:
     channel = RecordingChannel(cap_chars=2)
     road = gate(["abcdef"], channels={"recording": channel})
