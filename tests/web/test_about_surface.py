@@ -111,6 +111,22 @@ def test_status_of_an_unset_provider_is_empty() -> None:
     assert (told["provider"], told["model"], told["workspace_dir"]) == ("", "", "/srv/files")
 
 
+@pytest.mark.parametrize(
+    ("provider", "told"),
+    [
+        ("custom:https://me:canary-word@llm.example/v1", "custom:https://***@llm.example/v1"),
+        ("custom:https://llm.example/v1?key=canary-word", "custom:https://llm.example/v1?key=***"),
+    ],
+)
+def test_provider_is_named_without_the_credentials_in_its_url(provider: str, told: str) -> None:
+    gate = MemoryGateway(Settings(default_provider=provider))
+    token = gate.pair()
+    chat = gate.client.post("/api/v1/agent/chat", {"message": "hi"}, token=token)
+    answers = [gate.client.get(path, token=token) for path in ("/api/v1/status", "/api/v1/secrets")]
+    assert [answer.json["provider"] for answer in (chat, *answers)] == [told] * 3
+    assert not any(b"canary-word" in answer.body for answer in (chat, *answers))
+
+
 def test_doctor_has_every_check_of_the_contract_once() -> None:
     results = ask(MemoryGateway(), "/doctor")["results"]
     assert [(result["name"], result["category"]) for result in results] == CHECKS

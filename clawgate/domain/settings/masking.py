@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from clawgate.domain.redaction import Redactor
+from clawgate.domain.redaction import MASK, Redactor, is_sensitive
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings.model import Section, Settings
 from clawgate.domain.settings.schema import tree
@@ -38,8 +38,19 @@ def _shown(name: str, value: object) -> object:
     if name not in _SHOWN and is_secret_name(name):
         return "" if isinstance(value, str) else None
     if isinstance(value, tuple):
-        return [_shown("", entry) for entry in value]
-    return _redactor.text(value) if isinstance(value, str) and name not in _SHOWN else value
+        return [_after(before, _shown("", entry)) for before, entry in zip(("", *value), value, strict=False)]
+    return shown_text(value) if isinstance(value, str) and name not in _SHOWN else value
+
+
+def _after(before: object, shown: object) -> object:
+    """An entry of a list of arguments: what follows `--password` is one."""
+    is_value = isinstance(before, str) and before.startswith("-") and "=" not in before and is_sensitive(before)
+    return MASK if is_value and isinstance(shown, str) else shown
+
+
+def shown_text(text: str) -> str:
+    """A setting that is no secret by type, such as a provider's name, which may be a URL or a command line: without what looks like credentials."""
+    return _redactor.text(text)
 
 
 def is_secret_name(name: str) -> bool:

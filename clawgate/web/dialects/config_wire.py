@@ -13,6 +13,7 @@ import msgspec
 
 from clawgate.domain.errors import GatewayError, Invalid, InvalidSettings, NotApplied, Unauthenticated, WrongShape
 from clawgate.domain.settings.changes import Changes
+from clawgate.domain.settings.masking import shown_text
 from clawgate.domain.settings.model import AutonomySettings, KnowledgeSettings, Settings
 from clawgate.domain.settings.providers import needs_key
 from clawgate.web.dialects import api_wire, root_wire
@@ -135,11 +136,11 @@ def api_refusal(error: GatewayError) -> Refusal:
 def model_object(settings: Settings) -> dict[str, object]:
     """What `PUT /config/model` answers."""
     shown: dict[str, object] = {
-        "default_provider": settings.default_provider,
+        "default_provider": shown_text(settings.default_provider),
         "default_model": settings.default_model or None,
         "default_temperature": settings.default_temperature,
     }
-    warning = {} if has_key(settings) else {"warning": f"No usable credential for {settings.default_provider}: turns will fail"}
+    warning = {} if has_key(settings) else {"warning": f"No usable credential for {shown_text(settings.default_provider)}: turns will fail"}
     return shown | warning
 
 
@@ -153,7 +154,7 @@ def secrets_object(settings: Settings, api_url: str) -> dict[str, object]:
     """What `GET /secrets` answers; `api_url` without credentials in it."""
     present = bool(settings.api_key) or settings.default_provider in dict(settings.provider_keys)
     return {
-        "provider": settings.default_provider,
+        "provider": shown_text(settings.default_provider),
         "api_url": api_url or None,
         "api_key_present": present,
         "encrypt_at_rest": settings.secrets.encrypt,

@@ -10,6 +10,7 @@ from attrs import define
 
 from clawgate.domain.approvals import Level, ToolPolicy
 from clawgate.domain.caller import Scope
+from clawgate.domain.settings.masking import shown_text
 from clawgate.domain.settings.model import Settings
 from clawgate.services.catalog import Catalog
 from clawgate.services.devices import Devices
@@ -70,7 +71,7 @@ class AboutSurface:
             200,
             {
                 "version": self.version,
-                "provider": settings.default_provider,
+                "provider": shown_text(settings.default_provider),
                 "model": settings.default_model,
                 "memory_backend": settings.memory.backend,
                 "autonomy": wire.AUTONOMY[level],

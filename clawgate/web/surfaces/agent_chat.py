@@ -18,6 +18,7 @@ from clawgate.domain.idempotency import from_header
 from clawgate.domain.inbox import Item, State
 from clawgate.domain.messages import Attendance, Inbound, TurnOptions, is_storable
 from clawgate.domain.settings import providers
+from clawgate.domain.settings.masking import shown_text
 from clawgate.domain.times import rfc3339
 from clawgate.ports.clock import Clock
 from clawgate.services.approvals import Approvals
@@ -172,7 +173,7 @@ class AgentChatSurface:
             {
                 "text": item.answer or "",
                 "model": item.model or "",
-                "provider": body.provider or self.provider(),
+                "provider": body.provider or shown_text(self.provider()),
                 "duration_ms": duration_ms,
                 "session_id": _session_of(item, body),
             },

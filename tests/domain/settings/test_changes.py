@@ -152,3 +152,9 @@ def test_names_of_secrets_are_upstreams(name: str) -> None:
     for ending in ("_token", "_SECRET", "_Password", "_key"):
         assert is_secret_name(name + ending)
     assert is_secret_name(name + "Credential" + name)
+
+
+def test_an_argument_after_one_that_announces_a_secret_is_masked() -> None:
+    args = ("--verbose", "--password", "canary", "--api-key", "canary", "file", "--token=canary")
+    shown = masked(Settings(mcp_servers={"files": McpServer(command="files", args=args)}))["mcp_servers"]
+    assert shown["files"]["args"] == ["--verbose", "--password", "***", "--api-key", "***", "file", "--token=***"]  # type: ignore[index]  # a table
