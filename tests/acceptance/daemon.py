@@ -186,11 +186,13 @@ class Upstream:
 
     Attributes:
         delay_seconds: before each answer. gate: cleared = answers wait until it is set.
+        delta: makes an answer's one piece of a request, both as the API has them.
     """
 
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.delay_seconds = 0.0
+        self.delta: Callable[[dict[str, Any]], dict[str, Any]] = lambda request: {"content": f"re {request['messages'][-1]['content']}"}
         self.gate = threading.Event()
         self.gate.set()
         upstream = self
@@ -206,9 +208,10 @@ class Upstream:
                 time.sleep(upstream.delay_seconds)
                 upstream.gate.wait(DEADLINE_SECONDS * 4)
                 chunk = {"id": "c", "object": "chat.completion.chunk", "model": "up-1"}
+                delta = {"role": "assistant", **upstream.delta(request)}
                 events = [
-                    {**chunk, "choices": [{"index": 0, "delta": {"role": "assistant", "content": f"re {text}"}, "finish_reason": None}]},
-                    {**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+                    {**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]},
+                    {**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls" if "tool_calls" in delta else "stop"}]},
                 ]
                 body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
                 with contextlib.suppress(OSError):
