@@ -137,7 +137,9 @@ class Assembly:
         ]
 
     def _taken_up(self, settings: Settings) -> None:
-        self.settings = settings
+        is_autonomy_new, self.settings = settings.autonomy != self.settings.autonomy, settings
+        if is_autonomy_new:
+            self.approvals.forget_grants()
         self.scheduler.wake()
         self.heartbeat.apply(self.supervisor)
 

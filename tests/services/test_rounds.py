@@ -189,6 +189,17 @@ def test_always_holds_for_the_rest_of_the_session_only() -> None:
     assert kinds(other)[-1] == "approval_request"
 
 
+def test_a_change_of_the_autonomy_takes_back_every_always() -> None:
+    road, tools = gate(wants(PAY), "paid", wants(PAY), "x", autonomy=AutonomySettings())
+    pending = chat(road)
+    word(road, approve=True, always=True)
+    road.pump()
+    changed = road.client.request("PUT", "/api/v1/config/autonomy", {"max_actions_per_hour": 7}, peer="operator")
+    body = {"message": "again", "session_id": frames(pending)[-1]["session_id"]}
+    again = road.client.begin("POST", "/api/v1/agent/chat", body, headers={"Accept": "text/event-stream"})
+    assert (changed.status, kinds(again)[-1], len(tools.calls)) == (200, "approval_request", 1)
+
+
 def test_open_questions_are_listed_as_the_stream_tells_them() -> None:
     road, _ = gate(wants(PAY), "paid", autonomy=AutonomySettings())
     asked = frames(chat(road))[-1]
