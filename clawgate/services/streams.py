@@ -38,10 +38,6 @@ class Streams:
 
         return end
 
-    def is_watched(self, item_id: str) -> bool:
-        """Whether anybody would be told."""
-        return item_id in self._watchers
-
     def tell(self, item_id: str, event: TurnEvent) -> None:
         """Tells everybody who watches; one who breaks is logged and keeps watching."""
         for watcher in tuple(self._watchers.get(item_id, ())):
