@@ -12,8 +12,9 @@ import pytest
 from clawgate.domain.errors import AgentBadRequest
 from clawgate.domain.messages import Attendance, TurnOptions
 from clawgate.domain.settings.model import GatewaySettings, Settings
+from clawgate.domain.turn import ToolCall
 from clawgate.system.routesfile import MAX_BYTES, MOST_ROUTES, NAME
-from clawgate.testing.agents import Hang, ScriptedAgent
+from clawgate.testing.agents import Hang, Pieces, ScriptedAgent
 from clawgate.testing.gateway import MemoryGateway, Response
 from tests.web.gate import check_common
 
@@ -70,6 +71,12 @@ def test_a_trigger_asks_the_agent_and_answers_with_skill_and_path() -> None:
     assert answer.status == 200
     assert answer.json == {"response": "shipped", "model": "scripted-1", "skill": "ci", "trigger_path": "ci/done"}
     assert fixture.asked() == ['[Webhook Trigger: ci] Build of claw is green\n\nPayload: {"a":"x","b":1}']
+
+
+def test_a_trigger_tells_which_tools_its_answer_called() -> None:
+    wish = Pieces((), (ToolCall("c1", "task_list", "{}"),), stop="tool_calls")
+    answer = Fixture(agent=ScriptedAgent([wish, "none"])).post("/triggers/ci/done")
+    assert answer.json["tool_calls"] == [{"toolCallId": "tc_0", "toolName": "task_list", "input": {}, "output": "[]"}]
 
 
 @pytest.mark.parametrize(("body", "kind"), [(None, ""), (b"{", "application/json"), (b'{"state":"x"}', "text/plain"), (b"null", "application/json")])
