@@ -165,7 +165,8 @@ class McpServers(Protocol):
 class McpPart:
     """MCP servers: new ones are started before anything is taken up, removed ones end afterwards.
 
-    Two of one name cannot run side by side, so one that changed is ended before its next state is started, and brought back if the change fails.
+    Two of one name cannot run side by side, and no more than ten in all: one that changed, and one that makes room, is ended before its successor is started,
+    and brought back if the change fails.
     """
 
     servers: McpServers
@@ -190,6 +191,9 @@ class McpPart:
                 await self._stop(name)
 
         try:
+            if len({*old.mcp_servers, *new.mcp_servers}) > MOST_MCP_SERVERS:
+                begun += gone
+                await retire()
             await self._start(wanted, old, begun)
         except BaseException:
             await abandon()

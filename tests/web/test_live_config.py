@@ -255,6 +255,29 @@ def test_an_eleventh_server_is_refused() -> None:
     assert (answer.status, set(answer.json["errors"].values())) == (200, {"MCP server limit reached (max 10)"})
 
 
+def test_the_tenth_mcp_server_makes_room_for_another_in_one_change() -> None:
+    live = Live()
+    live.patch("mcp-servers", **{f"s{number}": {"command": "x"} for number in range(9)})
+    answer = live.patch("mcp-servers", s0=None, more={"command": "x"})
+    assert (answer.json["ok"], sorted(answer.json["applied"])) == (True, ["more", "s0"])
+    running = live.ask("GET", "/config/mcp-servers").json["applied"]
+    assert (len(running), {state["status"] for state in running.values()}) == (10, {"Running"})
+
+
+def test_what_made_room_is_back_when_its_successor_does_not_start() -> None:
+    live = Live()
+    live.patch("mcp-servers", **{f"s{number}": {"command": "x"} for number in range(9)})
+    live.gate.mcp.problem = Unavailable("no such program")
+    pending = live.gate.client.begin("PATCH", "/config/mcp-servers", {"more": {"command": "more"}, "s0": None}, token=live.token)
+    for _ in range(30):
+        live.gate.clock.advance(1)
+    assert pending.response.json["ok"] is False
+    live.gate.mcp.problem = None
+    for _ in range(70):
+        live.gate.clock.advance(1)
+    assert sorted(live.ask("GET", "/config/mcp-servers").json["applied"]) == ["files", *(f"s{number}" for number in range(9))]
+
+
 def test_tools_that_run_unasked_are_replaced() -> None:
     live = Live()
     answer = live.patch("tools", auto_approve=["a", "b"])
