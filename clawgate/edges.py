@@ -223,7 +223,7 @@ def _files(
         "allowlist": ChannelsFile(ConfigFile(config_path), pools.files),
         "notes": WorkspaceNotes(workspace, pools.looking),
         "routes": JsonRoutes(str(beside / NAME), clock, pools.looking) if config_path else NoRoutes(),
-        "skill_files": SkillDirectory(str(skills), pools.scanning, environment, lambda: settings.skills.max_bytes),
+        "skill_files": SkillDirectory(str(skills), pools.scanning, environment),
         "skill_switch": SkillEntriesFile(config_path, pools.files),
         "persona": PersonaFiles(str(beside), pools.scanning),
         "config": FileConfigStore(ConfigFiles(config_path, variables), pools.files) if config_path and variables is not None else None,

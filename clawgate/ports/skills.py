@@ -43,15 +43,18 @@ class SkillFiles(Protocol):
             NotFound: there is none. OSError: it cannot be removed.
         """
 
-    def install_archive(self, content: bytes, slug: str, origin: Origin) -> Deferred[Manifest]:
+    def install_archive(self, content: bytes, slug: str, origin: Origin, most_bytes: int) -> Deferred[Manifest]:
         """Unpacks a .zip or .tar.gz into a new directory, whole or not at all.
+
+        Args:
+            most_bytes: unpacked, all files together.
 
         Raises (errback):
             BadRequest: it is no such archive, holds what no skill may hold, or no SKILL.md. TooLarge: over a bound.
             Conflict: the directory exists. OSError: it cannot be written.
         """
 
-    def install_path(self, path: str) -> Deferred[Skill]:
+    def install_path(self, path: str, most_bytes: int) -> Deferred[Skill]:
         """Copies a directory, or unpacks an archive, of this machine; the slug is made of the skill's name.
 
         Raises (errback):

@@ -156,7 +156,7 @@ class Skills:
         Raises:
             NotFound: nothing is there. BadRequest, TooLarge: it is no skill, or too large. Conflict: name or slug is taken.
         """
-        skill = await self._one_at_a_time(lambda: self._changing(self.files.install_path(path)))
+        skill = await self._one_at_a_time(lambda: self._changing(self.files.install_path(path, self.settings().max_bytes)))
         self.events.publish("skill_installed", {"name": skill.name, "slug": skill.slug, "source": "local"})
         return skill
 
@@ -165,7 +165,7 @@ class Skills:
         content = await self.marketplace.download(chosen)
         origin = Origin(kind=Kind.CLAWHUB, source=chosen.reference, owner=chosen.owner, slug=chosen.slug, version=chosen.version)
         try:
-            await self._changing(self.files.install_archive(content, slug, origin))
+            await self._changing(self.files.install_archive(content, slug, origin, self.settings().max_bytes))
         except (BadRequest, TooLarge) as problem:
             raise SkillSourceFailed(f"the archive is no skill: {problem}", detail=problem.detail) from problem
 

@@ -14,7 +14,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 from attrs import define, field
@@ -50,13 +50,11 @@ class SkillDirectory:
 
     Attributes:
         environment: variables that skills may require; also names PATH.
-        max_bytes: of one skill, unpacked.
     """
 
     root: str
     run: Run
     environment: Mapping[str, str]
-    max_bytes: Callable[[], int]
     system: str = system_name(sys.platform)
     _seen: dict[str, _Seen] = field(factory=dict, init=False)
 
@@ -80,13 +78,13 @@ class SkillDirectory:
         """See `SkillFiles.remove`."""
         return self.run(lambda: self._remove(slug))
 
-    def install_archive(self, content: bytes, slug: str, origin: Origin) -> Deferred[Manifest]:
+    def install_archive(self, content: bytes, slug: str, origin: Origin, most_bytes: int) -> Deferred[Manifest]:
         """See `SkillFiles.install_archive`."""
-        return self.run(lambda: self._install(read_archive(content, self.max_bytes()), slug, origin)[1])
+        return self.run(lambda: self._install(read_archive(content, most_bytes), slug, origin)[1])
 
-    def install_path(self, path: str) -> Deferred[Skill]:
+    def install_path(self, path: str, most_bytes: int) -> Deferred[Skill]:
         """See `SkillFiles.install_path`."""
-        return self.run(lambda: self._install_path(path))
+        return self.run(lambda: self._install_path(path, most_bytes))
 
     def _scan(self) -> tuple[Skill, ...]:
         found: list[Skill] = []
@@ -147,15 +145,15 @@ class SkillDirectory:
         variables = [name for name in manifest.variables if not self.environment.get(name)]
         return lacks(manifest, self.system, binaries, variables)
 
-    def _install_path(self, path: str) -> Skill:
+    def _install_path(self, path: str, most_bytes: int) -> Skill:
         if not os.path.isabs(path) or "\0" in path:
             raise BadRequest("path: use an absolute one")
         if not os.path.exists(path):
             raise NotFound("there is nothing at that path")
         if os.path.isdir(path):
-            entries = read_directory(path, self.max_bytes())
+            entries = read_directory(path, most_bytes)
         else:
-            entries = read_archive(read_file(path, self.max_bytes()), self.max_bytes())
+            entries = read_archive(read_file(path, most_bytes), most_bytes)
         origin = Origin(kind=Kind.LOCAL, source=path)
         slug, manifest, content = self._install(entries, "", origin)
         return Skill(slug=slug, manifest=manifest, content=content, origin=origin)

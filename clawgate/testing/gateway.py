@@ -151,7 +151,7 @@ class MemoryGateway:
             mirror=self.mirror,
             allowlist=self.allowlist,
             memory=Memory(self.store.memory, self.clock, ids),
-            skill_files=SkillDirectory(str(self.scratch.path / "skills"), execute, {}, lambda: self.settings.skills.max_bytes, "linux"),
+            skill_files=SkillDirectory(str(self.scratch.path / "skills"), execute, {}, "linux"),
             build_marketplace=lambda _: self.shelf,
             skill_switch=self.switch,
             persona=PersonaFiles(str(self.scratch.path), execute),

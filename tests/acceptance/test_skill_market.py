@@ -111,7 +111,7 @@ async def test_skill_is_found_fetched_and_unpacked(serve: Serve, tmp_path: Path)
     clock, threads = SystemClock(reactor), Threads(reactor, "test-skills", 1)  # type: ignore[arg-type]  # the module is the reactor
     threads.start()
     try:
-        files = SkillDirectory(str(tmp_path / "skills"), threads, {}, lambda: 100_000)
+        files = SkillDirectory(str(tmp_path / "skills"), threads, {})
         skills = Skills(files, marketplace(base + "/api/"), RecordingSwitch(), SkillsSettings, clock, Events(clock))
         await within(Deferred.fromCoroutine(skills.install("@bob/tool")), DEADLINE_SECONDS, clock)
         (skill,) = await skills.all()

@@ -22,10 +22,11 @@ from tests.system.results import result
 
 AUTHORED = Origin(kind=Kind.AUTHORED)
 MARKET = Origin(kind=Kind.CLAWHUB, source="@bob/tool", owner="bob", slug="tool", version="1.0")
+MOST_BYTES = 100_000
 
 
 def directory(root: Path, **environment: str) -> SkillDirectory:
-    return SkillDirectory(str(root / "skills"), execute, environment, lambda: 100_000, "linux")
+    return SkillDirectory(str(root / "skills"), execute, environment, "linux")
 
 
 def scan(files: SkillDirectory) -> dict[str, Skill]:
@@ -202,7 +203,7 @@ def test_existing_directory_is_a_conflict_in_any_case_even_an_empty_one(tmp_path
     with pytest.raises(Conflict):
         result(files.create("tool", skill_text("T"), AUTHORED))
     with pytest.raises(Conflict):
-        result(files.install_archive(zipped({"SKILL.md": skill_text("T")}), "tool", MARKET))
+        result(files.install_archive(zipped({"SKILL.md": skill_text("T")}), "tool", MARKET, MOST_BYTES))
     assert os.listdir(tmp_path / "skills") == ["Tool"]
 
 
@@ -253,7 +254,7 @@ def test_installed_archive_has_its_files_and_our_word_on_its_origin(tmp_path: Pa
     files = directory(tmp_path)
     forged = '{"kind":"authored"}'
     archive = zipped({"t/SKILL.md": skill_text("Tool"), "t/docs/x.md": "x", "t/.origin.json": forged})
-    assert result(files.install_archive(archive, "tool", MARKET)).name == "Tool"
+    assert result(files.install_archive(archive, "tool", MARKET, MOST_BYTES)).name == "Tool"
     assert scan(files)["tool"].origin == MARKET
     assert (tmp_path / "skills" / "tool" / "docs" / "x.md").read_text() == "x"
 
@@ -263,7 +264,7 @@ def test_archive_that_is_refused_leaves_nothing(tmp_path: Path, archive: bytes) 
     files = directory(tmp_path)
     result(files.create("other", skill_text("Other"), AUTHORED))
     with pytest.raises(BadRequest):
-        result(files.install_archive(archive, "tool", MARKET))
+        result(files.install_archive(archive, "tool", MARKET, MOST_BYTES))
     assert os.listdir(tmp_path / "skills") == ["other"]
 
 
@@ -292,7 +293,7 @@ def test_same_name_from_elsewhere_is_a_conflict(tmp_path: Path) -> None:
     files = directory(tmp_path)
     put(tmp_path, "mine", skill_text("Tool"))
     with pytest.raises(Conflict):
-        result(files.install_archive(zipped({"SKILL.md": skill_text("TOOL")}), "tool", MARKET))
+        result(files.install_archive(zipped({"SKILL.md": skill_text("TOOL")}), "tool", MARKET, MOST_BYTES))
 
 
 def test_directory_and_archive_of_this_machine_are_installed_under_their_own_name(tmp_path: Path) -> None:
@@ -300,20 +301,20 @@ def test_directory_and_archive_of_this_machine_are_installed_under_their_own_nam
     source = put(tmp_path / "elsewhere", "s", skill_text("From Here"))
     archive = tmp_path / "a.zip"
     archive.write_bytes(zipped({"SKILL.md": skill_text("Packed")}))
-    assert [result(files.install_path(str(path))).slug for path in (source, archive)] == ["from-here", "packed"]
+    assert [result(files.install_path(str(path), MOST_BYTES)).slug for path in (source, archive)] == ["from-here", "packed"]
     assert scan(files)["packed"].origin == Origin(kind=Kind.LOCAL, source=str(archive))
 
 
 @pytest.mark.parametrize("path", ["relative", "", "/nothing/there", "/dev/null", "/x\0y"])
 def test_path_that_leads_to_no_skill_is_refused(tmp_path: Path, path: str) -> None:
     with pytest.raises((BadRequest, NotFound)):
-        result(directory(tmp_path).install_path(path))
+        result(directory(tmp_path).install_path(path, MOST_BYTES))
 
 
 def test_archive_of_this_machine_over_the_bound_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK" + b"x" * 100_000)
     with pytest.raises(TooLarge):
-        result(directory(tmp_path).install_path(str(tmp_path / "a.zip")))
+        result(directory(tmp_path).install_path(str(tmp_path / "a.zip"), MOST_BYTES))
 
 
 # The switch

@@ -35,9 +35,9 @@ class TlsSettings(Section, frozen=True, kw_only=True):
 class LoginSettings(Section, frozen=True, kw_only=True):
     """`[gateway.login]`"""
 
-    username: Annotated[str, Note("Name of the console login; needs password_hash too")] = ""
-    password_hash: Annotated[Secret | None, Note("argon2id PHC string of its password")] = None
-    idle_timeout_secs: Annotated[int, Note("Seconds without input after which a console logs out; 0 = never")] = 0
+    username: Annotated[str, Note("Name of the console login; needs password_hash too", live=True)] = ""
+    password_hash: Annotated[Secret | None, Note("argon2id PHC string of its password", live=True)] = None
+    idle_timeout_secs: Annotated[int, Note("Seconds without input after which a console logs out; 0 = never", live=True)] = 0
 
 
 class GatewaySettings(Section, frozen=True, kw_only=True):
