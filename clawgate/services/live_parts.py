@@ -6,13 +6,14 @@ Each implements `ports.parts.LivePart`. Parts that read a setting where they use
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from clawgate.domain.errors import GatewayError, NotApplied, NotFound
+from clawgate.domain.mcp import MOST_SERVERS
 from clawgate.domain.settings import Settings
 from clawgate.domain.settings.model import McpServer
 from clawgate.ports.agents import AgentBackend
@@ -23,11 +24,10 @@ from clawgate.services.backends import Backends
 from clawgate.services.channels import Channels
 from clawgate.services.delivery import Delivery
 from clawgate.services.devices import Devices
+from clawgate.services.mcp import McpServers
 
 _log = Logger()
 MCP_START_SECONDS = 20.0
-MOST_MCP_SERVERS = 10
-"""Upstream's bound (rantaiclaw.md §15)."""
 
 _Work = Callable[[], Coroutine[Deferred[Any], Any, None]]  # Any: what Deferreds in it fire with
 
@@ -41,7 +41,7 @@ def _no_change() -> None:
 
 
 @define(eq=False)
-class Ready:
+class Swap:
     """A `Prepared` made of functions."""
 
     on_commit: Callable[[], None] = _no_change
@@ -81,9 +81,9 @@ class ChannelsPart:
         differing = {name for name in sections if getattr(old.channels_config, name) != getattr(new.channels_config, name)}
         if not differing:
             return None
-        built = self.build(new)
-        fresh = {name: channel for name, channel in built.items() if name in differing}
-        next_ = {name: channel for name, channel in self.channels.items() if name not in differing} | fresh
+        built = {name: channel for name, channel in self.build(new).items() if name in differing}
+        fresh = {name: channel for name, channel in built.items() if channel is not self.channels.get(name)}
+        next_ = {name: channel for name, channel in self.channels.items() if name not in differing} | built
         replaced = {name: channel for name, channel in self.channels.items() if next_.get(name) is not channel}
 
         def commit() -> None:
@@ -99,11 +99,14 @@ class ChannelsPart:
                 await channel.stop()
 
         async def retire() -> None:
-            for channel in replaced.values():
-                await self.delivery.ended(channel)
-                await channel.stop()
+            try:
+                for channel in replaced.values():
+                    await self.delivery.ended(channel)
+            finally:  # cancelled, it waits no longer
+                for channel in replaced.values():
+                    await channel.stop()
 
-        return Ready(commit, abandon, retire)
+        return Swap(commit, abandon, retire)
 
 
 @define(eq=False)
@@ -138,27 +141,11 @@ class ModelPart:
         async def retire() -> None:
             await close.pop()()
 
-        return Ready(lambda: close.append(self.backends.swap(backend)), abandon, retire)
+        return Swap(lambda: close.append(self.backends.swap(backend)), abandon, retire)
 
 
 def _who_answers(settings: Settings) -> tuple[object, ...]:
     return settings.default_provider, settings.default_model, settings.api_key, settings.api_url, settings.provider_keys
-
-
-class McpServers(Protocol):
-    """The running MCP servers (`services.mcp`)."""
-
-    async def try_start(self, name: str, server: McpServer, seconds: float) -> None:
-        """Starts one and waits until it works; raises a GatewayError, and leaves nothing, when it does not in time."""
-
-    async def start(self, name: str, server: McpServer) -> None:
-        """Has one started and supervised; does not wait. Raises Conflict."""
-
-    async def stop(self, name: str) -> None:
-        """Ends one. Raises NotFound when there is none."""
-
-    def status(self) -> Mapping[str, tuple[str, str | None]]:
-        """Each one's state ("Running", "Stopped", "Error") and, in error, why."""
 
 
 @define(eq=False)
@@ -178,8 +165,8 @@ class McpPart:
         gone = [name for name in old.mcp_servers if name not in new.mcp_servers]
         if not wanted and not gone:
             return None
-        if len(new.mcp_servers) > MOST_MCP_SERVERS and len(new.mcp_servers) > len(old.mcp_servers):
-            raise NotApplied({name: f"MCP server limit reached (max {MOST_MCP_SERVERS})" for name in wanted if name not in old.mcp_servers})
+        if len(new.mcp_servers) > MOST_SERVERS and len(new.mcp_servers) > len(old.mcp_servers):
+            raise NotApplied({name: f"MCP server limit reached (max {MOST_SERVERS})" for name in wanted if name not in old.mcp_servers})
         begun: list[str] = []
 
         async def abandon() -> None:
@@ -191,14 +178,14 @@ class McpPart:
                 await self._stop(name)
 
         try:
-            if len({*old.mcp_servers, *new.mcp_servers}) > MOST_MCP_SERVERS:
+            if len({*old.mcp_servers, *new.mcp_servers}) > MOST_SERVERS:
                 begun += gone
                 await retire()
             await self._start(wanted, old, begun)
         except BaseException:
             await abandon()
             raise
-        return Ready(on_abandon=abandon, on_retire=retire)
+        return Swap(on_abandon=abandon, on_retire=retire)
 
     async def _start(self, wanted: Mapping[str, McpServer], old: Settings, begun: list[str]) -> None:
         errors: dict[str, str] = {}
@@ -241,4 +228,4 @@ class TokensPart:
         async def adopt() -> None:
             await self.devices.adopt(new.gateway.paired_tokens, list_present=new.paired_tokens_present)
 
-        return Ready(on_retire=adopt)
+        return Swap(on_retire=adopt)

@@ -119,22 +119,6 @@ class McpServers:
             raise NotFound(f"MCP server '{name}' not found")
         await self._end(name)
 
-    async def replace(self, name: str, server: McpServer, seconds: float) -> None:
-        """Puts another in the place of a server, or of none. On failure the one before is started again.
-
-        Raises:
-            Conflict, Unavailable: as `try_start`.
-        """
-        before = self._servers.get(name)
-        if before is not None:
-            await self._end(name)
-        try:
-            await self.try_start(name, server, seconds)
-        except BaseException:
-            if before is not None:
-                await self.start(name, before.settings)
-            raise
-
     async def stop_all(self) -> None:
         """Ends every server, all at once."""
         ending = [Deferred.fromCoroutine(self._end(name)) for name in tuple(self._servers)]

@@ -130,6 +130,24 @@ def test_a_removed_channel_is_not_in_the_health_any_more() -> None:
     assert "channel:linq" not in road.gate.gateway.health.snapshot().components
 
 
+def test_a_replaced_channel_is_closed_at_once_when_the_gateway_stops() -> None:
+    road = Road()
+    road.built[0].holds = True
+    arrive(road.gate, channel="linq")
+    road.remove()
+    assert not road.built[0].stopped
+    Deferred.fromCoroutine(road.gate.gateway.live.stop())
+    assert road.built[0].stopped
+
+
+def test_a_channel_that_is_given_back_unchanged_survives_a_refused_change() -> None:
+    gate = MemoryGateway(channels={"linq": RecordingChannel("linq")})
+    (part,) = [part for part in gate.gateway.live.parts if part.name == "channels"]
+    prepared = now(Deferred.fromCoroutine(part.prepare(Settings(), Settings(channels_config=ChannelsSettings(linq=LINQ)))))
+    now(Deferred.fromCoroutine(prepared.abandon()))
+    assert not gate.edges.channels["linq"].stopped
+
+
 class Servers:
     """MCP servers that start or do not."""
 

@@ -17,7 +17,7 @@ from clawgate.domain.settings.edits import Edit, Target
 from clawgate.ports.parts import Prepared
 from clawgate.services.events import Events
 from clawgate.services.health import Health
-from clawgate.services.live_parts import Ready
+from clawgate.services.live_parts import Swap
 from clawgate.services.settings import PREPARE_SECONDS, LiveSettings
 from clawgate.testing.case import TestCase
 from clawgate.testing.clock import ManualClock
@@ -57,7 +57,7 @@ class Part:
             await self._at("retire")
             self.log.append(f"retired {self.name}")
 
-        return Ready(commit, abandon, retire)
+        return Swap(commit, abandon, retire)
 
     async def _at(self, point: str) -> None:
         if point in self.waits:

@@ -202,22 +202,6 @@ class McpServersTests(TestCase):
         self.failureResultOf(starting, CancelledError)
         assert (self.servers.status(), self.clock.pending) == ({}, 0)
 
-    def test_replace_that_fails_brings_the_one_before_back(self) -> None:
-        self.run_now(self.servers.start("s", SERVER))
-        self.script.problem = Unavailable("no")
-        replacing = Deferred.fromCoroutine(self.servers.replace("s", McpServer(url="http://x"), 10))
-        self.clock.advance(0)
-        self.failureResultOf(replacing, Unavailable)
-        self.script.problem = None
-        self.clock.advance(2)
-        assert self.script.opened[-1].server == SERVER
-        assert self.servers.status() == {"s": ("Running", None)}
-
-    def test_replace_puts_the_new_one_in_place(self) -> None:
-        self.run_now(self.servers.start("s", SERVER))
-        self.run_now(self.servers.replace("s", McpServer(url="http://x"), 10))
-        assert [(each.server.url, each.is_closed) for each in self.script.opened] == [("", True), ("http://x", False)]
-
     def test_stop_all_ends_every_server(self) -> None:
         self.run_now(self.servers.start_all({"a": SERVER, "b": SERVER}))
         self.run_now(self.servers.stop_all())

@@ -21,7 +21,7 @@ from clawgate.domain.settings.edits import Edit, Target
 from clawgate.domain.settings.masking import masked
 from clawgate.services.channels import Channels
 from clawgate.services.health import Health
-from clawgate.services.live_parts import McpServers
+from clawgate.services.mcp import McpServers
 from clawgate.services.settings import LiveSettings
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
