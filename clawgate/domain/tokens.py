@@ -46,9 +46,14 @@ def is_hash(entry: str) -> bool:
     return _HASH.match(entry) is not None
 
 
-def bearer(header: str | None) -> str | None:
-    """The token of an `Authorization` value: exactly `Bearer `, one space, nothing trimmed; None when there is none or it is absurdly long."""
-    if header is None or not header.startswith("Bearer ") or len(header) > MAX_TOKEN_CHARS:
+def bearer(header: str | None, *, lower_too: bool = False) -> str | None:
+    """The token of an `Authorization` value: exactly `Bearer `, one space, nothing trimmed; None when there is none or it is absurdly long.
+
+    Args:
+        lower_too: `bearer ` counts as well (rantaiclaw.md §3: on `/api/v1`).
+    """
+    schemes = ("Bearer ", "bearer ") if lower_too else "Bearer "
+    if header is None or not header.startswith(schemes) or len(header) > MAX_TOKEN_CHARS:
         return None
     return header[7:] or None
 

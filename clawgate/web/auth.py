@@ -117,7 +117,8 @@ class Doorkeeper:
                 return await self._bearer(route, call, scope)
 
     async def _bearer(self, route: Route, call: Call, scope: Scope) -> Caller:
-        caller = await self.access.identify(bearer(call.header("authorization")), call.peer.client)
+        token = bearer(call.header("authorization"), lower_too=route.path.startswith("/api/v1/"))
+        caller = await self.access.identify(token, call.peer.client)
         if caller is None:
             self.guard.refused(call.peer, route.path, counts=route.limiter == "webhook")
             raise Unauthenticated("bearer")

@@ -100,7 +100,7 @@ class GatewayResource:
     def is_known(self, headers: dict[bytes, list[bytes]]) -> bool:
         """Whether a request's bearer was let in before; free of I/O, and no credential by itself."""
         values = headers.get(b"Authorization", [b""])
-        return self.doorkeeper.access.remembers(bearer(values[0].decode("latin-1")))
+        return self.doorkeeper.access.remembers(bearer(values[0].decode("latin-1"), lower_too=True))
 
     def next_request_id(self) -> bytes:
         """An id that no other request of this or another run has."""

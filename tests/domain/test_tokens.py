@@ -68,6 +68,11 @@ def test_bearer_values(header: str | None, token: str | None) -> None:
     assert bearer(header) == token
 
 
+def test_the_scheme_in_lower_case_counts_where_it_is_wanted() -> None:
+    wanted = {"bearer a": "a", "Bearer a": "a", "BEARER a": None, "bearer  a": " a", "bearer": None, "bearer ": None}
+    assert {header: bearer(header, lower_too=True) for header in wanted} == wanted
+
+
 @given(st.text(max_size=30))
 def test_any_header_is_a_token_or_none(text: str) -> None:
     assert bearer("Bearer " + text) == (text or None)

@@ -226,10 +226,18 @@ def test_hostile_authorization_is_a_plain_401(route: Route) -> None:
     gate = MemoryGateway()
     token = gate.pair()
     head = f"{route.method} {path_of(route)} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n".encode()
-    values = (b"Bearer \xff\xfe", b"Bearer ' OR 1=1 --", b"bearer " + token.encode(), b"Basic " + token.encode(), b"Bearer", token.encode())
+    values = (b"Bearer \xff\xfe", b"Bearer ' OR 1=1 --", b"BEARER " + token.encode(), b"Basic " + token.encode(), b"Bearer", token.encode())
     statuses = [gate.client.send(head + b"Authorization: " + value + b"\r\n\r\n").response.status for value in values]
     unreadable = 403 if route.auth is Door.LOCAL else 401
     assert statuses == [unreadable, 401, 401, 401, 401, 401]
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=names(GUARDED))
+def test_bearer_in_lower_case_counts_on_api_v1_only(route: Route) -> None:
+    gate = MemoryGateway()
+    header = f"Authorization: bearer {gate.pair()}\r\n\r\n"
+    answer = gate.client.send(f"{route.method} {path_of(route)} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n{header}".encode()).response
+    assert (answer.status != 401) is route.path.startswith("/api/v1/")
 
 
 # --- methods -----------------------------------------------------------------------------------------------------------------------------
