@@ -10,7 +10,8 @@ from attrs import define
 from twisted.web.server import Request
 
 from clawgate.domain.caller import Caller, Peer
-from clawgate.domain.errors import BadRequest, UnsupportedMedia, WrongShape
+from clawgate.domain.errors import BadRequest, UnsupportedMedia
+from clawgate.web.dialects.extractor_wire import NO_JSON, bad_query, wrong_shape
 
 Shape = TypeVar("Shape")
 _VISIBLE = re.compile(rb"[\t -~]*")
@@ -52,7 +53,7 @@ class Call:
         """
         values = self.queries().get(name, [])
         if len(values) > 1:
-            raise BadRequest(f"Failed to deserialize query string: duplicate field `{name}`")
+            raise bad_query(f"duplicate field `{name}`")
         return values[0] if values else None
 
     def queries(self) -> dict[str, list[str]]:
@@ -60,7 +61,7 @@ class Call:
         try:
             return {name.decode("utf-8"): [value.decode("utf-8") for value in values] for name, values in (self.request.args or {}).items()}
         except UnicodeDecodeError:
-            raise BadRequest("Failed to deserialize query string: invalid UTF-8") from None
+            raise bad_query("invalid UTF-8") from None
 
     def is_json(self) -> bool:
         """Whether the content type is application/json or application/*+json, whatever its parameters and case."""
@@ -77,8 +78,15 @@ class Call:
         if text is None:
             return default
         if not (text.isascii() and text.isdigit() and len(text) < 16):
-            raise BadRequest(f"Failed to deserialize query string: {name}: invalid digit found in string")
+            raise bad_query(f"{name}: invalid digit found in string")
         return min(int(text), most)
+
+    def flag(self, name: str) -> bool:
+        """A query parameter that is `true` or `false`; absent is False. Raises BadRequest for anything else, and when it is there twice."""
+        text = self.query(name)
+        if text not in (None, "true", "false"):
+            raise bad_query(f"{name}: provided string was not `true` or `false`")
+        return text == "true"
 
     def json(self, shape: type[Shape]) -> Shape:
         """The body as `shape`, with upstream's statuses for each way to be wrong (rantaiclaw.md §1).
@@ -91,9 +99,9 @@ class Call:
         try:
             return msgspec.json.decode(self.body, type=shape)
         except msgspec.ValidationError as problem:
-            raise WrongShape(f"Failed to deserialize the JSON body into the target type: {problem}") from None
+            raise wrong_shape(problem) from None
         except DECODE_ERRORS as problem:
-            raise BadRequest("Failed to parse the request body as JSON", detail=str(problem)) from None
+            raise BadRequest(NO_JSON, detail=str(problem)) from None
 
     def decode(self, shape: type[Shape], expected: str) -> Shape:
         """The body as `shape`; the content type must be JSON.

@@ -202,7 +202,7 @@ def test_deleted_document_is_found_nowhere_and_a_soft_one_can_still_be_removed(p
     assert base.found("otters") == base.ok("GET", "/documents") == base.ok("GET", f"/groups/{group}/documents") == []
     assert base.ok("GET", "/graph")["edges"] == []
     assert [base.ask("GET", f"/documents/{id_}").status, base.ask("DELETE", f"/documents/{id_}").status] == [404, 404]
-    assert base.ask("DELETE", f"/documents/{id_}?hard=1").status == (200 if is_kept else 404)
+    assert base.ask("DELETE", f"/documents/{id_}?hard=true").status == (200 if is_kept else 404)
 
 
 def test_hard_must_be_a_truth_value() -> None:

@@ -18,9 +18,10 @@ from clawgate.domain.cron import (
     Schedule,
     SessionTarget,
 )
-from clawgate.domain.errors import CronDisabled, GatewayError, WrongShape
+from clawgate.domain.errors import CronDisabled, GatewayError
 from clawgate.domain.times import parse_rfc3339, rfc3339, rfc3339_or_none
 from clawgate.web.dialects import api_wire
+from clawgate.web.dialects.extractor_wire import wrong_shape
 from clawgate.web.dialects.root_wire import Refusal
 
 STILL_RUNNING = "The job is still running; its outcome will be among its runs."
@@ -96,7 +97,7 @@ def _schedule(body: CronSchedule | AtBody | EverySchedule | None) -> Schedule | 
         return body
     at_ms = parse_rfc3339(body.at)
     if at_ms is None:
-        raise WrongShape("Failed to deserialize the JSON body into the target type: schedule.at must be an RFC 3339 time with a zone")
+        raise wrong_shape("schedule.at must be an RFC 3339 time with a zone")
     return AtSchedule(at_ms)
 
 

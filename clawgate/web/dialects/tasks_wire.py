@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from clawgate.domain.errors import BadRequest, GatewayError, NotFound, WrongShape
+from clawgate.domain.errors import BadRequest, GatewayError, NotFound
 from clawgate.domain.tasks import (
     NO_METADATA,
     Actor,
@@ -27,10 +27,9 @@ from clawgate.domain.tasks import (
 )
 from clawgate.domain.times import parse_rfc3339, rfc3339, rfc3339_or_none
 from clawgate.web.dialects import root_wire
+from clawgate.web.dialects.extractor_wire import NO_JSON, wrong_shape
 
 DEFAULT_PAGE = 100
-_BAD_QUERY = "Failed to deserialize query string"
-_BAD_BODY = "Failed to deserialize the JSON body into the target type"
 _Value = TypeVar("_Value")
 Place = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 
@@ -163,7 +162,7 @@ def patch(body: EditedTask) -> Patch:
     )
 
 
-def wanted(query: dict[str, str | None]) -> Filter:
+def wanted(query: dict[str, str | None], *, top_level_only: bool) -> Filter:
     """The filter of a query string.
 
     Args:
@@ -174,7 +173,7 @@ def wanted(query: dict[str, str | None]) -> Filter:
     """
     status, priority = query.get("status"), query.get("priority")
     ids = {name: query.get(name) for name in ("assignee_id", "group_id", "parent_task_id", "organization_id")}
-    return Filter(status=_status(status), priority=_priority(priority), top_level_only=_flag(query.get("top_level_only")), **ids)
+    return Filter(status=_status(status), priority=_priority(priority), top_level_only=top_level_only, **ids)
 
 
 def task_object(task: Task) -> dict[str, object]:
@@ -251,7 +250,7 @@ def _moment(text: str | None) -> int | None:
         return None
     ms = parse_rfc3339(text)
     if ms is None:
-        raise WrongShape(f"{_BAD_BODY}: due_date: use RFC 3339 with a zone")
+        raise wrong_shape("due_date: use RFC 3339 with a zone")
     return ms
 
 
@@ -259,7 +258,7 @@ def _text(raw: Raw) -> str:
     try:
         return bytes(raw).decode()
     except UnicodeDecodeError:
-        raise BadRequest("Failed to parse the request body as JSON") from None
+        raise BadRequest(NO_JSON) from None
 
 
 def _status(text: str | None) -> Status | None:
@@ -272,9 +271,3 @@ def _priority(text: str | None) -> Priority | None:
     if text is not None and text.upper() not in set(Priority):
         raise BadRequest(f"Invalid priority '{text}'. Expected: {', '.join(Priority)}")
     return None if text is None else Priority(text.upper())
-
-
-def _flag(text: str | None) -> bool:
-    if text not in (None, "true", "false"):
-        raise BadRequest(f"{_BAD_QUERY}: top_level_only: provided string was not `true` or `false`")
-    return text == "true"

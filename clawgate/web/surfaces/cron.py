@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import define
 
 from clawgate.domain.caller import Scope
-from clawgate.domain.errors import BadRequest, Forbidden
+from clawgate.domain.errors import Forbidden
 from clawgate.services.cron import MOST_RUNS, Cron, Written
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
@@ -64,7 +64,7 @@ class CronSurface:
 
     async def run(self, call: Call) -> Answer:
         """What the run came to; 408 when it takes longer than the wait, and the run goes on."""
-        is_approved = _is_approved(call)
+        is_approved = call.flag("approved")
         if is_approved and not call.caller.may(Scope.APPROVE):
             raise Forbidden("approved=true needs the scope approve", scope=Scope.APPROVE)
         job_id = str(call.values["job_id"])
@@ -82,10 +82,3 @@ class CronSurface:
 
 def _written(written: Written) -> Answer:
     return json_answer(200, cron_wire.job_object(written.job) | ({"warning": written.warning} if written.warning else {}))
-
-
-def _is_approved(call: Call) -> bool:
-    text = call.query("approved")
-    if text not in (None, "true", "false"):
-        raise BadRequest("Failed to deserialize query string: approved: provided string was not `true` or `false`")
-    return text == "true"

@@ -146,7 +146,7 @@ class KnowledgeSurface:
 
     async def delete(self, call: Call) -> Answer:
         """Hidden, or gone with `?hard=true`."""
-        is_hard = _flag(call, "hard")
+        is_hard = call.flag("hard")
         await self.knowledge.delete(_document(call), hard=is_hard)
         return json_answer(200, {"id": _document(call), "mode": "hard" if is_hard else "soft"})
 
@@ -223,10 +223,3 @@ def _group(call: Call) -> str:
 
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(entry.strip() for entry in text.split(",") if entry.strip())
-
-
-def _flag(call: Call, name: str) -> bool:
-    text = call.query(name)
-    if text not in (None, "true", "false", "", "1", "0"):
-        raise BadRequest(f"Failed to deserialize query string: {name}: provided string was not `true` or `false`")
-    return text in ("true", "1", "")

@@ -6,11 +6,12 @@ import msgspec
 from attrs import define
 
 from clawgate.domain.caller import Scope
-from clawgate.domain.errors import Forbidden, WrongShape
+from clawgate.domain.errors import Forbidden
 from clawgate.domain.skills import checked_slug
 from clawgate.services.skills import Skills
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
+from clawgate.web.dialects.extractor_wire import wrong_shape
 from clawgate.web.dialects.skills_wire import refusal, skill_item, skill_object
 from clawgate.web.router import Handler, Router
 
@@ -86,7 +87,7 @@ class SkillSurface:
                 raise Forbidden("Forbidden — installing a path of this machine needs the scope `admin`", scope=Scope.ADMIN)
             return json_answer(200, {"slug": (await self.skills.install_path(wanted.path)).slug, "installed": True})
         if wanted.slug is None:
-            raise WrongShape("Failed to deserialize the JSON body into the target type: missing field `slug`")
+            raise wrong_shape("missing field `slug`")
         await self.skills.install(wanted.slug)
         return json_answer(200, {"slug": wanted.slug.strip(), "installed": True})
 

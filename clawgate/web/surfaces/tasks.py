@@ -54,7 +54,7 @@ class TasksSurface:
 
     async def list(self, call: Call) -> Answer:
         """A bare array; without `limit` the first 100, at most 1000."""
-        wanted = tasks_wire.wanted({name: call.query(name) for name in Filter.__struct_fields__})
+        wanted = tasks_wire.wanted({name: call.query(name) for name in Filter.__struct_fields__}, top_level_only=call.flag("top_level_only"))
         limit = call.number("limit", tasks_wire.DEFAULT_PAGE, most=MOST_LISTED)
         found = await self.tasks.page(wanted, limit, call.number("offset", 0, most=_MOST_SKIPPED))
         return json_answer(200, [task_object(task) for task in found])
