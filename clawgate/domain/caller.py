@@ -14,6 +14,10 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 UNKNOWN_CLIENT = "unknown"
+OPERATOR, LOCAL, OPEN = "operator", "local", "open"
+"""Principals that are no device: the control socket, a loopback peer on a route that allows it, anybody while pairing is off."""
+UNBOUND = frozenset({OPERATOR, LOCAL, OPEN})
+"""They hold every scope."""
 
 
 class Scope(StrEnum):
@@ -34,8 +38,7 @@ class Caller(msgspec.Struct, frozen=True):
     """One authenticated party.
 
     Attributes:
-        principal: stable name of who owns what is asked: a device id, "operator" (the control socket), "open" (pairing is off),
-            "local" (a loopback peer on a route that allows it), "channel:<name>".
+        principal: stable name of who owns what is asked: a device id, one of `UNBOUND`, "channel:<name>".
         scopes: what the server bound to it.
         client: the client key of design §4.7, for limits and logs.
         expires_ms: when its credential ends, 0 = never.
@@ -54,6 +57,15 @@ class Caller(msgspec.Struct, frozen=True):
     def sees_everything(self) -> bool:
         """Whether ownership checks are waived: an administrator looks at anybody's items."""
         return Scope.ADMIN in self.scopes
+
+    @property
+    def sees_only(self) -> str | None:
+        """The principal whose things exist for this caller; None = everybody's."""
+        return None if self.sees_everything else self.principal
+
+    def may_see(self, owner: str | None) -> bool:
+        """Whether what belongs to a principal (None = nobody) exists for this caller."""
+        return self.sees_everything or owner == self.principal
 
 
 class Peer(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from attrs import define, field
 from twisted.logger import Logger
 
-from clawgate.domain.caller import ALL_SCOPES, Caller
+from clawgate.domain.caller import ALL_SCOPES, OPEN, Caller
 from clawgate.domain.devices import Device
 from clawgate.domain.errors import StoreUnavailable
 from clawgate.domain.tokens import token_hash
@@ -45,7 +45,7 @@ class Access:
             StoreUnavailable: the token is not in memory and the store cannot be read; the request is refused, not let in.
         """
         if not self.require_pairing:
-            return Caller("open", ALL_SCOPES, client)
+            return Caller(OPEN, ALL_SCOPES, client)
         if token is None:
             return None
         hashed = token_hash(token)

@@ -125,7 +125,7 @@ class Approvals:
             NotFound: no such question is open, or it is not the caller's to answer.
         """
         pending, word = self._pending.get(approval_id, (None, None))
-        if pending is None or word is None or word.called or not _is_theirs(pending, caller):
+        if pending is None or word is None or word.called or not caller.may_see(pending.principal):
             raise NotFound("no pending approval with that id")
         if approve and always and pending.session:
             self._grant(pending.session, pending.call.name)
@@ -136,7 +136,7 @@ class Approvals:
 
     def pending(self, caller: Caller) -> tuple[Pending, ...]:
         """The open questions that the caller may answer, oldest first."""
-        return tuple(pending for pending, word in self._pending.values() if not word.called and _is_theirs(pending, caller))
+        return tuple(pending for pending, word in self._pending.values() if not word.called and caller.may_see(pending.principal))
 
     def forget_grants(self) -> None:
         """Takes back every "always" (rantaiclaw.md §11: a change of the autonomy does)."""
@@ -146,7 +146,3 @@ class Approvals:
         self._granted[session] = self._granted.pop(session, frozenset()) | {tool}
         if len(self._granted) > MOST_SESSIONS:
             self._granted.popitem(last=False)
-
-
-def _is_theirs(pending: Pending, caller: Caller) -> bool:
-    return caller.sees_everything or pending.principal == caller.principal

@@ -8,6 +8,7 @@ import msgspec
 from attrs import define, field
 
 from clawgate.domain.approvals import Level
+from clawgate.domain.caller import OPERATOR
 from clawgate.domain.commands import CommandPolicy, Say, judge
 from clawgate.domain.cron import MOST_JOBS, DeliveryMode, Draft, Job, JobKind, Run, changed, made, needs_tick
 from clawgate.domain.errors import BadRequest, CronDisabled, Forbidden, NotFound
@@ -17,7 +18,6 @@ from clawgate.ports.cron import CronRows, Schedules
 from clawgate.services.cron_runs import CronRuns
 from clawgate.services.events import Events
 
-OPERATOR = "operator"
 MOST_RUNS = 500
 
 

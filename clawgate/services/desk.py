@@ -43,7 +43,7 @@ class Desk:
             NotFound: no such item, or not this caller's (one does not learn which).
         """
         item = await self.inbox.get(item_id)
-        if item is None or not (caller.sees_everything or item.principal == caller.principal):
+        if item is None or not caller.may_see(item.principal):
             raise NotFound("item")
         sends = await self.outbox.sends_of(item_id) if item.reply is not None else ()
         return Shown(item, sends, await self.journal.steps(item_id) if item.journalled else ())

@@ -104,7 +104,7 @@ class Memory:
             Conflict: memory is off, or the key is somebody else's.
         """
         chosen = checked_key(key) if key else f"memory_{self.ids.uuid()}"
-        owner = None if caller.sees_everything else caller.principal
+        owner = caller.sees_only
         return await self.store(content, chosen, category, owner=owner, writer=owner, session=session)
 
     async def store(self, content: str, key: str, category: str, *, owner: str | None, writer: str | None, session: str | None = None) -> Stored:

@@ -42,7 +42,7 @@ class Sessions:
 
     async def page(self, caller: Caller, limit: int, offset: int) -> SessionPage:
         """Sessions, newest first."""
-        return await self.rows.page(_seen_by(caller), limit, offset)
+        return await self.rows.page(caller.sees_only, limit, offset)
 
     async def show(self, caller: Caller, key: str) -> Shown:
         """The session that an id, or the beginning of one, means.
@@ -59,7 +59,7 @@ class Sessions:
             raise BadRequest("query must not be empty")
         if len(query) > _MOST_QUERY_CHARS:
             raise BadRequest(f"query must not be longer than {_MOST_QUERY_CHARS} characters")
-        return await self.rows.search(query, _seen_by(caller), limit)
+        return await self.rows.search(query, caller.sees_only, limit)
 
     async def rename(self, caller: Caller, key: str, title: str) -> Session:
         """The session under its new title. Raises as `show`, and BadRequest when nothing is left of the title."""
@@ -81,7 +81,7 @@ class Sessions:
 
     async def insights(self, caller: Caller) -> Insights:
         """Totals over the newest 10,000 sessions."""
-        return await self.rows.insights(_seen_by(caller), MOST_SHOWN)
+        return await self.rows.insights(caller.sees_only, MOST_SHOWN)
 
     async def resolve(self, wanted: str | None, caller: Caller) -> str:
         """Under which id a turn is saved that was asked for in session `wanted`: an existing session goes on, an unknown id in the shape of a UUID
@@ -91,7 +91,7 @@ class Sessions:
             NotFound: it is somebody else's.
         """
         session = await self.rows.get(wanted) if wanted else None
-        if session is not None and not caller.sees_everything and session.principal != caller.principal:
+        if session is not None and not caller.may_see(session.principal):
             raise _none(session.id)
         return wanted if wanted and (session is not None or is_uuid(wanted)) else self.ids.uuid()
 
@@ -109,17 +109,12 @@ class Sessions:
         return tuple(Line(message.role, message.content) for message in messages if message.content.strip())
 
     async def _found(self, caller: Caller, key: str) -> Session:
-        found = await self.rows.find(key, _seen_by(caller))
+        found = await self.rows.find(key, caller.sees_only)
         if found.session is not None:
             return found.session
         if found.matches:
             raise BadRequest(f"`{key[:_SHOWN_KEY_CHARS]}` is ambiguous ({found.matches} matches)")
         raise _none(key)
-
-
-def _seen_by(caller: Caller) -> str | None:
-    """The principal whose sessions exist for this caller, None = everybody's."""
-    return None if caller.sees_everything else caller.principal
 
 
 def _none(key: str) -> NotFound:

@@ -6,7 +6,7 @@ import sqlite3
 
 from twisted.logger import Logger
 
-from clawgate.domain.caller import Scope
+from clawgate.domain.caller import UNBOUND, Scope
 from clawgate.domain.inbox import Item
 from clawgate.domain.sessions import SOURCE, Message, Session, title_of
 from clawgate.domain.turn import Role
@@ -97,7 +97,7 @@ def _session(connection: sqlite3.Connection, item: Item, session_id: str) -> int
 
 
 def _sees_everything(connection: sqlite3.Connection, principal: str) -> bool:
-    if principal in ("operator", "open", "local"):
+    if principal in UNBOUND:
         return True
     row = connection.execute(SCOPES, (principal,)).fetchone()
     return row is not None and Scope.ADMIN.value in row[0].split()

@@ -8,7 +8,7 @@ from attrs import define
 from twisted.internet.address import UNIXAddress
 from twisted.web.server import Request
 
-from clawgate.domain.caller import ALL_SCOPES, Caller, Network, Peer, Scope, client_key, is_loopback, parse_address
+from clawgate.domain.caller import ALL_SCOPES, LOCAL, OPERATOR, Caller, Network, Peer, Scope, client_key, is_loopback, parse_address
 from clawgate.domain.errors import Forbidden, Unauthenticated
 from clawgate.domain.tokens import bearer
 from clawgate.services.access import Access
@@ -100,12 +100,12 @@ class Doorkeeper:
         if route.limiter:
             self.guard.admit(route.limiter, call.peer)
         if call.peer.is_operator:
-            return Caller("operator", ALL_SCOPES, call.peer.client)
+            return Caller(OPERATOR, ALL_SCOPES, call.peer.client)
         match route.auth:
             case Door.PUBLIC | Door.SIGNED:
                 return Caller("anonymous", frozenset(), call.peer.client)
             case Door.LOCAL if call.peer.is_local:
-                return Caller("local", ALL_SCOPES, call.peer.client)
+                return Caller(LOCAL, ALL_SCOPES, call.peer.client)
             case Door.LOCAL:
                 if call.header("authorization") is None:
                     raise Forbidden(LOCAL_ONLY)

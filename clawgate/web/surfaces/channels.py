@@ -15,6 +15,7 @@ import msgspec
 from attrs import define
 
 from clawgate.domain import onboarding
+from clawgate.domain.caller import LOCAL, OPERATOR
 from clawgate.domain.errors import BadRequest, Forbidden, NotConfigured, NotFound, Unauthenticated
 from clawgate.ports.channels import Channel
 from clawgate.ports.clock import Clock
@@ -134,7 +135,7 @@ class ChannelDeskSurface:
         if body.channel not in self.titles and body.channel != onboarding.GATEWAY:
             known = ", ".join((*self.titles, onboarding.GATEWAY))
             raise BadRequest(f"unknown channel; use one of: {known}")
-        if body.channel == onboarding.GATEWAY and call.caller.principal not in ("operator", "local"):
+        if body.channel == onboarding.GATEWAY and call.caller.principal not in (OPERATOR, LOCAL):
             raise Forbidden("Forbidden — only the operator on this machine makes codes for devices here")
         if body.channel in self.titles and body.channel not in self.channels:
             raise NotConfigured(self.titles[body.channel])

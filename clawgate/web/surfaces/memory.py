@@ -7,7 +7,7 @@ from functools import partial
 
 from attrs import define
 
-from clawgate.domain.caller import Caller, Scope
+from clawgate.domain.caller import Scope
 from clawgate.domain.errors import BadRequest
 from clawgate.services.memory import Memory
 from clawgate.web.answers import Answer, json_answer
@@ -45,7 +45,7 @@ class MemorySurface:
     async def list(self, call: Call) -> Answer:
         """A page of the list, or of a search when `q` says for what."""
         limit, offset = call.number("limit", DEFAULT_PAGE, most=MOST_PAGE), call.number("offset", 0, most=_MOST_OFFSET)
-        category, query, reader = call.query("category") or None, (call.query("q") or "").strip(), _own(call.caller)
+        category, query, reader = call.query("category") or None, (call.query("q") or "").strip(), call.caller.sees_only
         if len(query) > _MOST_QUERY_CHARS:
             raise BadRequest(f"q must not be longer than {_MOST_QUERY_CHARS} characters")
         if query:
@@ -62,19 +62,14 @@ class MemorySurface:
 
     async def stats(self, call: Call) -> Answer:
         """How many entries the caller sees."""
-        page = await self.memory.page(_own(call.caller), None, 0, 0)
+        page = await self.memory.page(call.caller.sees_only, None, 0, 0)
         return json_answer(200, {"backend": self.backend, "total_entries": page.total, "healthy": self.is_well()})
 
     async def show(self, call: Call) -> Answer:
         """One entry."""
-        return json_answer(200, entry_object(await self.memory.get(_own(call.caller), str(call.values["key"]))))
+        return json_answer(200, entry_object(await self.memory.get(call.caller.sees_only, str(call.values["key"]))))
 
     async def remove(self, call: Call) -> Answer:
         """Forgets one; what is not there is not removed, and that is no error."""
         key = str(call.values["key"])
-        return json_answer(200, {"key": key, "removed": await self.memory.remove(_own(call.caller), key)})
-
-
-def _own(caller: Caller) -> str | None:
-    """The principal whose entries a caller reads and writes, None = everybody's."""
-    return None if caller.sees_everything else caller.principal
+        return json_answer(200, {"key": key, "removed": await self.memory.remove(call.caller.sees_only, key)})
