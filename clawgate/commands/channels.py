@@ -6,7 +6,7 @@ import click
 
 from clawgate.commands.operator import operator
 from clawgate.commands.options import config_option, json_option
-from clawgate.commands.output import safe, show, show_json, table, terminal_width
+from clawgate.commands.output import rows_of, safe, show, show_json, table, terminal_width
 
 _MOST_MINUTES = 24 * 60
 
@@ -24,11 +24,8 @@ def list_channels(config: str | None, as_json: bool) -> None:
     answer = operator(config).ask("GET", "/admin/channels")
     if as_json:
         return show_json(answer)
-    found = answer.get("channels")
     rows = [
-        [one.get("name"), one.get("title"), "yes" if one.get("configured") else "no", one.get("allowed")]
-        for one in (found if isinstance(found, list) else [])
-        if isinstance(one, dict)
+        [one.get("name"), one.get("title"), "yes" if one.get("configured") else "no", one.get("allowed")] for one in rows_of(answer.get("channels"))
     ]
     show(table(("NAME", "TITLE", "CONFIGURED", "ALLOWED"), rows, width=terminal_width()))
 

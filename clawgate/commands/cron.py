@@ -9,7 +9,7 @@ import click
 
 from clawgate.commands.operator import EX_TEMPFAIL, Refused, accepted, operator
 from clawgate.commands.options import config_option, duration, json_option
-from clawgate.commands.output import pairs, safe, show, show_json, table, terminal_width
+from clawgate.commands.output import pairs, rows_of, safe, second, show, show_json, table, terminal_width
 
 _PATH = "/api/v1/cron"
 _RUN_SECONDS = 150.0
@@ -28,14 +28,14 @@ def list_jobs(config: str | None, as_json: bool) -> None:
     answer = operator(config).ask("GET", _PATH)
     if as_json:
         return show_json(answer)
-    jobs = _rows(answer, "jobs")
+    jobs = rows_of(answer.get("jobs"))
     for flag, text in (("cron_enabled", "Jobs are not taken: [cron] enabled is off."), ("scheduler_enabled", "[scheduler] enabled is off.")):
         if answer.get(flag) is False:
             show(text)
     if not jobs:
         return show("No jobs.")
     rows = [
-        [job.get("id"), _state(job), _second(job.get("next_run")), job.get("last_status"), _when(job), job.get("name") or _what(job)] for job in jobs
+        [job.get("id"), _state(job), second(job.get("next_run")), job.get("last_status"), _when(job), job.get("name") or _what(job)] for job in jobs
     ]
     show(table(("ID", "STATE", "NEXT", "LAST", "SCHEDULE", "JOB"), rows, width=terminal_width()))
 
@@ -46,7 +46,7 @@ def list_jobs(config: str | None, as_json: bool) -> None:
 @json_option
 def show_job(job_id: str, config: str | None, as_json: bool) -> None:
     """One job and how its last run ended."""
-    found = [job for job in _rows(operator(config).ask("GET", _PATH), "jobs") if job.get("id") == job_id]
+    found = [job for job in rows_of(operator(config).ask("GET", _PATH).get("jobs")) if job.get("id") == job_id]
     if not found:
         raise Refused(f"Cron job '{safe(job_id)}' not found")
     job = found[0]
@@ -126,10 +126,10 @@ def runs(job_id: str, limit: int, config: str | None, as_json: bool) -> None:
     answer = operator(config).ask("GET", f"{_path(job_id)}/runs?limit={limit}")
     if as_json:
         return show_json(answer)
-    found = _rows(answer, "runs")
+    found = rows_of(answer.get("runs"))
     if not found:
         return show("No runs.")
-    rows = [[each.get("id"), each.get("status"), _second(each.get("started_at")), each.get("duration_ms"), each.get("output")] for each in found]
+    rows = [[each.get("id"), each.get("status"), second(each.get("started_at")), each.get("duration_ms"), each.get("output")] for each in found]
     show(table(("RUN", "STATUS", "STARTED", "MS", "OUTPUT"), rows, width=terminal_width()))
 
 
@@ -174,18 +174,14 @@ def _schedule(expr: str | None, tz: str | None, at: str | None, every: int | Non
 def _written(answer: Mapping[str, object], as_json: bool) -> None:
     if as_json:
         return show_json(answer)
-    show(f"{safe(answer.get('id'))} is {_state(answer)}; next run {_second(answer.get('next_run'))} UTC.")
+    next_run = f"; next run {second(answer.get('next_run'))} UTC" if answer.get("enabled") else ""
+    show(f"{safe(answer.get('id'))} is {_state(answer)}{next_run}.")
     if answer.get("warning"):
         show(f"Warning: {safe(answer['warning'])}")
 
 
 def _path(job_id: str) -> str:
     return f"{_PATH}/{quote(job_id, safe='')}"
-
-
-def _rows(answer: Mapping[str, object], name: str) -> list[dict[str, object]]:
-    found = answer.get(name)
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 
 
 def _state(job: Mapping[str, object]) -> str:
@@ -203,7 +199,3 @@ def _when(job: Mapping[str, object]) -> str:
     if schedule.get("kind") == "every":
         return f"every {int(schedule.get('every_ms') or 0) / 1000:g} s"
     return " ".join(str(schedule[name]) for name in ("expr", "tz", "at") if schedule.get(name))
-
-
-def _second(text: object) -> object:
-    return text[:19].replace("T", " ") if isinstance(text, str) else None

@@ -10,7 +10,7 @@ import click
 
 from clawgate.commands.operator import EX_TEMPFAIL, Operator, Refused, accepted, operator
 from clawgate.commands.options import config_option, duration, json_option, parse_duration, states
-from clawgate.commands.output import pairs, safe, show, show_json, table, terminal_width
+from clawgate.commands.output import pairs, rows_of, safe, second, show, show_json, table, terminal_width
 from clawgate.domain.times import parse_rfc3339
 
 _MAX_PAGE = 500
@@ -38,12 +38,11 @@ def list_items(state: str | None, since: str | None, limit: int, cursor: str | N
     answer = own.ask("GET", "/api/inbox?" + urlencode({name: value for name, value in query.items() if value}))
     if as_json:
         return show_json(answer)
-    found = answer.get("items")
-    items = [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    items = rows_of(answer.get("items"))
     if not items:
         return show("No messages.")
     rows = [
-        [item.get("id"), item.get("state"), item.get("attempts"), _second(item.get("accepted_at")), item.get("source"), item.get("message")]
+        [item.get("id"), item.get("state"), item.get("attempts"), second(item.get("accepted_at")), item.get("source"), item.get("message")]
         for item in items
     ]
     show(table(("ID", "STATE", "TRIES", "ACCEPTED", "SOURCE", "MESSAGE"), rows, width=terminal_width()))
@@ -122,7 +121,7 @@ def send(
 
 
 def _show_rows(found: object, fields: tuple[str, ...], heads: tuple[str, ...]) -> None:
-    rows = [[row.get(name) for name in fields] for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+    rows = [[row.get(name) for name in fields] for row in rows_of(found)]
     if rows:
         show("\n" + table(heads, rows, width=terminal_width()))
 
@@ -179,8 +178,3 @@ def _path(item_id: str) -> str:
 
 def _decided(answer: Mapping[str, object], as_json: bool) -> None:
     show_json(answer) if as_json else show(f"{safe(answer.get('id'))} is now {safe(answer.get('state'))}.")
-
-
-def _second(text: object) -> object:
-    """`2026-01-31 12:30:05` of an RFC 3339 time in UTC."""
-    return text[:19].replace("T", " ") if isinstance(text, str) else None

@@ -63,6 +63,21 @@ def pairs(values: Mapping[str, object]) -> str:
     return "\n".join(f"{name:<{width}}{GAP}{safe(value)}" for name, value in values.items())
 
 
+def row_of(value: object) -> dict[str, object]:
+    """A JSON object; empty for anything else that a daemon of another version may send."""
+    return value if isinstance(value, dict) else {}
+
+
+def rows_of(value: object) -> list[dict[str, object]]:
+    """The objects of a JSON array, as `row_of`."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def second(text: object) -> object:
+    """`2026-01-31 12:30:05` of an RFC 3339 time in UTC."""
+    return text[:19].replace("T", " ") if isinstance(text, str) else None
+
+
 def terminal_width() -> int:
     """Columns of the terminal; 0 when stdout is none, so that scripts get everything."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0

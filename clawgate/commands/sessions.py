@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 
@@ -10,7 +9,7 @@ import click
 
 from clawgate.commands.operator import operator
 from clawgate.commands.options import config_option, json_option
-from clawgate.commands.output import pairs, safe, show, show_json, table, terminal_width
+from clawgate.commands.output import pairs, rows_of, safe, show, show_json, table, terminal_width
 
 _ROOT = "/api/v1/sessions"
 _MAX_PAGE, _MAX_HITS = 500, 200
@@ -33,7 +32,7 @@ def list_sessions(limit: int, offset: int, config: str | None, as_json: bool) ->
     answer = operator(config).ask("GET", f"{_ROOT}?" + urlencode({"limit": limit, "offset": offset}))
     if as_json:
         return show_json(answer)
-    found = _objects(answer.get("sessions"))
+    found = rows_of(answer.get("sessions"))
     if not found:
         return show("No sessions.")
     rows = [[one.get("id"), _moment(one.get("started_at")), one.get("message_count"), one.get("model"), one.get("title")] for one in found]
@@ -53,7 +52,7 @@ def show_session(session_id: str, config: str | None, as_json: bool) -> None:
     if as_json:
         return show_json(answer)
     show(pairs({"id": answer.get("id"), "title": answer.get("title"), "model": answer.get("model"), "started": _moment(answer.get("started_at"))}))
-    for message in _objects(answer.get("messages")):
+    for message in rows_of(answer.get("messages")):
         show(f"\n{safe(message.get('role'))}, {_moment(message.get('timestamp'))}:\n{safe(message.get('content'), keep_lines=True)}")
 
 
@@ -67,7 +66,7 @@ def search(query: str, limit: int, config: str | None, as_json: bool) -> None:
     answer = operator(config).ask("POST", f"{_ROOT}/search", {"query": query, "limit": limit})
     if as_json:
         return show_json(answer)
-    found = _objects(answer.get("results"))
+    found = rows_of(answer.get("results"))
     if not found:
         return show("Nothing found.")
     rows = [[hit.get("session_id"), _moment(hit.get("timestamp")), hit.get("role"), hit.get("content")] for hit in found]
@@ -99,10 +98,6 @@ def remove(session_id: str, config: str | None, as_json: bool) -> None:
 
 def _path(session_id: str) -> str:
     return f"{_ROOT}/{quote(session_id, safe='')}"
-
-
-def _objects(found: object) -> list[Mapping[str, object]]:
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def _moment(seconds: object) -> str | None:

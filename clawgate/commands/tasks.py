@@ -9,7 +9,7 @@ import click
 
 from clawgate.commands.operator import Refused, accepted, operator, sentence
 from clawgate.commands.options import config_option, json_option
-from clawgate.commands.output import pairs, safe, show, show_json, table, terminal_width
+from clawgate.commands.output import pairs, row_of, rows_of, safe, second, show, show_json, table, terminal_width
 from clawgate.domain.tasks import MOST_LISTED, Priority, Status, Verdict
 
 _STATUS = click.Choice([status.value for status in Status], case_sensitive=False)
@@ -53,19 +53,19 @@ def show_task(task_id: str, config: str | None, as_json: bool) -> None:
     answer = _asked(config, "GET", _path(task_id))
     if as_json:
         return show_json(answer)
-    task = _object(answer.get("task"))
+    task = row_of(answer.get("task"))
     left_out = ("description", "metadata")
     show(pairs({name.replace("_", " "): value for name, value in task.items() if value not in (None, "", {}) and name not in left_out}))
     if task.get("description"):
         show(f"\n{safe(task['description'], keep_lines=True)}")
-    if subtasks := _objects(answer.get("subtasks")):
+    if subtasks := rows_of(answer.get("subtasks")):
         show()
         _show_table(subtasks)
-    if comments := _objects(answer.get("comments")):
-        rows = [[_second(said.get("created_at")), said.get("author_type"), said.get("content")] for said in comments]
+    if comments := rows_of(answer.get("comments")):
+        rows = [[second(said.get("created_at")), said.get("author_type"), said.get("content")] for said in comments]
         show("\n" + table(("WHEN", "WHO", "COMMENT"), rows, width=terminal_width()))
-    if events := _objects(answer.get("events")):
-        rows = [[_second(event.get("created_at")), event.get("event_type"), _data(event.get("data"))] for event in events]
+    if events := rows_of(answer.get("events")):
+        rows = [[second(event.get("created_at")), event.get("event_type"), _data(event.get("data"))] for event in events]
         show("\n" + table(("WHEN", "EVENT", "WHAT"), rows, width=terminal_width()))
 
 
@@ -141,23 +141,11 @@ def _moved(answer: Mapping[str, object], as_json: bool) -> None:
     show_json(answer) if as_json else show(f"{safe(answer.get('id'))} is now {safe(answer.get('status'))}.")
 
 
-def _show_table(found: list[object] | list[dict[str, object]]) -> None:
+def _show_table(found: object) -> None:
     names = ("id", "status", "priority", "assignee_id", "title")
-    rows = [[task.get(name) for name in names] for task in _objects(found)]
+    rows = [[task.get(name) for name in names] for task in rows_of(found)]
     show(table(("ID", "STATUS", "PRIORITY", "ASSIGNEE", "TITLE"), rows, width=terminal_width()))
 
 
-def _object(value: object) -> dict[str, object]:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: object) -> list[dict[str, object]]:
-    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
-
-
 def _data(value: object) -> str:
-    return ", ".join(f"{name}: {said}" for name, said in _object(value).items() if said is not None)
-
-
-def _second(text: object) -> object:
-    return text[:19].replace("T", " ") if isinstance(text, str) else None
+    return ", ".join(f"{name}: {said}" for name, said in row_of(value).items() if said is not None)
