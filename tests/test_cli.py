@@ -428,7 +428,7 @@ def test_a_code_that_is_no_code_is_not_printed(clawgate: Run, daemon: Daemon) ->
     [
         (400, {"success": False, "message": "Pairing is disabled for this gateway"}, "Pairing is disabled for this gateway"),
         (503, {"error": "Service temporarily unavailable.", "retry_after": 5}, "Service temporarily unavailable."),
-        (403, {"error": "forbidden", "detail": "no scope"}, "forbidden: no scope"),
+        (403, {"error": "forbidden", "detail": "no scope"}, "no scope"),
         (500, "plain\x1b[31m words", "plain�[31m words"),
         (502, "", "the daemon answered 502"),
         (200, "no object", "no object"),

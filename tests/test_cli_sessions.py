@@ -63,7 +63,7 @@ def test_a_session_is_shown_by_the_beginning_of_its_id_and_obeys_no_escape(gate:
 
 def test_an_unknown_session_is_one_sentence(gate: MemoryGateway) -> None:
     result = run("show", "nothing")
-    assert (result.exit_code, result.output) == (1, "clawgate: not_found: no session matches `nothing`\n")
+    assert (result.exit_code, result.output) == (1, "clawgate: no session matches `nothing`\n")
 
 
 def test_a_search_shows_where_it_was_said(gate: MemoryGateway) -> None:

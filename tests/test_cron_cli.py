@@ -117,9 +117,9 @@ def test_runs_are_a_table(clawgate: Run, daemon: Daemon) -> None:
 def test_switching_and_removing(clawgate: Run, daemon: Daemon) -> None:
     daemon.answer("PUT", f"{JOBS}/j1", 200, {**JOB, "enabled": False})
     daemon.answer("DELETE", f"{JOBS}/j1", 200, {"id": "j1", "deleted": True})
-    assert clawgate("cron", "disable", "j1").stdout == "j1 is off; next run 2027-01-15 08:00:00 UTC.\n"
+    assert clawgate("cron", "disable", "j1").stdout == "j1 is off.\n"
     clawgate("cron", "enable", "j1")
     assert [request.body for request in daemon.requests[-2:]] == [{"enabled": False}, {"enabled": True}]
     assert clawgate("cron", "rm", "j1").stdout == "j1 is removed.\n"
     daemon.answer("DELETE", f"{JOBS}/..%2Fx", 404, {"error": "not_found", "detail": "Cron job '../x' not found"})
-    assert clawgate("cron", "rm", "../x").stderr == "clawgate: not_found: Cron job '../x' not found\n"
+    assert clawgate("cron", "rm", "../x").stderr == "clawgate: Cron job '../x' not found\n"

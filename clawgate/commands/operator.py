@@ -99,11 +99,11 @@ def accepted(reply: Reply) -> dict[str, object]:
 
 
 def sentence(reply: Reply) -> str:
-    """What a refusal says, in the daemon's own words, with the status when it has none."""
+    """What a refusal says, in the daemon's own words: the sentence, not its code; the status when it has none."""
     if isinstance(reply.body, dict):
-        parts = [str(reply.body[name]) for name in ("error", "detail", "message") if isinstance(reply.body.get(name), str)]
+        parts = [str(reply.body[name]) for name in ("detail", "error", "message") if isinstance(reply.body.get(name), str)]
         if parts:
-            return safe(": ".join(parts[:2]) if "error" in reply.body and "detail" in reply.body else parts[0])
+            return safe(parts[0])
     text = str(reply.body).strip() if isinstance(reply.body, str) else ""
     return safe(text[:500]) if text else f"the daemon answered {reply.status}"
 
