@@ -14,7 +14,7 @@ from clawgate.domain.settings.model import Settings
 T = TypeVar("T")
 
 
-class Run(Protocol):
+class InThread(Protocol):
     """Calls a function where it holds up nobody; `twisted.internet.defer.execute` does it on the spot, for tests."""
 
     def __call__(self, function: Callable[[], T], /) -> Deferred[T]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import tomlkit
@@ -11,6 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from clawgate.domain.errors import Invalid
 from clawgate.domain.onboarding import ALLOWLIST_KEYS
 from clawgate.domain.overlay import at, merged
+from clawgate.ports.threads import InThread
 from clawgate.system.configfile import ConfigFile, locked, overlay_path, read_document
 from clawgate.system.configstore import write_overlay
 
@@ -21,7 +21,7 @@ _EVERYBODY = "*"
 class ChannelsFile:
     """Allowlists and owners, through the one writer of the file; `run` calls a function in a thread."""
 
-    def __init__(self, file: ConfigFile, run: Callable[[Callable[[], None]], Deferred[None]]) -> None:
+    def __init__(self, file: ConfigFile, run: InThread) -> None:
         self._file, self._run = file, run
 
     def admit(self, channel: str, identity: str, owner: bool) -> Deferred[None]:

@@ -27,6 +27,7 @@ from clawgate.domain.settings.findings import Facts
 from clawgate.domain.settings.model import Settings
 from clawgate.domain.settings.parse import Resolve, build, clear_text_secrets
 from clawgate.domain.tokens import stored_hash
+from clawgate.ports.threads import InThread
 from clawgate.system.atomic import mode_of, replace_file
 from clawgate.system.secrets import KEY_FILE, SecretBox
 
@@ -256,7 +257,7 @@ class PairedTokensFile:
     that the daemon takes up, at start and at reload: it is how a hash removed by hand stays removed.
     """
 
-    def __init__(self, file: ConfigFile, run: Callable[[Callable[[], None]], Deferred[None]]) -> None:
+    def __init__(self, file: ConfigFile, run: InThread) -> None:
         self._file, self._run = file, run
 
     def acknowledge(self, hashes: Iterable[str]) -> None:

@@ -24,6 +24,7 @@ from clawgate.domain.secret import Secret
 from clawgate.domain.settings import Settings, environment
 from clawgate.domain.settings.edits import Edit, Target, kept
 from clawgate.domain.settings.parse import ENCRYPTED
+from clawgate.ports.threads import InThread
 from clawgate.system.atomic import replace_file
 from clawgate.system.configfile import ConfigFile, fingerprint_of, key_path, locked, overlay_path, read_document, resolver, settings_of
 from clawgate.system.secrets import SecretBox
@@ -37,7 +38,7 @@ INDIRECT = (*ENCRYPTED, "file:", "env:")
 class FileConfigStore:
     """`run` calls a function in a thread and gives its result; one at a time is enough."""
 
-    def __init__(self, files: ConfigFiles, run: Callable[[Callable[[], Any]], Deferred[Any]]) -> None:  # Any: whatever the function gives
+    def __init__(self, files: ConfigFiles, run: InThread) -> None:
         self._files, self._run = files, run
 
     def load(self) -> Deferred[Settings]:

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from clawgate.domain.errors import ExtractionFailed, Overloaded, UnsupportedFile
 from clawgate.domain.knowledge import MOST_TEXT_CHARS, Extracted, Reading, reading
-from clawgate.ports.threads import Run
+from clawgate.ports.threads import InThread
 
 EXTENSIONS = {
     "txt": "txt",
@@ -67,7 +67,7 @@ class FileExtractor:
         run: calls a function in a thread of a pool kept for this.
     """
 
-    def __init__(self, run: Run = execute) -> None:
+    def __init__(self, run: InThread = execute) -> None:
         self._run = run
         self._waiting = 0
 

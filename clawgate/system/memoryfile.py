@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from functools import partial
 
 from attrs import define
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.memory import MARK
+from clawgate.ports.threads import InThread
 from clawgate.system.atomic import replace_file
 
 NAME = "MEMORY.md"
@@ -22,15 +22,15 @@ class MemoryMarkdown:
 
     Attributes:
         directory: the workspace; made when it is missing.
-        in_thread: runs a function where it may block.
+        run: calls a function where it may block.
     """
 
     directory: str
-    in_thread: Callable[[Callable[[], None]], Deferred[None]]
+    run: InThread
 
     def write(self, text: str, is_empty: bool) -> Deferred[None]:
         """`ports.workspace_memory.MemoryFile.write`."""
-        return self.in_thread(partial(_write, os.path.join(self.directory, NAME), text, is_empty))
+        return self.run(partial(_write, os.path.join(self.directory, NAME), text, is_empty))
 
 
 def _write(path: str, text: str, is_empty: bool) -> None:

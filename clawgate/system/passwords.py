@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, execute, fail
 
 from clawgate.domain.errors import Overloaded
 from clawgate.domain.secret import Secret
-from clawgate.ports.threads import Run
+from clawgate.ports.threads import InThread
 
 _MOST_WAITING = 32
 
@@ -26,7 +26,7 @@ def _verified(password: str, phc: str) -> bool:
 class Argon2Passwords:
     """Verifies passwords; one takes about a tenth of a second and the memory that its hash names."""
 
-    def __init__(self, run: Run = execute) -> None:
+    def __init__(self, run: InThread = execute) -> None:
         """
         Args:
             run: calls a function in a thread of a pool kept for this.

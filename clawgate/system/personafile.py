@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 
 from clawgate.domain.errors import Conflict, Invalid
 from clawgate.domain.personality import Change, Personality, changed, system_text
-from clawgate.ports.threads import Run
+from clawgate.ports.threads import InThread
 from clawgate.system.atomic import replace_file
 from clawgate.system.configfile import read_document
 
@@ -37,7 +37,7 @@ class PersonaFiles:
     """Both files in one directory."""
 
     directory: str
-    run: Run
+    run: InThread
     _seen: tuple[tuple[int, int, int], Personality] | None = field(default=None, init=False)
 
     def read(self) -> Deferred[Personality | None]:

@@ -17,7 +17,7 @@ from clawgate.domain.errors import Invalid
 from clawgate.domain.messages import is_storable
 from clawgate.domain.triggers import TriggerRoute, normalised
 from clawgate.ports.clock import Clock
-from clawgate.ports.threads import Run
+from clawgate.ports.threads import InThread
 from clawgate.system.watch import FileWatch
 
 NAME = "webhook-routes.json"
@@ -33,7 +33,7 @@ class JsonRoutes:
         path: the file, existing or not.
     """
 
-    def __init__(self, path: str, clock: Clock, run: Run) -> None:
+    def __init__(self, path: str, clock: Clock, run: InThread) -> None:
         self._path, self._clock, self._run = path, clock, run
         self._watch: FileWatch | None = None
 

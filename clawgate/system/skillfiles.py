@@ -23,7 +23,7 @@ from twisted.logger import Logger
 
 from clawgate.domain.errors import BadRequest, Conflict, Forbidden, GatewayError, NotFound
 from clawgate.domain.skills import MOST_SKILL_CHARS, SKILL_FILE, Kind, Manifest, Origin, Skill, lacks, slug_of, system_name
-from clawgate.ports.threads import Run
+from clawgate.ports.threads import InThread
 from clawgate.system.atomic import replace_file, sync_directory
 from clawgate.system.frontmatter import manifest_of
 from clawgate.system.skillarchive import Entry, read_archive, read_directory, read_file
@@ -53,7 +53,7 @@ class SkillDirectory:
     """
 
     root: str
-    run: Run
+    run: InThread
     environment: Mapping[str, str]
     system: str = system_name(sys.platform)
     _seen: dict[str, _Seen] = field(factory=dict, init=False)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 
 import tomlkit
 from attrs import define
 from twisted.internet.defer import Deferred, succeed
 
 from clawgate.domain.errors import Invalid
+from clawgate.ports.threads import InThread
 from clawgate.system.configfile import ConfigFile
 
 
@@ -21,7 +22,7 @@ class SkillEntriesFile:
     """
 
     path: str
-    run: Callable[[Callable[[], None]], Deferred[None]]
+    run: InThread
 
     def set_enabled(self, name: str, enabled: bool) -> Deferred[None]:
         """See `SkillSwitch.set_enabled`."""

@@ -1,4 +1,4 @@
-"""A pool of threads of our own. Ring: system edge. Implements `ports.threads.Run`. Source: design §3 (the reactor's pool resolves names: never fill it)."""
+"""A pool of threads of our own. Ring: system edge. Implements `ports.threads.InThread`. Source: design §3 (never fill the reactor's, it resolves names)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Threads:
         self._pool.threadFactory = partial(threading.Thread, daemon=True)  # type: ignore[assignment]  # what hangs must not keep the process
 
     def __call__(self, function: Callable[[], T], /) -> Deferred[T]:
-        """`ports.threads.Run`."""
+        """`ports.threads.InThread`."""
         return deferToThreadPool(self._reactor, self._pool, function)
 
     def start(self) -> None:

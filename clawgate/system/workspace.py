@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
 from functools import partial
 
 from attrs import define
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from clawgate.ports.threads import InThread
+
 _log = Logger()
-InThread = Callable[[Callable[[], str | None]], Deferred[str | None]]
 
 
 @define(frozen=True)
@@ -29,11 +29,11 @@ class WorkspaceNotes:
     """Text files below a folder, read in a thread."""
 
     folder: str
-    in_thread: InThread
+    run: InThread
 
     def read(self, name: str, most_bytes: int) -> Deferred[str | None]:
         """`ports.workspace.Notes.read`."""
-        return self.in_thread(partial(read_text, os.path.join(self.folder, name), most_bytes))
+        return self.run(partial(read_text, os.path.join(self.folder, name), most_bytes))
 
 
 def read_text(path: str, most_bytes: int) -> str | None:
