@@ -6,6 +6,7 @@ import json
 import sqlite3
 
 from clawgate.domain.knowledge import Chunk, Document, Group, Hit, Question
+from clawgate.stores import fulltext
 from clawgate.stores.operations import Params
 
 _DOCUMENT = "id, title, filename, kind, categories, headings, size_bytes, chars, words, chunks, pages, low_text, hidden, created_ms, updated_ms"
@@ -121,8 +122,7 @@ def group_of(row: tuple[str, str, str, str, int]) -> Group:
 
 def search_params(question: Question) -> Params:
     """The parameters of `SEARCH`; words are quoted, so that none is syntax."""
-    match = " OR ".join(f'"{word}"' for word in question.words)
-    return (match, question.category, json.dumps(question.groups), question.top)
+    return (fulltext.quoted(question.words, " OR "), question.category, json.dumps(question.groups), question.top)
 
 
 def hits_of(rows: list[tuple[str, str, str, str, int, str, float]], least: float) -> tuple[Hit, ...]:
