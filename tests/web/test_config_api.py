@@ -74,6 +74,13 @@ def test_blank_clears_and_a_provider_without_a_key_is_warned_of() -> None:
     assert "openai" in answer.json["warning"]
 
 
+def test_a_listed_provider_that_cannot_answer_here_is_refused_with_the_way_there() -> None:
+    live = Live()
+    assert "together" in {row["id"] for row in ask(live, "GET", "/providers").json["providers"]}
+    answer = ask(live, "PUT", "/config/model", {"provider": "together"})
+    assert (answer.status, "custom:<url>" in answer.json["detail"], now(live).default_provider) == (400, True, "offline")
+
+
 def test_switching_the_provider_carries_keys() -> None:
     live = Live(msgspec.structs.replace(SETTINGS, default_provider="openai", provider_api_keys={"gemini": Secret("gemini-key-1")}))
     ask(live, "PUT", "/config/model", {"provider": "gemini"})
