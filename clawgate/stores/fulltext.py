@@ -6,10 +6,13 @@ stays one expression between ours.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable
 
 MOST_WORDS = 32
+MOST_CHARS = 1_000
+_WORDS = re.compile(r"\w+")
 
 
 def tag(kind: str, value: str) -> str:
@@ -31,12 +34,16 @@ def confined(expression: str, column: str, *terms: str) -> str:
 def understood(connection: sqlite3.Connection, probe: str, query: str) -> str:
     """`query` when SQLite takes it for an expression, else its words, quoted; "" when there are none.
 
+    What is longer than 1,000 characters or 32 words counts as words: nothing stops SQLite in the middle of an expression, and a thousand `NEAR(a* b*)` take
+    hours.
+
     Args:
         probe: a statement with one parameter that matches it against the index.
     """
     query = query.encode("utf-8", "replace").decode().replace("\0", " ").strip()
+    is_short = len(query) <= MOST_CHARS and len(_WORDS.findall(query)) <= MOST_WORDS
     try:
-        if query and not query.startswith("*"):  # a star asks for the index's own commands
+        if query and is_short and not query.startswith("*"):  # a star asks for the index's own commands
             connection.execute(probe, (query,)).fetchone()
             return query
     except sqlite3.OperationalError:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 import statistics
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from clawgate.domain.sessions import Hit
+from clawgate.stores import fulltext
 from clawgate.stores.sessions import CANDIDATES, RANKED_WHOLE
 from clawgate.testing.clock import ManualClock
 from clawgate.testing.store import InlineStore
@@ -55,3 +58,18 @@ def test_everybody_finds_their_own_however_few(store: InlineStore) -> None:
     assert len(hits) == 200
     assert {int(hit.session_id.partition("-")[2]) % 10 for hit in hits} == {0}
     assert found(store, "the", "nobody") == ()
+
+
+@pytest.mark.parametrize("query", ["a* OR " * 16 + "a*", "(" * 500 + "a*" + ")" * 500, "NEAR(a* b* c*, 9) " * 9])
+def test_an_expression_that_would_take_for_ever_counts_as_words(query: str) -> None:
+    probed: list[object] = []
+
+    class Probed(sqlite3.Connection):
+        def execute(self, *args: Any) -> sqlite3.Cursor:  # Any: as its base
+            probed.append(args)
+            raise sqlite3.OperationalError
+
+    assert fulltext.understood(Probed(":memory:"), "", query) == fulltext.quoted(query.split())
+    assert not probed
+    assert fulltext.understood(Probed(":memory:"), "", "a* OR b") == '"a*" "OR" "b"'
+    assert probed == [("", ("a* OR b",))]
