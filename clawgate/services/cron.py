@@ -121,7 +121,7 @@ class Cron:
         return Written(job, warning)
 
     async def change(self, job_id: str, draft: Draft, principal: str) -> Written:
-        """Changes a job; what the draft does not say stays.
+        """Changes a job; what the draft does not say stays. A job that asks something else from now on asks for `principal`.
 
         Raises:
             NotFound, and as `add`.
@@ -131,7 +131,9 @@ class Cron:
 
         def apply(job: Job) -> Job:
             whole = draft if draft.schedule is not None else msgspec.structs.replace(draft, schedule=job.schedule)
-            return changed(job, draft, self._next_ms(whole, now_ms) if needs_tick(job, draft) else None)
+            result = changed(job, draft, self._next_ms(whole, now_ms) if needs_tick(job, draft) else None)
+            # Who says what is asked is asked for: nobody reads another's memory by words put into their job.
+            return msgspec.structs.replace(result, principal=principal) if (result.prompt, result.kind) != (job.prompt, job.kind) else result
 
         before = await self._found(job_id)
         warning = "" if draft.only_switches and not draft.enabled else self._judged(apply(before), principal, is_new=not draft.only_switches)

@@ -285,3 +285,16 @@ def test_jobs_ask_for_who_made_them() -> None:
     gate.later(61)
     item_id = ask(gate, "GET", f"/{made['id']}/runs", token=ann).json["runs"][0]["item_id"]
     assert [gate.gate.client.get(f"/api/inbox/{item_id}", token=token).status for token in (ann, bob)] == [200, 404]
+
+
+def test_job_whose_words_are_changed_asks_for_who_changed_them() -> None:
+    gate = CronGate(own=PAIRED)
+    ann, bob = gate.gate.pair(scopes=["write", "read", "chat"]), gate.gate.pair(scopes=["write", "read", "chat"])
+    made = ask(gate, "POST", "", {"schedule": MINUTE, "prompt": "hi"}, token=ann).json
+    assert ask(gate, "PUT", f"/{made['id']}", {"name": "still hers"}, token=bob).status == 200
+    gate.later(61)
+    assert ask(gate, "PUT", f"/{made['id']}", {"prompt": "what do I remember?"}, token=bob).status == 200
+    gate.later(61)
+    runs = ask(gate, "GET", f"/{made['id']}/runs", token=ann).json["runs"]
+    seen = [[gate.gate.client.get(f"/api/inbox/{run['item_id']}", token=token).status for token in (ann, bob)] for run in runs]
+    assert seen == [[404, 200], [200, 404]]
