@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from clawgate.agents.command_wire import CommandDecoder, LineSplitter, encode_prompt
+from clawgate.agents.command_wire import AnswerLines, CommandDecoder, encode_prompt
 from clawgate.agents.slots import Slots
 from clawgate.agents.vendor import tell
 from clawgate.agents.vendor_wire import clean
@@ -138,7 +138,7 @@ class _Turn(ProcessProtocol):
         self.answer: Deferred[Completion] = Deferred(lambda _: self._kill())
         self.gone: Deferred[None] = Deferred()
         self._backend, self._decoder, self._sink, self._line = backend, decoder, sink, line
-        self._lines = LineSplitter(line_cap_bytes=LINE_CAP_BYTES, total_cap_bytes=backend._cap_bytes)
+        self._lines = AnswerLines(line_cap_bytes=LINE_CAP_BYTES, total_cap_bytes=backend._cap_bytes)
         self._errors = b""
         self._pid = 0
         self._exit: Failure | None = None

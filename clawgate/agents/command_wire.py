@@ -22,7 +22,8 @@ import msgspec
 
 from clawgate.agents.vendor_wire import Piece, clean, cut_short, decoded
 from clawgate.domain import errors
-from clawgate.domain.errors import AgentError, AgentProtocol, AgentUnavailable
+from clawgate.domain.errors import AgentError, AgentProtocol, AgentUnavailable, BadRequest
+from clawgate.domain.lines import LineSplitter
 from clawgate.domain.turn import Completion, Line, Prompt, Role, ToolCall, Usage
 
 _KINDS: dict[str, type[AgentError]] = {
@@ -80,34 +81,21 @@ def _message(line: Line) -> dict[str, object]:
     return message
 
 
-class LineSplitter:
-    """Bytes in, whole lines out, with caps on a line and on everything."""
+class AnswerLines:
+    """The lines of one answer, with caps on a line and on everything."""
 
     def __init__(self, *, line_cap_bytes: int, total_cap_bytes: int) -> None:
-        self._line_cap, self._room = line_cap_bytes, total_cap_bytes
-        self._partial: list[bytes] = []
-        self._partial_bytes = 0
+        self._lines, self._room = LineSplitter(line_cap_bytes), total_cap_bytes
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The lines that `chunk` completes, without their ends. Raises AgentProtocol over a cap."""
         self._room -= len(chunk)
         if self._room < 0:
             raise AgentProtocol("the program's answer is over its cap")
-        *lines, rest = chunk.split(b"\n")
-        whole = []
-        for line in lines:
-            self._keep(line)
-            whole.append(b"".join(self._partial).removesuffix(b"\r"))
-            self._partial, self._partial_bytes = [], 0
-        self._keep(rest)
-        return whole
-
-    def _keep(self, piece: bytes) -> None:
-        self._partial_bytes += len(piece)
-        if self._partial_bytes > self._line_cap:
-            raise AgentProtocol("the program wrote a line over its cap", detail=f"more than {self._line_cap} bytes")
-        if piece:
-            self._partial.append(piece)
+        try:
+            return self._lines.feed(chunk)
+        except BadRequest as problem:
+            raise AgentProtocol("the program wrote a line over its cap", detail=str(problem)) from None
 
 
 class CommandDecoder:

@@ -22,10 +22,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from clawgate.agents.command import STDERR_TAIL_BYTES, small_environment
-from clawgate.agents.command_wire import LineSplitter
 from clawgate.agents.vendor import VendorBackend
 from clawgate.agents.vendor_wire import clean
 from clawgate.domain.errors import AgentOverloaded, AgentUnavailable, GatewayError, Invalid
+from clawgate.domain.lines import LineSplitter
 from clawgate.domain.secret import Secret
 from clawgate.domain.turn import Completion, Prompt
 from clawgate.ports.agents import Sink
@@ -207,7 +207,7 @@ class _Child(ProcessProtocol):
         self.timer: IDelayedCall | None = None
         self.pid: int | None = None
         self._order, self._on_address, self._on_end = order, on_address, on_end
-        self._lines = LineSplitter(line_cap_bytes=64 * 1024, total_cap_bytes=1 << 30)
+        self._lines = LineSplitter(64 * 1024)
         self._errors = b""
         self._is_listening = False
         self._waiting: list[Deferred[None]] = []

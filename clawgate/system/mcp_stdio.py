@@ -30,12 +30,13 @@ from twisted.python.failure import Failure
 
 from clawgate.domain import jsonrpc
 from clawgate.domain.errors import BadRequest, GatewayError, Unavailable
+from clawgate.domain.lines import LineSplitter
 from clawgate.domain.redaction import Redactor
 from clawgate.domain.settings.model import McpServer
 from clawgate.ports.clock import Clock
 from clawgate.system import leash, tunnel_wire
 from clawgate.system.mcp_session import Listener, Outgoing
-from clawgate.system.mcp_wire import Agreed, Lines, clean
+from clawgate.system.mcp_wire import Agreed, clean
 
 _log = Logger()
 LINE_CAP_BYTES = 4 << 20
@@ -106,7 +107,7 @@ class _Child(ProcessProtocol):
 
     def __init__(self, name: str, listener: Listener, clock: Clock, redact: Redactor) -> None:
         self._name, self._listener, self._clock, self._redact = name, listener, clock, redact
-        self._lines, self._errors = Lines(LINE_CAP_BYTES), tunnel_wire.Lines()
+        self._lines, self._errors = LineSplitter(LINE_CAP_BYTES), tunnel_wire.Lines()
         self._pid = 0
         self._timer: IDelayedCall | None = None
         self._waiters: list[Deferred[None]] = []

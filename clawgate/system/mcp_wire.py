@@ -221,37 +221,6 @@ def header_value(text: str) -> str:
     return f"=?base64?{base64.b64encode(text.encode('utf-8', 'replace')).decode()}?="
 
 
-class Lines:
-    """Bytes in, whole lines out.
-
-    Args:
-        cap_bytes: longest line.
-    """
-
-    def __init__(self, cap_bytes: int) -> None:
-        self._cap = cap_bytes
-        self._partial: list[bytes] = []
-        self._partial_bytes = 0
-
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """The lines that `chunk` completes, without their ends. Raises BadRequest over the cap; the splitter is of no use afterwards."""
-        *lines, rest = chunk.split(b"\n")
-        whole = []
-        for line in lines:
-            self._keep(line)
-            whole.append(b"".join(self._partial).removesuffix(b"\r"))
-            self._partial, self._partial_bytes = [], 0
-        self._keep(rest)
-        return whole
-
-    def _keep(self, piece: bytes) -> None:
-        self._partial_bytes += len(piece)
-        if self._partial_bytes > self._cap:
-            raise BadRequest(f"a line is longer than {self._cap} bytes")
-        if piece:
-            self._partial.append(piece)
-
-
 def _decoded(data: bytes, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(data, type=kind)

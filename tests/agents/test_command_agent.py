@@ -10,7 +10,7 @@ from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.python.failure import Failure
 
 from clawgate.agents.command import DRAIN_SECONDS, GRACE_SECONDS, LINE_CAP_BYTES, CommandBackend
-from clawgate.agents.command_wire import CommandDecoder, LineSplitter
+from clawgate.agents.command_wire import AnswerLines, CommandDecoder
 from clawgate.domain import errors
 from clawgate.domain.errors import AgentError, AgentProtocol, AgentTimeout, AgentUnavailable
 from clawgate.domain.turn import Completion, ToolCall, Usage
@@ -269,7 +269,7 @@ class CommandContract(BackendContract):
 
 @given(st.lists(st.sampled_from([b"a", b"\r", b"\n", b"\r\n", b"bc"])).map(b"".join), st.integers(1, 5))
 def test_lines_do_not_depend_on_where_the_pipe_cuts(stream: bytes, size: int) -> None:
-    splitter = LineSplitter(line_cap_bytes=1000, total_cap_bytes=1000)
+    splitter = AnswerLines(line_cap_bytes=1000, total_cap_bytes=1000)
     lines = [line for start in range(0, len(stream), size) for line in splitter.feed(stream[start : start + size])]
     assert lines == [line.removesuffix(b"\r") for line in stream.split(b"\n")[:-1]]
 

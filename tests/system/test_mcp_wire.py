@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clawgate.domain.errors import BadRequest
+from clawgate.domain.lines import LineSplitter
 from clawgate.domain.mcp import MAX_SCHEMA_BYTES, McpTool
 from clawgate.domain.tools import RESULT_CHARS, ToolResult
 from clawgate.system import mcp_wire as wire
-from clawgate.system.mcp_wire import Agreed, Lines
+from clawgate.system.mcp_wire import Agreed
 
 
 def raw(value: object) -> bytes:
@@ -127,13 +128,13 @@ def test_names_in_headers(name: str, value: str) -> None:
 @given(st.binary(max_size=60), st.lists(st.integers(0, 60), max_size=6))
 def test_lines_are_the_same_however_they_arrive(data: bytes, cuts: list[int]) -> None:
     places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    lines = Lines(1000)
+    lines = LineSplitter(1000)
     found = [line for start, end in pairwise(places) for line in lines.feed(data[start:end])]
     assert found == [line.removesuffix(b"\r") for line in data.split(b"\n")[:-1]]
 
 
 def test_a_line_over_the_cap_is_refused_in_pieces_too() -> None:
-    lines = Lines(10)
+    lines = LineSplitter(10)
     assert lines.feed(b"12345678") == []
     with pytest.raises(BadRequest):
         lines.feed(b"901")
