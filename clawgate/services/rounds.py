@@ -175,6 +175,9 @@ class Rounds:
         return done
 
     async def _result(self, item: Item, step: ToolStep) -> ToolResult:
+        tool = self.toolbox.tools().get(step.call.name)
+        if tool is not None and self.approvals.verdict(tool, item.options) is Verdict.DENY:  # the settings, or the daemon, are others since the gate
+            return ToolResult("not called: it is not allowed any more", ok=False)
         context = ToolContext(principal=item.principal, source=item.source, conversation=item.conversation, idempotency_key=step.name)
         try:
             return await within(self.toolbox.call(step.call.name, step.call.arguments, context), self.timeout_seconds(), self.clock)

@@ -200,6 +200,17 @@ def test_a_change_of_the_autonomy_takes_back_every_always() -> None:
     assert (changed.status, kinds(again)[-1], len(tools.calls)) == (200, "approval_request", 1)
 
 
+def test_a_call_that_the_settings_forbid_by_now_is_not_made() -> None:
+    road, tools = gate(wants(ToolCall("a", "look", "{}"), PAY), "I may not")
+    tools.outcomes["look"] = None
+    item_id = tell(road)
+    assert road.client.request("PUT", "/api/v1/config/autonomy", {"level": "readonly"}, peer="operator").status == 200
+    road.clock.advance(60)
+    road.pump()
+    assert ([name for name, _, _ in tools.calls], item(road, item_id).answer) == (["look"], "I may not")
+    assert agent_of(road).prompts[1].lines[-1].text == "not called: it is not allowed any more"
+
+
 def test_open_questions_are_listed_as_the_stream_tells_them() -> None:
     road, _ = gate(wants(PAY), "paid", autonomy=AutonomySettings())
     asked = frames(chat(road))[-1]
