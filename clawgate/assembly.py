@@ -25,6 +25,7 @@ from clawgate.services.access import Access
 from clawgate.services.approvals import Approvals
 from clawgate.services.backends import Backends
 from clawgate.services.catalog import Catalog, NobodyAsked
+from clawgate.services.channel_ingress import ChannelIngress
 from clawgate.services.channels import Channels
 from clawgate.services.chat_approvals import ChatApprovals
 from clawgate.services.context import Context
@@ -46,13 +47,12 @@ from clawgate.services.knowledge_tools import KnowledgeTools
 from clawgate.services.live_parts import ChannelsPart, McpPart, ModelPart, TokensPart
 from clawgate.services.login import Login
 from clawgate.services.mcp import McpServers
+from clawgate.services.memory_projection import MemoryProjection
 from clawgate.services.memory_tools import MemoryTools
 from clawgate.services.onboarding import Onboarding
 from clawgate.services.pairing import Pairing
-from clawgate.services.persona import Persona
 from clawgate.services.personality import Personalities
-from clawgate.services.projection import Projection
-from clawgate.services.reception import Reception
+from clawgate.services.preface import Preface
 from clawgate.services.rounds import Rounds
 from clawgate.services.scheduler import Scheduler
 from clawgate.services.sessions import Sessions
@@ -65,7 +65,7 @@ from clawgate.services.task_tools import TaskTools
 from clawgate.services.tasks import Tasks
 from clawgate.services.toolbox import Toolbox
 from clawgate.services.triggers import Triggers
-from clawgate.services.turns import Live, Turns
+from clawgate.services.turns import TurnPolicy, Turns
 from clawgate.services.waiters import Waiters
 from clawgate.system.memoryconfig import MemoryConfigStore
 from clawgate.web.asking import Asking
@@ -120,7 +120,7 @@ class Assembly:
         self._wire_tasks()
         self._wire_knowledge()
         self._wire_cron()
-        self._wire_persona()
+        self._wire_skills()
         self.toolbox.add(self.mcp)  # last: other people's tools never push out our own
         self._wire_live()
 
@@ -146,14 +146,14 @@ class Assembly:
     def _wire_memory(self) -> None:
         edges, memory = self.edges, self.edges.memory
         memory.is_on = self.settings.memory.backend != "none"
-        self.projection = Projection(edges.store.memory, edges.memory_file if memory.is_on else None, edges.clock)
+        self.memory_projection = MemoryProjection(edges.store.memory, edges.memory_file if memory.is_on else None, edges.clock)
         memory.told = self._memory_changed
         self.toolbox.add(MemoryTools(memory))
         self.sessions = Sessions(edges.store.sessions, edges.ids, self.events)
 
     def _memory_changed(self, kind: str, data: Mapping[str, Any]) -> None:  # JSON values
         self.events.publish(kind, data)
-        self.projection.changed()
+        self.memory_projection.changed()
 
     def _wire_road(self) -> None:
         settings, edges = self.settings, self.edges
@@ -182,7 +182,7 @@ class Assembly:
             self._question,
         )
         context = Context(store.inbox, self.sessions.history, self._preface, edges.memory.recalled)
-        turns = Turns(self.backends, context, rounds, self.streams, clock, edges.entropy, edges.meter, retry, lambda: _live(self.settings))
+        turns = Turns(self.backends, context, rounds, self.streams, clock, edges.entropy, edges.meter, retry, lambda: _turn_policy(self.settings))
         self.waiters = Waiters(settings.inbox.max_waiters)
         self.delivery = Delivery(store.outbox, self.channels, clock, edges.entropy, edges.ids, edges.meter, self.health, retry)
         self.dispatch = Dispatch(
@@ -202,7 +202,7 @@ class Assembly:
         self.housekeeping = Housekeeping(store, self.access, clock, edges.meter, self.health, *kept)
 
     async def _preface(self, options: TurnOptions | None) -> str:
-        return await self.persona.preface(options)
+        return await self.preface.text(options)
 
     async def _question(self, item: Item, tools: Sequence[str]) -> str:
         return await self.chat_approvals.question(item, tools)
@@ -211,7 +211,7 @@ class Assembly:
         edges, store = self.edges, self.edges.store
         self.chat_approvals = ChatApprovals(store.facts, edges.clock, lambda sender: _tool_policy(self.settings).is_owner(sender))
         self.onboarding = Onboarding(store.facts, edges.allowlist, edges.clock, edges.entropy, edges.meter, self._admitted)
-        self.reception = Reception(
+        self.channel_ingress = ChannelIngress(
             store.inbox,
             store.facts,
             self.ingress,
@@ -248,7 +248,8 @@ class Assembly:
         def has_channel(name: str | None) -> bool:
             return name in self.channels
 
-        runs = CronRuns(rows, self.ingress, edges.store.inbox, self.waiters, edges.processes, clock, self.events, self._cron_policy, has_channel)
+        telling = (self.events, self._cron_policy, has_channel, self.delivery)
+        runs = CronRuns(rows, self.ingress, edges.store.inbox, self.waiters, edges.processes, clock, *telling)
         self.scheduler = Scheduler(rows, edges.schedules, runs, clock, self._cron_policy)
         wake = self.scheduler.wake
         self.cron = Cron(rows, edges.schedules, runs, clock, edges.ids, self.events, self._cron_policy, has_channel, wake)
@@ -258,12 +259,12 @@ class Assembly:
         own, programs = self.settings, self.edges.processes
         return CronPolicy(own.cron, own.scheduler, own.autonomy, own.channels_config, programs.workspace, programs.home)
 
-    def _wire_persona(self) -> None:
+    def _wire_skills(self) -> None:
         edges, clock = self.edges, self.edges.clock
         marketplace = edges.build_marketplace(lambda: self.settings)
         self.skills = Skills(edges.skill_files, marketplace, edges.skill_switch, lambda: self.settings.skills, clock, self.events)
         self.personalities = Personalities(edges.persona, profile_of(self.settings.config_path), clock, self.events)
-        self.persona = Persona(self.personalities, self.skills)
+        self.preface = Preface(self.personalities, self.skills)
         self.toolbox.add(SkillTools(self.skills))
 
     def web(self) -> tuple[Router, GatewayResource]:
@@ -318,7 +319,7 @@ class Assembly:
             MemorySurface(edges.memory, settings.memory.backend, lambda: not edges.store.health().problem),
             CronSurface(self.cron),
             *(
-                ChannelSurface(name, kind.route, kind.title, self.channels, self.reception, edges.clock, kind.has_handshake)
+                ChannelSurface(name, kind.route, kind.title, self.channels, self.channel_ingress, edges.clock, kind.has_handshake)
                 for name, kind in KINDS.items()
             ),
             ChannelDeskSurface(self.onboarding, self.channels, {name: kind.title for name, kind in KINDS.items()}),
@@ -396,7 +397,7 @@ class Assembly:
             *edges.steps,
             Step("store", lambda: edges.store.start(), lambda: edges.store.stop(), 10.0),
             Step("devices", adopt),
-            Step("projection", self.projection.start, self.projection.stop),
+            Step("memory projection", self.memory_projection.start, self.memory_projection.stop),
             Step("agent", self.backends.start, self.backends.stop),
             Step("mcp", lambda: self.mcp.start_all(self.settings.mcp_servers), self.mcp.stop_all, 6.0),
             Step("channels", open_channels, close_channels),
@@ -418,7 +419,7 @@ class Assembly:
             await self.edges.clock.sleep(0.02)
 
 
-def _live(settings: Settings) -> Live:
+def _turn_policy(settings: Settings) -> TurnPolicy:
     """What turns take from the settings."""
     agent = settings.agent
     prompts = PromptPolicy(
@@ -428,7 +429,7 @@ def _live(settings: Settings) -> Live:
         recalled=agent.recalled_memories if settings.memory.backend != "none" else 0,
         tool_rounds=agent.max_tool_iterations,
     )
-    return Live(prompts=prompts, turn_timeout_seconds=agent.turn_timeout_secs, offers_tools=agent.offer_tools)
+    return TurnPolicy(prompts=prompts, turn_timeout_seconds=agent.turn_timeout_secs, offers_tools=agent.offer_tools)
 
 
 def _tool_policy(settings: Settings) -> ToolPolicy:

@@ -134,7 +134,7 @@ def worth_recalling(words: Iterable[str], found: Iterable[MemoryEntry], limit: i
     return tuple(entry for _, entry in ranked[:limit])
 
 
-def projection(entries: Iterable[MemoryEntry]) -> str:
+def markdown(entries: Iterable[MemoryEntry]) -> str:
     """MEMORY.md: a list item for each entry, in their order; an entry of several lines is indented below its first."""
     items = ["- " + "\n  ".join(entry.content.strip().splitlines()) + "\n" for entry in entries]
     return f"{MARK}\n\n# Memory\n\n" + "".join(items)

@@ -18,7 +18,7 @@ from clawgate.services.dispatch import Dispatch
 MAX_PAGE = 500
 
 
-class Shown(msgspec.Struct, frozen=True):
+class ItemDetail(msgspec.Struct, frozen=True):
     """An item, the parts of its reply, and what its tools did."""
 
     item: Item
@@ -36,7 +36,7 @@ class Desk:
     dispatch: Dispatch
     clock: Clock
 
-    async def show(self, item_id: str, caller: Caller) -> Shown:
+    async def show(self, item_id: str, caller: Caller) -> ItemDetail:
         """The item, for its owner or an administrator.
 
         Raises:
@@ -46,7 +46,7 @@ class Desk:
         if item is None or not caller.may_see(item.principal):
             raise NotFound("item")
         sends = await self.outbox.sends_of(item_id) if item.reply is not None else ()
-        return Shown(item, sends, await self.journal.steps(item_id) if item.journalled else ())
+        return ItemDetail(item, sends, await self.journal.steps(item_id) if item.journalled else ())
 
     async def page(self, states: frozenset[State], since_ms: int, cursor: str, limit: int) -> Page:
         """Items of anybody, newest first; at most `MAX_PAGE`."""

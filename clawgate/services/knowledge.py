@@ -55,7 +55,7 @@ class Stored(msgspec.Struct, frozen=True):
     elapsed_ms: int
 
 
-class Shown(msgspec.Struct, frozen=True):
+class DocumentDetail(msgspec.Struct, frozen=True):
     """A document with its text, passage by passage."""
 
     document: Document
@@ -160,10 +160,10 @@ class Knowledge:
             raise NotFound("no such document")
         return found
 
-    async def show(self, document_id: str) -> Shown:
+    async def show(self, document_id: str) -> DocumentDetail:
         """A document with its passages. Raises NotFound."""
         document = await self.document(document_id)
-        return Shown(document, await self.rows.chunks(document_id))
+        return DocumentDetail(document, await self.rows.chunks(document_id))
 
     async def delete(self, document_id: str, *, hard: bool) -> None:
         """Hides a document, or removes it (one that is hidden too). Raises NotFound."""

@@ -5,7 +5,7 @@ What is changed, in this order, so that a crash in between is made good by the s
     1. the use of the code is written down, with who used it (the same person again uses nothing)
     2. config.toml is written
     3. the running channel takes the person up
-    4. the message is accepted together with its reply (`services.reception`)
+    4. the message is accepted together with its reply (`services.channel_ingress`)
 
 Codes are kept as facts of the store, under their hash. `pairing_codes.json` of other programs is not read: its codes live for minutes.
 """

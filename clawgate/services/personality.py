@@ -7,8 +7,8 @@ from attrs import define, field
 from clawgate.domain.personality import Change, Personality, changed
 from clawgate.ports.clock import Clock
 from clawgate.ports.personality import PersonalityFile
+from clawgate.services.cached import Cached
 from clawgate.services.events import Events
-from clawgate.services.fresh import Fresh
 
 FRESH_SECONDS = 2.0
 
@@ -25,10 +25,10 @@ class Personalities:
     profile: str
     clock: Clock
     events: Events
-    _found: Fresh[Personality | None] = field(init=False)
+    _found: Cached[Personality | None] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._found = Fresh(self.file.read, self.clock, FRESH_SECONDS)
+        self._found = Cached(self.file.read, self.clock, FRESH_SECONDS)
 
     async def recent(self) -> Personality | None:
         """At most two seconds old; None = not configured. Raises Conflict when the file cannot be used."""
@@ -36,7 +36,7 @@ class Personalities:
 
     async def current(self) -> Personality | None:
         """As it is now; None = not configured. Raises Conflict when the file cannot be used."""
-        return await self._found.again()
+        return await self._found.refresh()
 
     async def change(self, change: Change) -> Personality:
         """The personality after a change, on disk.
@@ -48,6 +48,6 @@ class Personalities:
         try:
             await self.file.write(after)
         finally:
-            self._found.forget()
+            self._found.invalidate()
         self.events.publish("personality_changed", {"preset": after.preset, "name": after.name})
         return after

@@ -25,7 +25,7 @@ _MOST_QUERY_CHARS = 1_000
 _SHOWN_KEY_CHARS = 128
 
 
-class Shown(msgspec.Struct, frozen=True):
+class Transcript(msgspec.Struct, frozen=True):
     """A session with its messages, oldest first."""
 
     session: Session
@@ -44,14 +44,14 @@ class Sessions:
         """Sessions, newest first."""
         return await self.rows.page(caller.sees_only, limit, offset)
 
-    async def show(self, caller: Caller, key: str) -> Shown:
+    async def show(self, caller: Caller, key: str) -> Transcript:
         """The session that an id, or the beginning of one, means.
 
         Raises:
             NotFound: none. BadRequest: several.
         """
         session = await self._found(caller, key)
-        return Shown(session, await self.rows.messages(session.id, MOST_SHOWN))
+        return Transcript(session, await self.rows.messages(session.id, MOST_SHOWN))
 
     async def search(self, caller: Caller, query: str, limit: int) -> tuple[Hit, ...]:
         """Messages that match, best first. Raises BadRequest for a query that is blank or very long."""

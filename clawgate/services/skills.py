@@ -32,8 +32,8 @@ from clawgate.domain.skills import (
 from clawgate.ports.clock import Clock
 from clawgate.ports.config import SkillSwitch
 from clawgate.ports.skills import Marketplace, SkillFiles
+from clawgate.services.cached import Cached
 from clawgate.services.events import Events
-from clawgate.services.fresh import Fresh
 
 _T = TypeVar("_T")
 FRESH_SECONDS = 2.0
@@ -49,13 +49,13 @@ class Skills:
     settings: Callable[[], SkillsSettings]
     clock: Clock
     events: Events
-    _found: Fresh[tuple[Skill, ...]] = field(init=False)
+    _found: Cached[tuple[Skill, ...]] = field(init=False)
     _switched: dict[str, bool] = field(factory=dict, init=False)
     _switched_in: Mapping[str, SkillEntry] | None = field(default=None, init=False)
     _is_installing: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._found = Fresh(self.files.scan, self.clock, FRESH_SECONDS)
+        self._found = Cached(self.files.scan, self.clock, FRESH_SECONDS)
 
     async def recent(self) -> tuple[Skill, ...]:
         """Every skill, at most two seconds old; active ones first."""
@@ -63,7 +63,7 @@ class Skills:
 
     async def all(self) -> tuple[Skill, ...]:
         """Every skill as it is now; active ones first."""
-        return self._judged(await self._found.again())
+        return self._judged(await self._found.refresh())
 
     async def get(self, wanted: str) -> Skill:
         """The skill of a slug, whatever its case, else of a name.
@@ -190,7 +190,7 @@ class Skills:
         try:
             return await work
         finally:
-            self._found.forget()
+            self._found.invalidate()
 
     def _judged(self, found: tuple[Skill, ...]) -> tuple[Skill, ...]:
         """With what config.toml says of each; what was switched here counts until the settings are read anew."""

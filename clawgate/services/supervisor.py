@@ -23,7 +23,7 @@ _log = Logger()
 _END_SECONDS = 5.0
 ENDED = "component exited unexpectedly"
 Ready = Callable[[], None]
-Run = Callable[[Ready], Awaitable[object]]
+Component = Callable[[Ready], Awaitable[object]]
 """A component's whole life: calls what it is given once it works, and does not return while it does. Cancelled, it ends at once."""
 
 
@@ -37,7 +37,7 @@ class Supervisor:
     max_seconds: float = 60.0
     _running: dict[str, Deferred[None]] = field(factory=dict, init=False)
 
-    def start(self, name: str, run: Run) -> None:
+    def start(self, name: str, run: Component) -> None:
         """Starts a component under a name that is not in use.
 
         Raises:
@@ -69,7 +69,7 @@ class Supervisor:
         """Whether a component of this name is supervised."""
         return name in self._running
 
-    async def _supervise(self, name: str, run: Run) -> None:
+    async def _supervise(self, name: str, run: Component) -> None:
         wait = self.initial_seconds
         while True:
             began = self.clock.monotonic()
@@ -81,7 +81,7 @@ class Supervisor:
             wait = min(wait * 2, max(self.max_seconds, self.initial_seconds))
             self.health.restarted(name)
 
-    async def _once(self, name: str, run: Run) -> tuple[str, bool]:
+    async def _once(self, name: str, run: Component) -> tuple[str, bool]:
         """One life: what it ended with, and whether it simply returned."""
         try:
             await run(lambda: self.health.ok(name))

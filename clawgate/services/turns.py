@@ -37,7 +37,7 @@ _log = Logger()
 Outcome = Completed | Failed | Denied | ToolUnsettled
 
 
-class Live(msgspec.Struct, frozen=True, kw_only=True):
+class TurnPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What a turn takes from the settings, as they are when it begins."""
 
     prompts: PromptPolicy
@@ -69,7 +69,7 @@ class Turns:
     """Runs turns.
 
     Attributes:
-        live: the settings that count from the next turn on.
+        policy: the settings that count from the next turn on.
     """
 
     backends: Backends
@@ -80,7 +80,7 @@ class Turns:
     entropy: Entropy
     meter: Meter
     retry: RetryPolicy
-    live: Callable[[], Live]
+    policy: Callable[[], TurnPolicy]
 
     async def run(self, item: Item) -> tuple[Item, Outcome]:
         """What became of one turn of `item`: the item as the turn leaves it (journalled or not), and the event for its record.
@@ -93,7 +93,7 @@ class Turns:
 
     async def _outcome(self, item: Item) -> Outcome:
         try:
-            return await self._answer(item, self.live())
+            return await self._answer(item, self.policy())
         except (CancelledError, Refusal):
             raise
         except TurnEnded as end:
@@ -106,10 +106,10 @@ class Turns:
             _log.failure("the turn of {item} broke", item=item.id)
             return self.failed(item, AgentError("internal error"))
 
-    async def _answer(self, item: Item, live: Live) -> Completed:
+    async def _answer(self, item: Item, policy: TurnPolicy) -> Completed:
         lease = await self._lease(item)
         try:
-            return await self._answer_with(item, lease, live)
+            return await self._answer_with(item, lease, policy)
         finally:
             lease.release()
 
@@ -124,28 +124,28 @@ class Turns:
         except Overloaded as problem:
             raise AgentOverloaded(str(problem)) from problem
 
-    async def _answer_with(self, item: Item, lease: Lease, live: Live) -> Completed:
+    async def _answer_with(self, item: Item, lease: Lease, policy: TurnPolicy) -> Completed:
         backend, model = lease.backend, lease.model or lease.backend.default_model
-        around = await self.context.of(item, live.prompts, for_model=backend.reads_context)
+        around = await self.context.of(item, policy.prompts, for_model=backend.reads_context)
         if around.recalled:
             self.streams.tell(item.id, Recalled(tuple(entry.key for entry in around.recalled)))
         self.meter.count("agent_starts_total", backend.name, model)
         started = self.clock.monotonic()
         try:
-            completion = await self._rounds(item, lease, live, around)
+            completion = await self._rounds(item, lease, policy, around)
         finally:
             self.meter.observe("agent_duration_seconds", self.clock.monotonic() - started, backend.name, model)
         return Completed(item.owner, completion.text, lease.model or completion.model or model)
 
-    async def _rounds(self, item: Item, lease: Lease, live: Live, around: Surroundings) -> Completion:
+    async def _rounds(self, item: Item, lease: Lease, policy: TurnPolicy, around: Surroundings) -> Completion:
         """Asks until the agent answers without wanting a tool; after the last round it is asked without tools."""
-        takes_tools = live.offers_tools and lease.backend.takes_tools
+        takes_tools = policy.offers_tools and lease.backend.takes_tools
         steps = await self.rounds.earlier(item)
-        left_seconds, call = live.turn_timeout_seconds, 0
+        left_seconds, call = policy.turn_timeout_seconds, 0
         while True:
             rounds = steps[-1].round if steps else 0
-            tools = self.rounds.offered(item) if takes_tools and rounds < live.prompts.tool_rounds else ()
-            prompt = build_prompt(item, around, live.prompts, model=lease.model, tools=tools, told=journal.lines(steps), call=call)
+            tools = self.rounds.offered(item) if takes_tools and rounds < policy.prompts.tool_rounds else ()
+            prompt = build_prompt(item, around, policy.prompts, model=lease.model, tools=tools, told=journal.lines(steps), call=call)
             started = self.clock.monotonic()
             completion = await self._asked(item, lease.backend, prompt, left_seconds)
             left_seconds -= self.clock.monotonic() - started

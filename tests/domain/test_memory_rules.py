@@ -13,7 +13,7 @@ from clawgate.domain.memory import (
     checked_category,
     checked_key,
     cleaned,
-    projection,
+    markdown,
     telling_words,
     worth_recalling,
 )
@@ -94,5 +94,5 @@ def test_what_shares_most_words_is_recalled_first() -> None:
     assert worth_recalling(("green",), found, 1) == (found[0],)
 
 
-def test_projection_is_a_list_that_says_who_wrote_it() -> None:
-    assert projection([entry("a", " one\nmore "), entry("b", "two")]) == f"{MARK}\n\n# Memory\n\n- one\n  more\n- two\n"
+def test_markdown_is_a_list_that_says_who_wrote_it() -> None:
+    assert markdown([entry("a", " one\nmore "), entry("b", "two")]) == f"{MARK}\n\n# Memory\n\n- one\n  more\n- two\n"

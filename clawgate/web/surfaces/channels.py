@@ -19,8 +19,8 @@ from clawgate.domain.caller import LOCAL, OPERATOR
 from clawgate.domain.errors import BadRequest, Forbidden, NotConfigured, NotFound, Unauthenticated
 from clawgate.ports.channels import Channel
 from clawgate.ports.clock import Clock
+from clawgate.services.channel_ingress import ChannelIngress
 from clawgate.services.onboarding import Onboarding
-from clawgate.services.reception import Reception
 from clawgate.web.answers import Answer, json_answer, text_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import root_wire
@@ -38,7 +38,7 @@ class ChannelSurface:
     path: str
     title: str
     channels: Mapping[str, Channel]
-    reception: Reception
+    ingress: ChannelIngress
     clock: Clock
     has_handshake: bool = False
 
@@ -80,9 +80,9 @@ class ChannelSurface:
             nonce = channel.verify(call.header, call.body, self.clock.wall_ms() / 1000, query)
         except Unauthenticated:
             return json_answer(401, {"error": root_wire.BAD_SIGNATURE})
-        if await self.reception.is_spent(channel, nonce):
+        if await self.ingress.is_spent(channel, nonce):
             return json_answer(200, {"status": "duplicate"})
-        await self.reception.receive(channel, channel.read(call.body, self.clock.wall_ms()), call.body, nonce)
+        await self.ingress.receive(channel, channel.read(call.body, self.clock.wall_ms()), call.body, nonce)
         return json_answer(200, {"status": "ok"})
 
 

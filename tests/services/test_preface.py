@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 
 from clawgate.domain.messages import TurnOptions
 from clawgate.domain.tools import RESULT_CHARS, Risk, ToolContext, ToolResult
-from clawgate.services.persona import MOST_LIST_CHARS, MOST_LISTED, MOST_SKILL_CHARS, Persona
 from clawgate.services.personality import Personalities
+from clawgate.services.preface import MOST_LIST_CHARS, MOST_LISTED, MOST_SKILL_CHARS, Preface
 from clawgate.services.skill_tools import READ_TOOL, SkillTools
 from clawgate.services.skills import Skills
 from clawgate.testing.gateway import MemoryGateway
@@ -18,14 +18,14 @@ from clawgate.testing.skills import skill_text
 
 
 class House:
-    """A persona on real files."""
+    """A preface of real files."""
 
     def __init__(self) -> None:
         self.gate = gate = MemoryGateway()
         edges, events = gate.edges, Recorder()
         self.skills = Skills(edges.skill_files, gate.shelf, gate.switch, lambda: gate.settings.skills, gate.clock, events)  # type: ignore[arg-type]  # publishes
         self.personalities = Personalities(edges.persona, "default", gate.clock, events)  # type: ignore[arg-type]  # as above
-        self.persona = Persona(self.personalities, self.skills)
+        self.writer = Preface(self.personalities, self.skills)
         self.tools = SkillTools(self.skills)
 
     def put(self, name: str, body: str = "Do it.", **fields: str) -> None:
@@ -35,7 +35,7 @@ class House:
 
     def preface(self, skill: str | None = None) -> str:
         told: list[str] = []
-        Deferred.fromCoroutine(self.persona.preface(None if skill is None else TurnOptions(skill=skill))).addCallback(told.append)
+        Deferred.fromCoroutine(self.writer.text(None if skill is None else TurnOptions(skill=skill))).addCallback(told.append)
         return told[0]
 
     def read(self, **arguments: object) -> ToolResult:

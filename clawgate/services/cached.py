@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 
 
 @define(eq=False)
-class Fresh(Generic[_T]):
+class Cached(Generic[_T]):
     """The value of `load`, at most `seconds` old.
 
     While it is loaded again, those who come meanwhile get the value from before; a load that fails is tried again by whoever comes next.
@@ -31,9 +31,9 @@ class Fresh(Generic[_T]):
         """The value; raises what `load` raises."""
         if self._held and self.clock.monotonic() < self._due:
             return self._held[0]
-        return await self.again()
+        return await self.refresh()
 
-    async def again(self) -> _T:
+    async def refresh(self) -> _T:
         """The value as it is now."""
         generation = self._generation
         self._due = self.clock.monotonic() + self.seconds
@@ -46,6 +46,6 @@ class Fresh(Generic[_T]):
             self._held = [value]
         return value
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """It changed: the next to come loads it, and what is being loaded now is not kept."""
         self._held, self._due, self._generation = [], 0.0, self._generation + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.messages import MemoryEntry
-from clawgate.services.projection import Projection
+from clawgate.services.memory_projection import MemoryProjection
 from clawgate.testing.clock import ManualClock
 from clawgate.testing.store import InlineStore
 
@@ -24,11 +24,11 @@ class SlowFile:
         return self.under_way[-1]
 
 
-def make() -> tuple[Projection, SlowFile, ManualClock, InlineStore]:
+def make() -> tuple[MemoryProjection, SlowFile, ManualClock, InlineStore]:
     clock, file = ManualClock(), SlowFile()
     store = InlineStore(clock)
     store.start()
-    return Projection(store.memory, file, clock), file, clock, store
+    return MemoryProjection(store.memory, file, clock), file, clock, store
 
 
 def test_a_change_while_it_writes_is_written_after_it() -> None:
@@ -72,5 +72,5 @@ def test_nothing_is_written_without_a_workspace() -> None:
     clock = ManualClock()
     store = InlineStore(clock)
     store.start()
-    Projection(store.memory, None, clock).changed()
+    MemoryProjection(store.memory, None, clock).changed()
     assert clock.pending == 0

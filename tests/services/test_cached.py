@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
-from clawgate.services.fresh import Fresh
+from clawgate.services.cached import Cached
 from clawgate.testing.clock import ManualClock
 
 
@@ -19,52 +19,52 @@ class Source:
         return self.loads[-1]
 
 
-def begin() -> tuple[Source, Fresh[str], ManualClock, list[object]]:
+def begin() -> tuple[Source, Cached[str], ManualClock, list[object]]:
     source, clock = Source(), ManualClock()
-    return source, Fresh(source.load, clock, 2.0), clock, []
+    return source, Cached(source.load, clock, 2.0), clock, []
 
 
-def ask(fresh: Fresh[str], told: list[object]) -> None:
-    Deferred.fromCoroutine(fresh.get()).addBoth(told.append)
+def ask(cached: Cached[str], told: list[object]) -> None:
+    Deferred.fromCoroutine(cached.get()).addBoth(told.append)
 
 
 def test_value_is_kept_for_its_time() -> None:
-    source, fresh, clock, told = begin()
-    ask(fresh, told)
+    source, cached, clock, told = begin()
+    ask(cached, told)
     source.loads[0].callback("one")
     clock.advance(1.9)
-    ask(fresh, told)
+    ask(cached, told)
     assert (told, len(source.loads)) == (["one", "one"], 1)
     clock.advance(0.2)
-    ask(fresh, told)
+    ask(cached, told)
     source.loads[1].callback("two")
     assert told == ["one", "one", "two"]
 
 
 def test_while_it_is_loaded_again_the_old_value_serves() -> None:
-    source, fresh, clock, told = begin()
-    ask(fresh, told)
+    source, cached, clock, told = begin()
+    ask(cached, told)
     source.loads[0].callback("one")
     clock.advance(3)
-    ask(fresh, told)
-    ask(fresh, told)
+    ask(cached, told)
+    ask(cached, told)
     assert (told, len(source.loads)) == (["one", "one"], 2)
 
 
 def test_failed_load_is_tried_again_by_the_next() -> None:
-    source, fresh, _, told = begin()
-    ask(fresh, told)
+    source, cached, _, told = begin()
+    ask(cached, told)
     source.loads[0].errback(OSError("disk"))
-    ask(fresh, told)
+    ask(cached, told)
     source.loads[1].callback("one")
     assert (len(told), told[1]) == (2, "one")
 
 
 def test_what_was_being_loaded_when_it_changed_is_not_kept() -> None:
-    source, fresh, _, told = begin()
-    ask(fresh, told)
-    fresh.forget()
+    source, cached, _, told = begin()
+    ask(cached, told)
+    cached.invalidate()
     source.loads[0].callback("old")
-    ask(fresh, told)
+    ask(cached, told)
     source.loads[1].callback("new")
     assert told == ["old", "new"]

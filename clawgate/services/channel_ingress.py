@@ -47,7 +47,7 @@ _MOST_LOOKS = 3
 
 
 @define
-class Reception:
+class ChannelIngress:
     """Takes channels' messages in."""
 
     inbox: Inbox

@@ -29,13 +29,13 @@ _HINT = "Skills you have. Before you do what one of them is for, read it with th
 
 
 @define
-class Persona:
+class Preface:
     """Writes the text; costs no I/O most of the time."""
 
     personalities: Personalities
     skills: Skills
 
-    async def preface(self, options: TurnOptions | None) -> str:
+    async def text(self, options: TurnOptions | None) -> str:
         """The text before a turn; "" when there is nothing to say.
 
         Args:

@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from clawgate.domain.memory import CORE, projection
+from clawgate.domain.memory import CORE, markdown
 from clawgate.ports.clock import Clock
 from clawgate.ports.stores import Memory as MemoryRows
 from clawgate.ports.workspace_memory import MemoryFile
@@ -21,7 +21,7 @@ _MOST_ENTRIES = 1_000
 
 
 @define(eq=False)
-class Projection:
+class MemoryProjection:
     """Writes the file when something has changed.
 
     Attributes:
@@ -75,7 +75,7 @@ class Projection:
             return
         try:
             page = await self.rows.page(CORE, None, _MOST_ENTRIES, 0)
-            await self.file.write(projection(hit.entry for hit in page.hits), not page.hits)
+            await self.file.write(markdown(hit.entry for hit in page.hits), not page.hits)
         except CancelledError:
             raise
         except Exception as problem:
