@@ -204,13 +204,8 @@ class Cron:
         elif policy.is_read_only:
             warnings.append("autonomy is read-only")
         if job.delivery.mode is DeliveryMode.ANNOUNCE:
-            warnings += self._undeliverable(job)
+            warnings += [] if self.has_channel(job.delivery.channel) else [f"the channel {job.delivery.channel} is not configured"]
         return "; ".join(warnings)
-
-    def _undeliverable(self, job: Job) -> list[str]:
-        if job.kind is JobKind.SHELL:
-            return ["the output of shell jobs is kept with the run and not announced"]
-        return [] if self.has_channel(job.delivery.channel) else [f"the channel {job.delivery.channel} is not configured"]
 
     def _tell(self, kind: str, job: Job) -> None:
         self.events.publish(kind, {"job_id": job.id, "name": job.name, "job_type": job.kind, "enabled": job.enabled})

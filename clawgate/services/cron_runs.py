@@ -1,7 +1,8 @@
 """Runs of scheduled jobs, carried to their end. Ring: services. Source: design §1 (one road; once for each tick, across restarts); rantaiclaw.md §12.
 
 An agent's run is an inbox item under the dedupe key of its tick: whoever carries it again after a crash finds the same item, and the run ends as the item ends.
-A shell run is begun once: one that was running when the process ended is uncertain, and a person decides.
+A shell run is begun once: one that was running when the process ended is uncertain, and a person decides. Its output is announced after its end is written
+down: what a crash in between swallows can be read with the run.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Protocol
 
+import msgspec
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.logger import Logger
@@ -25,6 +27,7 @@ from clawgate.ports.cron import CronRows
 from clawgate.ports.processes import Processes
 from clawgate.ports.stores import Inbox
 from clawgate.services.deadlines import Expired, within
+from clawgate.services.delivery import Delivery
 from clawgate.services.events import Events
 from clawgate.services.ingress import Ingress
 from clawgate.services.shield import shielded
@@ -74,6 +77,7 @@ class CronRuns:
     events: Events
     policy: Callable[[], Policy]
     has_channel: Callable[[str | None], bool]
+    delivery: Delivery
     _at_work: dict[Deferred[None], int] = field(factory=dict, init=False)
     _watched: dict[str, Deferred[Item]] = field(factory=dict, init=False)
     _waiting: dict[int, Deferred[Run]] = field(factory=dict, init=False)
@@ -161,24 +165,30 @@ class CronRuns:
     def _refusal(self, run: Run, job: Job) -> str:
         if self.policy().is_read_only:
             return "blocked by security policy: autonomy is read-only"
+        return self._undeliverable(run, job)
+
+    def _undeliverable(self, run: Run, job: Job) -> str:
+        """Why what comes of a run cannot be told although it must be, "" = it can, or need not."""
         delivery = job.delivery
         if delivery.mode is DeliveryMode.ANNOUNCE and not run.is_manual and not delivery.best_effort and not self.has_channel(delivery.channel):
             return f"the channel {delivery.channel} is not configured"
         return ""
 
     def _inbound(self, run: Run, job: Job) -> Inbound:
-        delivery, reply = job.delivery, None
-        if delivery.mode is DeliveryMode.ANNOUNCE and not run.is_manual and self.has_channel(delivery.channel):
-            reply = ReplyTo(delivery.channel or "", delivery.to or "")
         return Inbound(
             source="cron",
             principal=job.principal,
-            text=job.prompt or "",
+            text=job.prompt or job.command,
             conversation=f"cron:{job.id}" if job.session_target is SessionTarget.MAIN else None,
             dedupe=DedupeKey("cron", run.key, _DEDUPE_SECONDS),
-            reply=reply,
+            reply=self._reply(run, job),
             options=TurnOptions(model=job.model or ""),
         )
+
+    def _reply(self, run: Run, job: Job) -> ReplyTo | None:
+        delivery = job.delivery
+        is_told = delivery.mode is DeliveryMode.ANNOUNCE and not run.is_manual and self.has_channel(delivery.channel)
+        return ReplyTo(delivery.channel or "", delivery.to or "") if is_told else None
 
     async def _look_at(self, run: Run, item_id: str) -> None:
         """Ends the run when its item has ended; else has itself told when it does."""
@@ -219,11 +229,27 @@ class CronRuns:
             status, output = await self._worked(run, job, is_approved)
         finally:
             self._shells.release()
-        await self._finish(ended(run, status, output, self.clock.wall_ms()))
+        over = ended(run, status, output, self.clock.wall_ms())
+        await self._finish(over)
+        await self._announce(over, job)
+
+    async def _announce(self, run: Run, job: Job) -> None:
+        """Tells a chat what a program wrote; outside of any conversation, as no agent was asked."""
+        message = msgspec.structs.replace(self._inbound(run, job), conversation=None)
+        if message.reply is None or not (run.output or "").strip():
+            return
+        try:
+            await self.ingress.answered(message, run.output or "", self.delivery.parts)
+        except GatewayError as problem:
+            _log.warn("the output of cron run {run} cannot be announced: {problem}", run=run.id, problem=str(problem))
+        else:
+            self.delivery.wake(message.reply.channel)
 
     async def _worked(self, run: Run, job: Job, is_approved: bool) -> tuple[RunStatus, str]:
         """How the command ended; judged once more, because the settings may have changed."""
-        policy = self.policy()
+        policy, problem = self.policy(), self._undeliverable(run, job)
+        if problem:
+            return RunStatus.FAILED, problem
         judgement = judge(job.command, policy.commands)
         if judgement.say is Say.BLOCK or (judgement.say is Say.ASK and not is_approved):
             return RunStatus.FAILED, f"blocked by security policy: {judgement.reason}"

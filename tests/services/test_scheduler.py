@@ -275,6 +275,40 @@ def test_item_that_an_operator_drops_ends_its_run() -> None:
 # --- shell
 
 
+def test_output_of_a_program_is_announced_once_and_not_when_run_by_hand() -> None:
+    channel = RecordingChannel()
+    gate = CronGate(channels={"recording": channel})
+    gate.processes.ends = [Finished(3, "disk full")]
+    made = gate.ask("POST", "", {"schedule": MINUTE, "command": "df", "delivery": {"mode": "announce", "channel": "recording", "to": "+1"}})
+    assert "warning" not in made.json
+    gate.ask("POST", f"/{made.json['id']}/run")
+    assert channel.sent == []
+    gate.later(61)
+    assert [(sent.target, sent.text) for sent in channel.sent] == [("+1", "disk full\nended with exit code 3")]
+    gate.again()
+    gate.later(1)
+    assert (len(channel.sent), gate.agent.calls) == (1, 0)
+
+
+def test_program_that_says_nothing_announces_nothing() -> None:
+    channel = RecordingChannel()
+    gate = CronGate(channels={"recording": channel})
+    gate.processes.ends = [Finished(0, "\n")]
+    job_id = gate.add(command="true", delivery={"mode": "announce", "channel": "recording", "to": "+1"})
+    gate.later(61)
+    assert (gate.statuses(job_id), channel.sent) == (["ok"], [])
+
+
+def test_program_is_not_run_when_its_output_must_be_told_and_cannot() -> None:
+    gate = CronGate()
+    strict = {"mode": "announce", "channel": "x", "to": "y", "best_effort": False}
+    answer = gate.ask("POST", "", {"schedule": MINUTE, "command": "df", "delivery": strict})
+    assert answer.json["warning"] == "the channel x is not configured"
+    gate.later(60)
+    assert [(run["status"], run["output"]) for run in gate.runs(answer.json["id"])] == [("failed", "the channel x is not configured")]
+    assert gate.processes.runs == []
+
+
 def test_command_is_split_and_run_without_a_shell() -> None:
     gate = CronGate(job_timeout_secs=7)
     job_id = gate.add(command="echo 'a b' c")
