@@ -6,6 +6,8 @@ from typing import Any
 
 from attrs import define
 
+from clawgate.domain.redaction import Redactor
+from clawgate.domain.secret import Secret
 from clawgate.domain.settings.model import McpServer
 from clawgate.ports.clock import Clock
 from clawgate.system.mcp_http import HttpCarrier
@@ -25,4 +27,13 @@ class Connector:
         """A session over what the settings describe; a URL wins."""
         kind = HttpCarrier if server.url.strip() else StdioCarrier
         carrier: Carrier = kind(name, server, self.reactor, self.clock)
-        return Session(name, carrier, self.clock, self.call_seconds)
+        return Session(name, carrier, self.clock, self.call_seconds, redactor_of(server))
+
+
+def redactor_of(server: McpServer) -> Redactor:
+    """Knows what a server is told in confidence."""
+    redact = Redactor()
+    for secret in (*server.env.values(), *server.headers.values()):
+        redact.register(secret)
+        redact.register(Secret(secret.reveal().strip().rpartition(" ")[2]))  # a scheme before it is no part of a token
+    return redact

@@ -26,6 +26,7 @@ from clawgate.domain import jsonrpc
 from clawgate.domain.errors import BadRequest, GatewayError, ToolUncertain, Unavailable
 from clawgate.domain.jsonrpc import Message, Notification, Problem, Request, Success
 from clawgate.domain.mcp import MOST_TOOLS, McpTool
+from clawgate.domain.redaction import Redactor
 from clawgate.domain.tools import ToolResult
 from clawgate.ports.clock import Clock
 from clawgate.services.deadlines import Expired, within
@@ -95,9 +96,11 @@ class Session:
 
     Args:
         name: of the server, for messages and logs.
+        redact: knows the server's secrets; a refusal may repeat them, and `/health` tells why a server does not work.
     """
 
-    def __init__(self, name: str, carrier: Carrier, clock: Clock, call_seconds: float = CALL_SECONDS) -> None:
+    def __init__(self, name: str, carrier: Carrier, clock: Clock, call_seconds: float = CALL_SECONDS, redact: Redactor | None = None) -> None:
+        self._redact = redact or Redactor()
         self._name, self._carrier, self._clock, self._call_seconds = name, carrier, clock, call_seconds
         self._waiting: dict[int, Deferred[bytes]] = {}
         self._last_number = 0
@@ -304,7 +307,7 @@ class Session:
         elif isinstance(message, Success):
             answer.callback(message.result)
         else:
-            answer.errback(Refused(message.code, message.message))
+            answer.errback(Refused(message.code, self._redact.text(message.message)))
 
     # --- its life
 

@@ -11,8 +11,11 @@ from clawgate.domain import jsonrpc
 from clawgate.domain.errors import ToolUncertain, Unavailable
 from clawgate.domain.jsonrpc import METHOD_NOT_FOUND, Notification, Problem, Request, Success
 from clawgate.domain.mcp import MOST_TOOLS
+from clawgate.domain.secret import Secret
+from clawgate.domain.settings.model import McpServer
 from clawgate.domain.tools import ToolResult
 from clawgate.system import mcp_wire as wire
+from clawgate.system.mcp import redactor_of
 from clawgate.system.mcp_session import BEAT_SECONDS, MAX_REQUEST_BYTES, PING_SECONDS, SETUP_SECONDS, Listener, Outgoing, Session, SessionGone
 from clawgate.system.mcp_wire import Agreed
 from clawgate.testing import ManualClock, TestCase
@@ -112,6 +115,14 @@ class SessionTests(TestCase):
     def test_another_refusal_is_told(self) -> None:
         self.carrier.refuse(wire.INITIALIZE, -32000)
         assert str(self.failureResultOf(self.connecting, Unavailable).value) == "MCP server 's': no (error -32000)"
+
+    def test_a_refusal_does_not_repeat_what_the_server_was_told_in_confidence(self) -> None:
+        server = McpServer(headers={"Authorization": Secret("Bearer canary-one"), "X-Key": Secret("canary-two")}, env={"KEY": Secret("canary-three")})
+        carrier = Played()
+        connecting = Session("s", carrier, self.clock, redact=redactor_of(server)).connect()
+        carrier.listener.received(Problem(carrier.last(wire.INITIALIZE)[0], -32000, "not Bearer canary-one, canary-one, canary-two or canary-three"))
+        told = str(self.failureResultOf(connecting, Unavailable).value)
+        assert told == "MCP server 's': not ***, ***, *** or *** (error -32000)"
 
     def test_all_pages_are_read(self) -> None:
         self.connect()
