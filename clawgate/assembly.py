@@ -6,13 +6,10 @@ Objects are made here and nothing outside the package is touched; work begins wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
-from clawgate import __version__
-from clawgate.channels.kinds import KINDS, admitted
+from clawgate.channels.kinds import admitted
 from clawgate.domain.approvals import Level, ToolPolicy
-from clawgate.domain.caller import parse_networks
 from clawgate.domain.inbox import Item, RetryPolicy
 from clawgate.domain.messages import TurnOptions
 from clawgate.domain.personality import profile_of
@@ -24,7 +21,6 @@ from clawgate.lifecycle import Step
 from clawgate.services.access import Access
 from clawgate.services.approvals import Approvals
 from clawgate.services.backends import Backends
-from clawgate.services.catalog import Catalog, NobodyAsked
 from clawgate.services.channel_ingress import ChannelIngress
 from clawgate.services.channels import Channels
 from clawgate.services.chat_approvals import ChatApprovals
@@ -32,10 +28,8 @@ from clawgate.services.context import Context
 from clawgate.services.cron import Cron, CronPolicy
 from clawgate.services.cron_runs import CronRuns
 from clawgate.services.delivery import Delivery
-from clawgate.services.desk import Desk
 from clawgate.services.devices import Devices
 from clawgate.services.dispatch import Dispatch
-from clawgate.services.doctor import Doctor
 from clawgate.services.events import Events
 from clawgate.services.guard import Guard
 from clawgate.services.health import Health
@@ -45,7 +39,6 @@ from clawgate.services.ingress import Ingress
 from clawgate.services.knowledge import Knowledge
 from clawgate.services.knowledge_tools import KnowledgeTools
 from clawgate.services.live_parts import ChannelsPart, McpPart, ModelPart, TokensPart
-from clawgate.services.login import Login
 from clawgate.services.mcp import McpServers
 from clawgate.services.memory_projection import MemoryProjection
 from clawgate.services.memory_tools import MemoryTools
@@ -68,30 +61,7 @@ from clawgate.services.triggers import Triggers
 from clawgate.services.turns import TurnPolicy, Turns
 from clawgate.services.waiters import Waiters
 from clawgate.system.memoryconfig import MemoryConfigStore
-from clawgate.web.asking import Asking
-from clawgate.web.auth import Doorkeeper, Peers
-from clawgate.web.dialects import root_wire, triggers_wire
 from clawgate.web.resource import GatewayResource
-from clawgate.web.router import Router
-from clawgate.web.surfaces.about import AboutSurface
-from clawgate.web.surfaces.agent_chat import AgentChatSurface
-from clawgate.web.surfaces.channels import ChannelDeskSurface, ChannelSurface
-from clawgate.web.surfaces.config_api import ConfigApiSurface
-from clawgate.web.surfaces.cron import CronSurface
-from clawgate.web.surfaces.health import HealthSurface
-from clawgate.web.surfaces.inbox import InboxSurface
-from clawgate.web.surfaces.knowledge import KnowledgeSurface
-from clawgate.web.surfaces.live_config import LiveConfigSurface
-from clawgate.web.surfaces.login import LoginSurface
-from clawgate.web.surfaces.memory import MemorySurface
-from clawgate.web.surfaces.pairing import PairingSurface
-from clawgate.web.surfaces.personality import PersonalitySurface
-from clawgate.web.surfaces.sessions import SessionsSurface
-from clawgate.web.surfaces.skills import SkillSurface
-from clawgate.web.surfaces.tasks import TasksSurface
-from clawgate.web.surfaces.triggers import TriggersSurface
-from clawgate.web.surfaces.webhook import WebhookSurface
-from clawgate.web.surfaces.welcome import WelcomeSurface
 
 
 class Assembly:
@@ -266,97 +236,6 @@ class Assembly:
         self.personalities = Personalities(edges.persona, profile_of(self.settings.config_path), clock, self.events)
         self.preface = Preface(self.personalities, self.skills)
         self.toolbox.add(SkillTools(self.skills))
-
-    def web(self) -> tuple[Router, GatewayResource]:
-        """The routes, and the resource that serves them."""
-        router = Router()
-        for surface in self._surfaces():
-            surface.register(router)
-        web = self._resource(router)
-
-        def revoked(device_id: str) -> None:
-            self.pairing.withdraw(device_id)
-            self.onboarding.withdraw(device_id)
-            web.streams.end_of(device_id)
-
-        self.devices.revoked = revoked
-        return router, web
-
-    def _surfaces(self) -> tuple[Any, ...]:  # surfaces share one method, `register`
-        settings, edges = self.settings, self.edges
-        own, webhook = settings.gateway, settings.channels_config.webhook
-        desk = Desk(edges.store.inbox, edges.store.outbox, edges.store.journal, self.dispatch, edges.clock)
-        asking = partial(Asking, self.ingress, edges.store.journal, own.request_timeout_secs)
-        return (
-            HealthSurface(self.health, self.devices, edges.meter, own.require_pairing),
-            PairingSurface(self.pairing, self.devices, self.guard, edges.clock),
-            WelcomeSurface.load(),
-            WebhookSurface(
-                asking(root_wire.LLM_FAILED),
-                edges.ids,
-                webhook.secret if webhook is not None else None,
-                own.idempotency_ttl_secs,
-            ),
-            InboxSurface(desk),
-            LiveConfigSurface(self.live, self.channels, self.mcp, self.health, tuple(KINDS)),
-            ConfigApiSurface(self.live, tuple(KINDS)),
-            SkillSurface(self.skills),
-            PersonalitySurface(self.personalities),
-            AgentChatSurface(
-                self.ingress,
-                self.streams,
-                self.approvals,
-                self.sessions,
-                edges.clock,
-                lambda: self.settings.default_provider,
-                own.idempotency_ttl_secs,
-            ),
-            *self._about(),
-            KnowledgeSurface(self.knowledge, settings.knowledge.max_document_bytes),
-            TasksSurface(self.tasks),
-            TriggersSurface(self.triggers, asking(triggers_wire.FAILED), own.idempotency_ttl_secs),
-            SessionsSurface(self.sessions),
-            MemorySurface(edges.memory, settings.memory.backend, lambda: not edges.store.health().problem),
-            CronSurface(self.cron),
-            *(
-                ChannelSurface(name, kind.route, kind.title, self.channels, self.channel_ingress, edges.clock, kind.has_handshake)
-                for name, kind in KINDS.items()
-            ),
-            ChannelDeskSurface(self.onboarding, self.channels, {name: kind.title for name, kind in KINDS.items()}),
-        )
-
-    def _about(self) -> tuple[Any, ...]:  # as `_surfaces`
-        edges, clock = self.edges, self.edges.clock
-        login = Login(lambda: self.settings.gateway.login, edges.passwords, clock, edges.meter)
-        doctor = Doctor(lambda: self.settings, edges.facts, self.health, edges.store, clock)
-        vendors = NobodyAsked() if edges.build_catalog is None else edges.build_catalog(lambda: self.settings)
-        catalog = Catalog(lambda: self.settings, vendors, edges.store.facts, clock)
-        about = AboutSurface(
-            __version__,
-            lambda: self.settings,
-            lambda: self.settings.config_fingerprint,
-            self.health,
-            self.devices,
-            login,
-            doctor,
-            catalog,
-        )
-        return about, LoginSurface(login)
-
-    def _resource(self, router: Router) -> GatewayResource:
-        own = self.settings.gateway
-        trusted = parse_networks(own.trusted_proxies) if own.trust_forwarded_headers else ()
-        return GatewayResource(
-            router=router,
-            doorkeeper=Doorkeeper(self.access, self.guard),
-            peers=Peers(trusted, self.settings.tunnel.provider != "none"),
-            clock=self.edges.clock,
-            meter=self.edges.meter,
-            boot=self.boot,
-            timeout_seconds=own.request_timeout_secs,
-            max_body_bytes=own.max_body_bytes,
-            prefix=own.path_prefix.encode(),
-        )
 
     def steps(self, web: GatewayResource) -> tuple[Step, ...]:
         """Everything that is started and stopped, in the order of its start."""

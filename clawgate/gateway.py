@@ -26,6 +26,7 @@ from clawgate.services.ingress import Ingress
 from clawgate.services.pairing import Pairing
 from clawgate.services.settings import LiveSettings
 from clawgate.services.toolbox import Toolbox
+from clawgate.surfaces import build_web
 from clawgate.web.resource import GatewayResource
 from clawgate.web.router import Router
 
@@ -85,7 +86,7 @@ class Gateway:
         """
         edges = edges or Edges.real(settings, reactor, answers, environment, variables)
         parts = Assembly(settings, edges, announce, pid)
-        router, web = parts.web()
+        router, web = build_web(parts)
         return cls(
             settings,
             edges,

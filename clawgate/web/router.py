@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 import msgspec
@@ -23,9 +23,11 @@ from clawgate.domain.errors import GatewayError
 from clawgate.web.answers import Answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import root_wire
+from clawgate.web.sockets import SocketAnswer
 from clawgate.web.streams import StreamAnswer
 
-Handler = Callable[[Call], Awaitable[Answer | StreamAnswer]]
+AnyAnswer = Answer | StreamAnswer | SocketAnswer
+Handler = Callable[[Call], Awaitable[AnyAnswer]]
 Dialect = Callable[[GatewayError], root_wire.Refusal]
 
 
@@ -51,6 +53,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         cap_bytes: body cap, 0 = the site's.
         timed: the resource answers 408 when the head of the answer takes too long; False for handlers that keep the time themselves.
         leaves_with_client: the handler is cancelled when the client goes; others run to their end (trap T3).
+        is_socket: a WebSocket: without a handshake it is 426, from a foreign origin 403; the token may stand in a sub-protocol or in `?token=` too.
     """
 
     method: str
@@ -62,6 +65,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     cap_bytes: int = 0
     timed: bool = True
     leaves_with_client: bool = False
+    is_socket: bool = False
     summary: str = ""
 
     @property
@@ -133,7 +137,7 @@ class Router:
             raise ValueError(f"{route.endpoint} is registered twice")
         self._routes[route.endpoint] = route
 
-        def endpoint(app: object, request: IRequest, call: Call) -> Awaitable[Answer | StreamAnswer]:
+        def endpoint(app: object, request: IRequest, call: Call) -> Awaitable[AnyAnswer]:
             return route.handler(call)
 
         # Into Klein's own tables, as its decorator does, but without what that wraps around a handler: our answers are rendered by `resource`.
@@ -142,9 +146,9 @@ class Router:
         if "<" not in path:
             self._plain.setdefault(path.encode(), {})[method] = route
 
-    def execute(self, route: Route, request: IRequest, call: Call) -> Awaitable[Answer | StreamAnswer]:
+    def execute(self, route: Route, request: IRequest, call: Call) -> Awaitable[AnyAnswer]:
         """Runs the route's handler through Klein's endpoint."""
-        result: Awaitable[Answer | StreamAnswer] = self.klein.execute_endpoint(route.endpoint, request, call)
+        result: Awaitable[AnyAnswer] = self.klein.execute_endpoint(route.endpoint, request, call)
         return result
 
     def match(self, method: str, path: bytes) -> Match | NoRoute:
@@ -173,3 +177,10 @@ def _allow(methods: Any) -> tuple[str, ...]:  # any iterable of method names
 
 def _unquoted(path: str) -> str:
     return unquote(path, errors="strict") if "%" in path else path
+
+
+class Surface(Protocol):
+    """Some routes and their handlers."""
+
+    def register(self, router: Router) -> None:
+        """Adds them."""

@@ -15,6 +15,7 @@ from clawgate.domain.settings import Settings
 from clawgate.domain.settings.model import Section
 from clawgate.domain.settings.schema import Kind, Table, tables
 from clawgate.edges import Edges
+from clawgate.surfaces import build_web
 
 HAVE_PARTS = frozenset({"default_provider", "default_model", "api_key", "api_url", "provider_api_keys", "gateway.paired_tokens"})
 """Taken up by `services.live_parts`, whose tests show it; so are channels and MCP servers, which are not there by default."""
@@ -62,7 +63,7 @@ def test_nothing_holds_on_to_a_live_setting(tmp_path: Path) -> None:
     old = told_apart(tables()[0], plain, values)
     assert isinstance(old, Settings)
     assembly = Assembly(old, Edges.real(old, MemoryReactorClock(), variables={}), lambda code: None, 1)  # type: ignore[no-untyped-call]  # untyped upstream
-    router, web = assembly.web()
+    router, web = build_web(assembly)
     before = reached(assembly, router, web)
     assembly.live.settings = plain
     assembly.live.taken_up(plain)

@@ -30,12 +30,10 @@ class AboutSurface:
 
     Attributes:
         settings: as they are now.
-        fingerprint: of the config file as it was loaded last.
     """
 
     version: str
     settings: Callable[[], Settings]
-    fingerprint: Callable[[], str]
     health: Health
     devices: Devices
     login: Login
@@ -56,7 +54,7 @@ class AboutSurface:
 
     async def show_version(self, call: Call) -> Answer:
         """Open to everybody."""
-        return json_answer(200, {"name": wire.NAME, "version": self.version, "config_fingerprint": self.fingerprint()})
+        return json_answer(200, {"name": wire.NAME, "version": self.version, "config_fingerprint": self.settings().config_fingerprint})
 
     async def auth_info(self, call: Call) -> Answer:
         """Open to everybody; never the user's name."""

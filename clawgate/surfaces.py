@@ -1,0 +1,138 @@
+"""The surfaces of one gateway, and what each of them is given. Ring: assembly. Source: design §2.
+
+A surface is registered here and nowhere else; `web/surfaces/__init__.py` is their table of contents.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from clawgate import __version__
+from clawgate.assembly import Assembly
+from clawgate.channels.kinds import KINDS
+from clawgate.domain.caller import parse_networks
+from clawgate.services.catalog import Catalog, NobodyAsked
+from clawgate.services.desk import Desk
+from clawgate.services.doctor import Doctor
+from clawgate.services.login import Login
+from clawgate.web.asking import Asking
+from clawgate.web.auth import Doorkeeper, Peers
+from clawgate.web.dialects import root_wire, triggers_wire
+from clawgate.web.resource import GatewayResource
+from clawgate.web.router import Router, Surface
+from clawgate.web.surfaces.about import AboutSurface
+from clawgate.web.surfaces.agent_chat import AgentChatSurface
+from clawgate.web.surfaces.channels import ChannelDeskSurface, ChannelSurface
+from clawgate.web.surfaces.config_api import ConfigApiSurface
+from clawgate.web.surfaces.cron import CronSurface
+from clawgate.web.surfaces.health import HealthSurface
+from clawgate.web.surfaces.inbox import InboxSurface
+from clawgate.web.surfaces.knowledge import KnowledgeSurface
+from clawgate.web.surfaces.live_config import LiveConfigSurface
+from clawgate.web.surfaces.login import LoginSurface
+from clawgate.web.surfaces.memory import MemorySurface
+from clawgate.web.surfaces.pairing import PairingSurface
+from clawgate.web.surfaces.personality import PersonalitySurface
+from clawgate.web.surfaces.sessions import SessionsSurface
+from clawgate.web.surfaces.skills import SkillSurface
+from clawgate.web.surfaces.tasks import TasksSurface
+from clawgate.web.surfaces.triggers import TriggersSurface
+from clawgate.web.surfaces.webhook import WebhookSurface
+from clawgate.web.surfaces.welcome import WelcomeSurface
+
+
+def build_web(parts: Assembly) -> tuple[Router, GatewayResource]:
+    """The routes, and the resource that serves them."""
+    router = Router()
+    for surface in _surfaces(parts):
+        surface.register(router)
+    web = _resource(parts, router)
+
+    def revoked(device_id: str) -> None:
+        parts.pairing.withdraw(device_id)
+        parts.onboarding.withdraw(device_id)
+        web.streams.end_of(device_id)
+
+    parts.devices.revoked = revoked
+    return router, web
+
+
+def _surfaces(parts: Assembly) -> tuple[Surface, ...]:
+    settings, edges = parts.settings, parts.edges
+    own, webhook = settings.gateway, settings.channels_config.webhook
+    asking = partial(Asking, parts.ingress, edges.store.journal, own.request_timeout_secs)
+    return (
+        HealthSurface(parts.health, parts.devices, edges.meter, own.require_pairing),
+        *_about(parts),
+        PairingSurface(parts.pairing, parts.devices, parts.guard, edges.clock),
+        WelcomeSurface.load(),
+        # asking the agent
+        WebhookSurface(
+            asking(root_wire.LLM_FAILED),
+            edges.ids,
+            webhook.secret if webhook is not None else None,
+            own.idempotency_ttl_secs,
+        ),
+        TriggersSurface(parts.triggers, asking(triggers_wire.FAILED), own.idempotency_ttl_secs),
+        AgentChatSurface(
+            parts.ingress,
+            parts.streams,
+            parts.approvals,
+            parts.sessions,
+            edges.clock,
+            lambda: parts.settings.default_provider,
+            own.idempotency_ttl_secs,
+        ),
+        *(
+            ChannelSurface(name, kind.route, kind.title, parts.channels, parts.channel_ingress, edges.clock, kind.has_handshake)
+            for name, kind in KINDS.items()
+        ),
+        ChannelDeskSurface(parts.onboarding, parts.channels, {name: kind.title for name, kind in KINDS.items()}),
+        # what became of it, and what it knows
+        InboxSurface(Desk(edges.store.inbox, edges.store.outbox, edges.store.journal, parts.dispatch, edges.clock)),
+        SessionsSurface(parts.sessions),
+        MemorySurface(edges.memory, settings.memory.backend, lambda: not edges.store.health().problem),
+        KnowledgeSurface(parts.knowledge, settings.knowledge.max_document_bytes),
+        SkillSurface(parts.skills),
+        PersonalitySurface(parts.personalities),
+        # work
+        TasksSurface(parts.tasks),
+        CronSurface(parts.cron),
+        # the configuration
+        LiveConfigSurface(parts.live, parts.channels, parts.mcp, parts.health, tuple(KINDS)),
+        ConfigApiSurface(parts.live, tuple(KINDS)),
+    )
+
+
+def _about(parts: Assembly) -> tuple[Surface, ...]:
+    edges, clock = parts.edges, parts.edges.clock
+    login = Login(lambda: parts.settings.gateway.login, edges.passwords, clock, edges.meter)
+    doctor = Doctor(lambda: parts.settings, edges.facts, parts.health, edges.store, clock)
+    vendors = NobodyAsked() if edges.build_catalog is None else edges.build_catalog(lambda: parts.settings)
+    catalog = Catalog(lambda: parts.settings, vendors, edges.store.facts, clock)
+    about = AboutSurface(
+        __version__,
+        lambda: parts.settings,
+        parts.health,
+        parts.devices,
+        login,
+        doctor,
+        catalog,
+    )
+    return about, LoginSurface(login)
+
+
+def _resource(parts: Assembly, router: Router) -> GatewayResource:
+    own = parts.settings.gateway
+    trusted = parse_networks(own.trusted_proxies) if own.trust_forwarded_headers else ()
+    return GatewayResource(
+        router=router,
+        doorkeeper=Doorkeeper(parts.access, parts.guard),
+        peers=Peers(trusted, parts.settings.tunnel.provider != "none"),
+        clock=parts.edges.clock,
+        meter=parts.edges.meter,
+        boot=parts.boot,
+        timeout_seconds=own.request_timeout_secs,
+        max_body_bytes=own.max_body_bytes,
+        prefix=own.path_prefix.encode(),
+    )
