@@ -280,7 +280,8 @@ def _inside(directory: str, path: Path) -> str:
     """The file's real path. Raises BadRequest when a symbolic link leads out of the workspace, or something else stands there."""
     root = os.path.realpath(directory)
     target = os.path.realpath(os.path.join(root, *path))
-    if os.path.commonpath((root, target)) != root or target == root or os.path.isdir(target):
+    # A pipe there would hold up the thread that writes the configuration for good.
+    if os.path.commonpath((root, target)) != root or target == root or (os.path.exists(target) and not os.path.isfile(target)):
         raise BadRequest(f"{'/'.join(path)} is no file of the workspace")
     return target
 

@@ -191,14 +191,15 @@ def test_workspace_files_are_written_and_put_back_when_the_rest_fails(config: Pa
     assert everything(workspace) == {"old.md": b"new", "deep/er/x.md": b"x"}
 
 
-def test_no_link_leads_out_of_the_workspace(config: Path) -> None:
+def test_no_link_leads_out_of_the_workspace_and_no_pipe_is_waited_for(config: Path) -> None:
     workspace, outside = config.parent / "workspace", config.parent / "outside"
     workspace.mkdir()
     outside.mkdir()
     (outside / "file").write_text("safe")
     (workspace / "dir").symlink_to(outside)
     (workspace / "link").symlink_to(outside / "file")
-    for path in (("dir", "new"), ("link",), ("dir", "file")):
+    os.mkfifo(workspace / "pipe")
+    for path in (("dir", "new"), ("link",), ("dir", "file"), ("pipe",)):
         with pytest.raises(BadRequest, match="workspace"):
             made(files(config), over(files={path: "evil"}))
     assert everything(outside) == {"file": b"safe"}
