@@ -174,8 +174,11 @@ class SkillDirectory:
     def _place(self, slug: str, entries: Iterable[Entry], origin: Origin) -> None:
         """Writes a skill beside its place, then moves it there."""
         os.makedirs(self.root, mode=0o700, exist_ok=True)
-        if any(name.casefold() == slug.casefold() for name in os.listdir(self.root)):
+        names = os.listdir(self.root)
+        if any(name.casefold() == slug.casefold() for name in names):
             raise Conflict(f"a skill `{slug}` exists")
+        if sum(not name.startswith(".") for name in names) >= MOST_SKILLS:  # one more would push another out of what is read
+            raise Conflict(f"there are {MOST_SKILLS} skills; remove one first")
         self._sweep()
         with self._aside("new") as fresh:
             os.mkdir(fresh, 0o700)

@@ -13,6 +13,7 @@ from twisted.internet.defer import execute
 
 from clawgate.domain.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, TooLarge
 from clawgate.domain.skills import NEEDS_NAME, Kind, Manifest, Origin, Skill, SkillTool
+from clawgate.system import skillfiles
 from clawgate.system.configfile import load_settings
 from clawgate.system.frontmatter import MOST_FRONT_MATTER_CHARS, manifest_of
 from clawgate.system.skillfiles import MOST_SKILLS, SkillDirectory
@@ -342,3 +343,13 @@ def test_switch_refuses_a_file_it_does_not_understand(tmp_path: Path, text: str)
     with pytest.raises(Invalid):
         result(SkillEntriesFile(str(tmp_path / "config.toml"), execute).set_enabled("x", False))
     assert (tmp_path / "config.toml").read_text() == text
+
+
+def test_no_skill_is_made_beyond_those_that_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(skillfiles, "MOST_SKILLS", 2)
+    files = directory(tmp_path)
+    for slug in ("b", "c"):
+        result(files.create(slug, skill_text(slug), AUTHORED))
+    with pytest.raises(Conflict, match="remove one first"):
+        result(files.create("a", skill_text("a"), AUTHORED))
+    assert set(scan(files)) == {"b", "c"}
