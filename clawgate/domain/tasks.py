@@ -18,7 +18,7 @@ from enum import StrEnum
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from clawgate.domain.errors import BadRequest, NotFound, Unavailable
+from clawgate.domain.errors import BadRequest, NotFound
 
 MOST_LISTED = 1_000
 """Tasks on one page, and comments, events and subtasks shown of one task, at most."""
@@ -77,10 +77,6 @@ class EventType(StrEnum):
     REVIEW_RESPONDED = "REVIEW_RESPONDED"
     COMMENT = "COMMENT"
     SUBTASK_COMPLETED = "SUBTASK_COMPLETED"
-
-
-class TasksDisabled(Unavailable):
-    """`[tasks] enabled` is off."""
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):

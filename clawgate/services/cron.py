@@ -11,7 +11,7 @@ from clawgate.domain.approvals import Level
 from clawgate.domain.caller import OPERATOR
 from clawgate.domain.commands import CommandPolicy, Say, judge
 from clawgate.domain.cron import MOST_JOBS, DeliveryMode, Draft, Job, JobKind, Run, changed, made, needs_tick
-from clawgate.domain.errors import BadRequest, CronDisabled, Forbidden, NotFound
+from clawgate.domain.errors import BadRequest, Forbidden, NotFound, SwitchedOff
 from clawgate.domain.settings.model import AutonomySettings, ChannelsSettings, CronSettings, SchedulerSettings
 from clawgate.ports.clock import Clock, Ids
 from clawgate.ports.cron import CronRows, Schedules
@@ -97,9 +97,9 @@ class Cron:
     changed: Callable[[], None] = field(default=lambda: None)
 
     def check_enabled(self) -> None:
-        """Raises CronDisabled when jobs are not taken; reading them always is possible."""
+        """Raises SwitchedOff when jobs are not taken; reading them always is possible."""
         if not self.policy().cron.enabled:
-            raise CronDisabled("cron is disabled by config (cron.enabled=false)")
+            raise SwitchedOff("cron")
 
     async def all(self) -> Listed:
         """Every job, the one that is due first first."""
@@ -110,7 +110,7 @@ class Cron:
         """Makes a job.
 
         Raises:
-            CronDisabled. BadRequest: it is no job, is never due, or its command is blocked. Forbidden: agent jobs are not taken here. Conflict: too many.
+            SwitchedOff. BadRequest: it is no job, is never due, or its command is blocked. Forbidden: agent jobs are not taken here. Conflict: too many.
         """
         self.check_enabled()
         now_ms = self.clock.wall_ms()
@@ -145,7 +145,7 @@ class Cron:
         return Written(job, warning)
 
     async def remove(self, job_id: str) -> None:
-        """Removes a job and its runs; one that is at work goes on, and nobody is told what becomes of it. Raises CronDisabled, NotFound."""
+        """Removes a job and its runs; one that is at work goes on, and nobody is told what becomes of it. Raises SwitchedOff, NotFound."""
         self.check_enabled()
         if not await self.rows.remove(job_id):
             raise _missing(job_id)
@@ -158,7 +158,7 @@ class Cron:
             The run: ended, or still running when the wait was over.
 
         Raises:
-            CronDisabled, NotFound. BadRequest: autonomy is read-only, or the command is blocked or needs an approval. Conflict: the job is running.
+            SwitchedOff, NotFound. BadRequest: autonomy is read-only, or the command is blocked or needs an approval. Conflict: the job is running.
         """
         self.check_enabled()
         job = await self._found(job_id)

@@ -92,7 +92,7 @@ class Knowledge:
         Args:
             groups: ids or names; one that does not exist finds nothing.
         """
-        self.check()
+        self.check_enabled()
         known = await self._group_ids(groups, strict=False)
         if groups and not known:
             return ()
@@ -106,7 +106,7 @@ class Knowledge:
         Raises:
             UnsupportedFile, ExtractionFailed: as the extractor. BadRequest: a group that does not exist. Conflict: there are too many documents.
         """
-        self.check()
+        self.check_enabled()
         began = self.clock.monotonic()
         kind = self.extractor.kind(upload.filename, upload.media)
         groups = await self._group_ids(upload.groups, strict=True)
@@ -136,7 +136,7 @@ class Knowledge:
 
     async def re_extract(self, document_id: str) -> Stored:
         """Reads what was uploaded once more and replaces the passages. Raises as `add`, and NotFound."""
-        self.check()
+        self.check_enabled()
         began = self.clock.monotonic()
         document = await self.document(document_id)
         original = await self.rows.original(document_id)
@@ -149,12 +149,12 @@ class Knowledge:
 
     async def documents(self, group: str = "") -> tuple[Document, ...]:
         """Everything there is (in a group), newest first."""
-        self.check()
+        self.check_enabled()
         return await self.rows.documents(group, MOST_LISTED)
 
     async def document(self, document_id: str) -> Document:
         """One that is not hidden. Raises NotFound."""
-        self.check()
+        self.check_enabled()
         found = await self.rows.get(document_id)
         if found is None or found.is_hidden:
             raise NotFound("no such document")
@@ -167,7 +167,7 @@ class Knowledge:
 
     async def delete(self, document_id: str, *, hard: bool) -> None:
         """Hides a document, or removes it (one that is hidden too). Raises NotFound."""
-        self.check()
+        self.check_enabled()
         gone = await (self.rows.remove(document_id) if hard else self.rows.hide(document_id, self.clock.wall_ms()))
         if not gone:
             raise NotFound("no such document")
@@ -175,7 +175,7 @@ class Knowledge:
 
     async def totals(self) -> tuple[int, int]:
         """How many documents and passages are found by a search."""
-        self.check()
+        self.check_enabled()
         return await self.rows.totals()
 
     async def rebuild(self, *, dry_run: bool) -> tuple[int, int]:
@@ -187,12 +187,12 @@ class Knowledge:
 
     async def groups(self) -> tuple[Group, ...]:
         """All groups by name."""
-        self.check()
+        self.check_enabled()
         return await self.rows.groups()
 
     async def group(self, group_id: str) -> Group:
         """One group. Raises NotFound."""
-        self.check()
+        self.check_enabled()
         found = await self.rows.group(group_id)
         if found is None:
             raise NotFound("no such group")
@@ -204,7 +204,7 @@ class Knowledge:
         Raises:
             BadRequest: it has no name. Conflict: another has it. NotFound.
         """
-        self.check()
+        self.check_enabled()
         if group_id is None:
             before = Group(id=self.ids.uuid(), name="", created_ms=self.clock.wall_ms())
         else:
@@ -222,7 +222,7 @@ class Knowledge:
 
     async def remove_group(self, group_id: str) -> None:
         """Its documents stay. Raises NotFound."""
-        self.check()
+        self.check_enabled()
         if not await self.rows.remove_group(group_id):
             raise NotFound("no such group")
 
@@ -233,13 +233,13 @@ class Knowledge:
 
     async def leave(self, group_id: str, document_id: str) -> None:
         """Takes it out. Raises NotFound when it is not in."""
-        self.check()
+        self.check_enabled()
         if not await self.rows.leave(group_id, document_id):
             raise NotFound("no such member")
 
     async def graph(self, group: str, limit: int) -> Graph:
         """At most `limit` documents, newest first, with their groups."""
-        self.check()
+        self.check_enabled()
         documents = await self.rows.documents(group, limit)
         ids = {document.id for document in documents}
         members = tuple(pair for pair in await self.rows.members(10 * MOST_LISTED) if pair[1] in ids and group in ("", pair[0]))
@@ -263,7 +263,7 @@ class Knowledge:
             raise BadRequest(f"no such group: {missing[0][:64]}")
         return tuple(dict.fromkeys(known[text] for text in wanted if text in known))
 
-    def check(self) -> None:
+    def check_enabled(self) -> None:
         """Raises SwitchedOff while it is off."""
         if not self.is_enabled:
             raise SwitchedOff("knowledge")

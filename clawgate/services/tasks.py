@@ -7,7 +7,7 @@ from collections.abc import Callable
 from attrs import define
 from msgspec.structs import replace
 
-from clawgate.domain.errors import BadRequest
+from clawgate.domain.errors import BadRequest, SwitchedOff
 from clawgate.domain.settings.model import TasksSettings
 from clawgate.domain.tasks import (
     MOST_EVENTS,
@@ -20,7 +20,6 @@ from clawgate.domain.tasks import (
     Review,
     Task,
     TaskEvent,
-    TasksDisabled,
     check_title,
     not_found,
 )
@@ -49,9 +48,9 @@ class Tasks:
         return self.settings().enabled
 
     def check_enabled(self) -> None:
-        """Raises TasksDisabled."""
+        """Raises SwitchedOff."""
         if not self.is_enabled:
-            raise TasksDisabled("Task engine is disabled")
+            raise SwitchedOff("tasks")
 
     async def create(self, task: Task, actor: Actor) -> Task:
         """Stores a new task; its times are set here, and its id unless it has one.

@@ -18,12 +18,13 @@ from clawgate.domain.cron import (
     Schedule,
     SessionTarget,
 )
-from clawgate.domain.errors import CronDisabled, GatewayError
+from clawgate.domain.errors import GatewayError, SwitchedOff
 from clawgate.domain.times import parse_rfc3339, rfc3339, rfc3339_or_none
 from clawgate.web.dialects import api_wire
 from clawgate.web.dialects.extractor_wire import wrong_shape
 from clawgate.web.dialects.root_wire import Refusal
 
+SWITCHED_OFF = "cron is disabled by config (cron.enabled=false)"
 STILL_RUNNING = "The job is still running; its outcome will be among its runs."
 
 
@@ -159,6 +160,6 @@ def outcome_object(run: Run) -> dict[str, object]:
 
 def refusal(error: GatewayError) -> Refusal:
     """The answer to an error."""
-    if isinstance(error, CronDisabled):
-        return api_wire.failure(409, "cron_disabled", str(error))
+    if isinstance(error, SwitchedOff):
+        return api_wire.failure(409, "cron_disabled", SWITCHED_OFF)
     return api_wire.refusal(error)

@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from clawgate.domain.errors import BadRequest, GatewayError, NotFound
+from clawgate.domain.errors import BadRequest, GatewayError, NotFound, SwitchedOff
 from clawgate.domain.tasks import (
     NO_METADATA,
     Actor,
@@ -22,7 +22,6 @@ from clawgate.domain.tasks import (
     Status,
     Task,
     TaskEvent,
-    TasksDisabled,
     Verdict,
 )
 from clawgate.domain.times import parse_rfc3339, rfc3339, rfc3339_or_none
@@ -30,6 +29,7 @@ from clawgate.web.dialects import root_wire
 from clawgate.web.dialects.extractor_wire import NO_JSON, wrong_shape
 
 DEFAULT_PAGE = 100
+SWITCHED_OFF = "Task engine is disabled"
 _Value = TypeVar("_Value")
 Place = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 
@@ -117,8 +117,8 @@ def refusal(error: GatewayError) -> root_wire.Refusal:
     match error:
         case NotFound():
             return 404, {"error": str(error)}, 0
-        case TasksDisabled():
-            return 503, {"error": str(error)}, 0
+        case SwitchedOff():
+            return 503, {"error": SWITCHED_OFF}, 0
     return root_wire.refusal(error)
 
 

@@ -120,7 +120,7 @@ class KnowledgeSurface:
 
     async def upload(self, call: Call) -> Answer:
         """A form with `file` and, if its sender likes, `title`, `categories` and `groups`."""
-        self.knowledge.check()
+        self.knowledge.check_enabled()
         found = form(call)
         file = found.files.get("file")
         if file is None:
