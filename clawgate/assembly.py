@@ -271,6 +271,7 @@ class Assembly:
         async def close_door() -> None:
             self.health.failed("daemon", "shutdown requested")
             web.draining = True
+            web.sockets.end_all()
 
         return (
             *edges.steps,

@@ -83,6 +83,7 @@ SAMPLES: tuple[GatewayError, ...] = (
     errors.BadRequest("what was expected"),
     errors.UnsupportedMedia("what was expected"),
     errors.WrongShape("what was expected"),
+    errors.NoHandshake("why"),
     errors.InvalidContent("why"),
     errors.RejectedContent("why"),
     errors.UnsupportedFile("why"),

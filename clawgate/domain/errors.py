@@ -70,6 +70,10 @@ class UnsupportedMedia(BadRequest):
     """The body is not of the content type that the route takes."""
 
 
+class NoHandshake(BadRequest):
+    """A plain request where a WebSocket is expected."""
+
+
 class WrongShape(BadRequest):
     """The body is JSON and not of the shape that the route takes."""
 

@@ -50,6 +50,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("queue_depth", _G, "Accepted messages without an outcome yet"),
     Family("http_requests_total", _C, "HTTP requests answered", ("status",)),
     Family("http_connections", _G, "Open HTTP connections"),
+    Family("sockets_open", _G, "Open WebSockets"),
     Family("http_refused_total", _C, "Connections and requests refused by a bound", ("reason",)),
     Family("inbox_items_total", _C, "Inbox items by where they ended or went", ("state",)),
     Family("inbox_duplicates_total", _C, "Messages recognised as a copy of an earlier one", ("source",)),

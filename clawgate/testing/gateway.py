@@ -211,6 +211,22 @@ class Pending:
 
     def __init__(self, gate: MemoryGateway, protocol: Any, transport: _Transport) -> None:  # protocol: a channel, or what turns a client away
         self._gate, self._protocol, self._transport = gate, protocol, transport
+        self._is_closed = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the connection has ended, on either side."""
+        return self._is_closed or bool(self._transport.disconnecting)
+
+    def feed(self, data: bytes) -> None:
+        """Sends more bytes on the connection."""
+        if not self._is_closed:
+            self._protocol.dataReceived(data)
+
+    def pause(self) -> None:
+        """The client takes nothing more: whoever writes is told so."""
+        producer: Any = self._transport.producer  # a push producer, once there is something to write
+        producer.pauseProducing()
 
     @property
     def raw(self) -> bytes:
@@ -229,6 +245,7 @@ class Pending:
 
     def close(self) -> None:
         """Ends the connection; what follows from that happens at the next pump."""
+        self._is_closed = True
         self._protocol.connectionLost(Failure(ConnectionDone()))
 
     @property

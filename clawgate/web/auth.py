@@ -9,7 +9,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.web.server import Request
 
 from clawgate.domain.caller import ALL_SCOPES, LOCAL, OPERATOR, Caller, Network, Peer, Scope, client_key, is_loopback, parse_address
-from clawgate.domain.errors import Forbidden, Unauthenticated
+from clawgate.domain.errors import Forbidden, NoHandshake, Unauthenticated
 from clawgate.domain.tokens import bearer
 from clawgate.services.access import Access
 from clawgate.services.guard import Guard
@@ -84,6 +84,29 @@ def _joined(request: Request, name: bytes) -> str | None:
     return b",".join(values).decode("latin-1") if values else None
 
 
+def check_handshake(call: Call) -> None:
+    """Lets only WebSocket handshakes of this origin through. A program without `Origin` is no page.
+
+    Raises:
+        NoHandshake: it is a plain request. Forbidden: a page of elsewhere.
+    """
+    upgrade = {part.strip().lower() for part in (call.header("upgrade") or "").split(",")}
+    connection = {part.strip().lower() for part in (call.header("connection") or "").split(",")}
+    if "websocket" not in upgrade or "upgrade" not in connection or not call.header("sec-websocket-key"):
+        raise NoHandshake("this is a WebSocket; send an Upgrade")
+    origin = call.header("origin")
+    if origin is not None and origin.partition("://")[2] != (call.header("host") or ""):
+        raise Forbidden("Origin not allowed")
+
+
+def socket_token(call: Call) -> str | None:
+    """The token of a handshake: header, `bearer.` sub-protocol, query; the first that is not empty counts (construct-realtime.md §0.2)."""
+    header = bearer(call.header("authorization"))
+    offered = (part.strip() for part in (call.header("sec-websocket-protocol") or "").split(","))
+    named = next((part.removeprefix("bearer.") for part in offered if part.startswith("bearer.")), "")
+    return header or named or call.query("token") or None
+
+
 @define
 class Doorkeeper:
     """Decides whether a route's handler runs, and for whom."""
@@ -117,7 +140,7 @@ class Doorkeeper:
                 return await self._bearer(route, call, scope)
 
     async def _bearer(self, route: Route, call: Call, scope: Scope) -> Caller:
-        token = bearer(call.header("authorization"), lower_too=route.path.startswith("/api/v1/"))
+        token = socket_token(call) if route.is_socket else bearer(call.header("authorization"), lower_too=route.path.startswith("/api/v1/"))
         caller = await self.access.identify(token, call.peer.client)
         if caller is None:
             self.guard.refused(call.peer, route.path, counts=route.limiter == "webhook")

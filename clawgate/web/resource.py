@@ -25,11 +25,12 @@ from clawgate.domain.tokens import bearer
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import Meter
 from clawgate.web.answers import Answer, empty_answer, json_answer, open_head, retry_after, send
-from clawgate.web.auth import Doorkeeper, Peers
+from clawgate.web.auth import Doorkeeper, Peers, check_handshake
 from clawgate.web.call import Call
 from clawgate.web.dialects import root_wire
 from clawgate.web.paths import check_path
-from clawgate.web.router import Match, NoRoute, Route, Router
+from clawgate.web.router import AnyAnswer, Match, NoRoute, Route, Router
+from clawgate.web.sockets import OpenSockets, SocketAnswer
 from clawgate.web.streams import EVENT_STREAM, OpenStreams, StreamAnswer
 
 _log = Logger()
@@ -60,6 +61,7 @@ class GatewayResource:
     prefix: bytes = b""
     draining: bool = False
     streams: OpenStreams = field(init=False)
+    sockets: OpenSockets = field(init=False)
     _served: int = field(default=0, init=False)
     _in_flight: int = field(default=0, init=False)
     server: Site | None = field(default=None, init=False)
@@ -70,6 +72,7 @@ class GatewayResource:
 
     def __attrs_post_init__(self) -> None:
         self.streams = OpenStreams(self.clock)
+        self.sockets = OpenSockets(self.clock, lambda count: self.meter.gauge("sockets_open", count))
 
     def getChildWithDefault(self, name: bytes, request: Request) -> GatewayResource:
         """Twisted's traversal ends here."""
@@ -202,15 +205,20 @@ class _Exchange:
             work.addBoth(self._landed)
         work.addCallbacks(self.answer, self._failed)
 
-    async def _work(self, route: Route, call: Call) -> Answer | StreamAnswer:
+    async def _work(self, route: Route, call: Call) -> AnyAnswer:
+        if route.is_socket:
+            check_handshake(call)
         call.caller = await self.resource.doorkeeper.admit(route, call)
         return await self.resource.router.execute(route, self.request, call)
 
-    def answer(self, answer: Answer | StreamAnswer, why: str = "") -> None:
+    def answer(self, answer: AnyAnswer, why: str = "") -> None:
         """Sends the one answer, or begins it; later ones are dropped. `why` is for the log only."""
         if self._answered:
             if why:
                 _log.info("{id} after its answer: {why}", id=self.request_id.decode(), why=why)
+            return
+        if isinstance(answer, SocketAnswer):
+            self._open(answer)
             return
         self._answered = True
         self.resource.meter.count("http_requests_total", str(answer.status))
@@ -222,7 +230,16 @@ class _Exchange:
         else:
             send(self.request, answer, self.request_id, secure=self.request.isSecure())
 
-    def _landed(self, result: Answer | StreamAnswer | Failure) -> Answer | StreamAnswer | Failure:
+    def _open(self, answer: SocketAnswer) -> None:
+        try:
+            self.resource.sockets.begin(self.request, answer)
+        except GatewayError as problem:
+            self.answer(refused(problem, self._route.dialect if self._route is not None else root_wire.refusal))
+        else:
+            self._answered = True
+            self.resource.meter.count("http_requests_total", "101")
+
+    def _landed(self, result: AnyAnswer | Failure) -> AnyAnswer | Failure:
         self.resource._in_flight -= 1
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
@@ -242,7 +259,7 @@ class _Exchange:
     def _expired(self) -> None:
         self.answer(empty_answer(408))
 
-    def _client_left(self, _: Failure, work: Deferred[Answer | StreamAnswer]) -> None:
+    def _client_left(self, _: Failure, work: Deferred[AnyAnswer]) -> None:
         self._answered = True
         if self._route is not None and self._route.leaves_with_client:
             work.cancel()

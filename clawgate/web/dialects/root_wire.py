@@ -14,6 +14,7 @@ from clawgate.domain.errors import (
     Forbidden,
     GatewayError,
     LockedOut,
+    NoHandshake,
     NoSecret,
     NotConfigured,
     NotFound,
@@ -82,6 +83,7 @@ def refusal(error: GatewayError, *, unauthorized: str = UNAUTHORIZED) -> Refusal
 _UNAVAILABLE = "Service temporarily unavailable. Please retry later."
 _STATUS: tuple[tuple[type[GatewayError], int], ...] = (
     (UnsupportedMedia, 415),
+    (NoHandshake, 426),
     (WrongShape, 422),
     (BadRequest, 400),
     (Forbidden, 403),

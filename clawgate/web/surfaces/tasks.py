@@ -16,8 +16,7 @@ from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import tasks_wire
 from clawgate.web.dialects.tasks_wire import comment_object, detail_object, event_object, task_object
-from clawgate.web.router import Handler, Router
-from clawgate.web.streams import StreamAnswer
+from clawgate.web.router import AnyAnswer, Handler, Router
 
 _MOST_SKIPPED = 2**32 - 1
 
@@ -46,7 +45,7 @@ class TasksSurface:
         add("GET", "/tasks/<task_id>/events", self.events, Scope.READ, "History of a task")
 
     def _when_enabled(self, handler: Handler) -> Handler:
-        async def guarded(call: Call) -> Answer | StreamAnswer:
+        async def guarded(call: Call) -> AnyAnswer:
             self.tasks.check_enabled()
             return await handler(call)
 

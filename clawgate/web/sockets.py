@@ -1,0 +1,310 @@
+"""WebSockets on the gateway's own port. Ring: edge (web). Implements `ports.sockets`. Source: design §3, §4.6, §4.16; RFC 6455; libraries.md §1.
+
+    credential and Origin → handshake → messages ⇄ handler → goodbye
+
+The protocol is `websockets`' sans-I/O `ServerProtocol`; it bounds messages while it reads them (1009). A client is pinged every 20 s and has 10 s to answer.
+What waits to be sent to it has a bound; beyond it, the client is closed with 1013. A socket ends with its credential (4401) and with the gateway (1001).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from attrs import define, field
+from twisted.internet.interfaces import IDelayedCall, IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import Request
+from websockets.exceptions import ConnectionClosed, InvalidState
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request as Handshake
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+from zope.interface import implementer
+
+from clawgate.domain.caller import Caller
+from clawgate.domain.errors import Overloaded
+from clawgate.ports.clock import Clock
+from clawgate.ports.sockets import GOING_AWAY, REVOKED, SLOW, SocketHandler
+
+_log = Logger()
+MOST_MESSAGE_BYTES = 1024 * 1024
+MOST_WAITING_BYTES = 4 * 1024 * 1024
+PING_SECONDS, PONG_SECONDS, CLOSE_SECONDS = 20.0, 10.0, 5.0
+MOST_SOCKETS, MOST_OF_ONE = 10_000, 1_000
+NO_GOODBYE = 1006
+
+
+class SocketAnswer(msgspec.Struct, frozen=True):
+    """An answer that turns the connection into a WebSocket.
+
+    Attributes:
+        subprotocols: those understood, best first; the first one that the client offers is chosen.
+    """
+
+    handler: SocketHandler
+    caller: Caller
+    subprotocols: tuple[str, ...] = ()
+
+
+@define(eq=False)
+class OpenSockets:
+    """Every open WebSocket, so that each can be ended."""
+
+    clock: Clock
+    on_change: Callable[[int], object] = lambda count: None
+    _open: set[WebSocket] = field(factory=set, init=False)
+
+    def begin(self, request: Request, answer: SocketAnswer) -> None:
+        """Shakes hands and takes the connection over.
+
+        Raises:
+            Overloaded: too many are open, in all or of this caller.
+        """
+        theirs = sum(1 for socket in self._open if socket.caller.principal == answer.caller.principal) if len(self._open) >= MOST_OF_ONE else 0
+        if len(self._open) >= MOST_SOCKETS or theirs >= MOST_OF_ONE:
+            raise Overloaded("too many open sockets")
+        socket = WebSocket(answer, self.clock, self._gone)
+        socket.shake(request)
+        self._open.add(socket)
+        self.on_change(len(self._open))
+        socket.take(request)
+
+    def end_of(self, principal: str) -> None:
+        """Closes what a credential has opened: it is dead."""
+        for socket in tuple(self._open):
+            if socket.caller.principal == principal:
+                socket.close(REVOKED, "credential revoked")
+
+    def end_all(self) -> None:
+        """Closes everything: the gateway stops."""
+        for socket in tuple(self._open):
+            socket.close(GOING_AWAY, "the gateway is stopping")
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def _gone(self, socket: WebSocket) -> None:
+        self._open.discard(socket)
+        self.on_change(len(self._open))
+
+
+@implementer(IPushProducer)
+class WebSocket(Protocol):
+    """One connection after its handshake."""
+
+    transport: Any  # TCP or TLS: no interface names both writing and producers
+
+    def __init__(self, answer: SocketAnswer, clock: Clock, gone: Callable[[WebSocket], object]) -> None:
+        self.caller, self._handler, self._clock, self._gone = answer.caller, answer.handler, clock, gone
+        self.subprotocol = ""
+        self._wire = ServerProtocol(select_subprotocol=_chooser(answer.subprotocols), max_size=MOST_MESSAGE_BYTES)
+        self._pieces: list[bytes] = []
+        self._is_text = True
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._is_paused = self._is_over = self._is_awaiting_pong = False
+        self._timer: IDelayedCall | None = None
+        self._expiry: IDelayedCall | None = None
+
+    # -- the handshake
+
+    def shake(self, request: Request) -> None:
+        """Judges the handshake; a bad one is answered by the protocol's own refusal when the connection is taken over."""
+        head = [b"%s %s HTTP/1.1\r\n" % (request.method, request.uri)]
+        head += [b"%s: %s\r\n" % (name, value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values]
+        self._wire.receive_data(b"".join((*head, b"\r\n")))
+        shaken = self._wire.events_received()
+        if shaken and isinstance(shaken[0], Handshake):
+            self._wire.send_response(self._wire.accept(shaken[0]))
+        self.subprotocol = str(self._wire.subprotocol or "")
+
+    def take(self, request: Request) -> None:
+        """Takes the connection over, on our own site or on somebody else's."""
+        if hasattr(request, "take_over"):
+            request.take_over(self)
+        else:
+            request.channel._protocolUpgradeForWebsockets(self)
+
+    def connectionMade(self) -> None:
+        """Sends the answer to the handshake, and tells the handler."""
+        self.transport.registerProducer(self, True)
+        self._flush()
+        if self._wire.state is not State.OPEN:
+            self._over(NO_GOODBYE)
+            return
+        if self.caller.expires_ms:
+            left = (self.caller.expires_ms - self._clock.wall_ms()) / 1000
+            self._expiry = self._clock.call_later(max(left, 0.0), self.close, REVOKED, "credential expired")
+        self._set_timer(PING_SECONDS, self._ping)
+        self._guarded(lambda: self._handler.opened(self))
+
+    # -- in
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes of the client's."""
+        self._wire.receive_data(data)
+        self._read()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone."""
+        self._over(self._code)
+
+    def _read(self) -> None:
+        for event in self._wire.events_received():
+            if isinstance(event, Frame) and not self._is_over:
+                self._frame(event)
+        self._flush()
+        if self._wire.close_expected():
+            self._set_timer(CLOSE_SECONDS, self._abort)
+        if self._wire.state in (State.CLOSING, State.CLOSED):
+            self._over(self._code)
+
+    @property
+    def _code(self) -> int:
+        """The goodbye's code: the client's, else ours."""
+        said = self._wire.close_rcvd or self._wire.close_sent
+        return NO_GOODBYE if said is None else int(said.code)
+
+    def _frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.PONG:
+            self._is_awaiting_pong = False
+        if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            return
+        if frame.opcode is not Opcode.CONT:
+            self._is_text, self._pieces = frame.opcode is Opcode.TEXT, []
+        self._pieces.append(bytes(frame.data))
+        if frame.fin:
+            whole, self._pieces = b"".join(self._pieces), []
+            self._message(whole)
+
+    def _message(self, whole: bytes) -> None:
+        if not self._is_text:
+            self._guarded(lambda: self._handler.data(whole))
+            return
+        try:
+            text = whole.decode("utf-8")
+        except UnicodeDecodeError:
+            self.close(1007, "not UTF-8")
+        else:
+            self._guarded(lambda: self._handler.text(text))
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception:
+            _log.failure("who handles a socket broke")
+            self.close(1011, "internal error")
+
+    # -- out
+
+    def send(self, text: str) -> bool:
+        """`ports.sockets.Socket.send`."""
+        return self._send(lambda: self._wire.send_text(text.encode("utf-8", "replace")))
+
+    def send_bytes(self, data: bytes) -> bool:
+        """`ports.sockets.Socket.send_bytes`."""
+        return self._send(lambda: self._wire.send_binary(data))
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """`ports.sockets.Socket.close`."""
+        if self._wire.state is State.OPEN:
+            self._wire.send_close(code, reason)
+            self._flush()
+            self._set_timer(CLOSE_SECONDS, self._abort)
+            self._over(code)
+
+    def _send(self, write: Callable[[], None]) -> bool:
+        if self._is_over or self._wire.state is not State.OPEN:
+            return False
+        try:
+            write()
+        except (ConnectionClosed, InvalidState):
+            return False
+        self._flush()
+        return not self._is_over
+
+    def _flush(self) -> None:
+        for piece in self._wire.data_to_send():
+            if not piece:
+                self._end()
+            elif self._is_paused:
+                self._waiting.append(piece)
+                self._waiting_bytes += len(piece)
+            else:
+                self.transport.write(piece)
+        if self._waiting_bytes > MOST_WAITING_BYTES and not self._is_over:
+            _log.info("a socket of {principal} is closed, its client does not keep up", principal=self.caller.principal)
+            self._waiting, self._waiting_bytes = [], 0
+            self._wire.send_close(SLOW, "too slow")
+            for piece in self._wire.data_to_send():
+                self.transport.write(piece)
+            self._set_timer(CLOSE_SECONDS, self._abort)
+            self._over(SLOW)
+
+    def pauseProducing(self) -> None:
+        """The connection takes nothing more for now."""
+        self._is_paused = True
+
+    def resumeProducing(self) -> None:
+        """The connection takes more."""
+        self._is_paused = False
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        if waiting:
+            self.transport.write(b"".join(waiting))
+
+    def stopProducing(self) -> None:
+        """The connection is gone; `connectionLost` says so too."""
+
+    # -- time and the end
+
+    def _ping(self) -> None:
+        if self._is_awaiting_pong:
+            self._abort()
+            return
+        self._is_awaiting_pong = True
+        self._wire.send_ping(b"")
+        self._flush()
+        self._set_timer(PONG_SECONDS, self._look_for_pong)
+
+    def _look_for_pong(self) -> None:
+        if self._is_awaiting_pong:
+            self._abort()
+        else:
+            self._set_timer(PING_SECONDS - PONG_SECONDS, self._ping)
+
+    def _set_timer(self, seconds: float, action: Callable[[], None]) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = self._clock.call_later(seconds, action)
+
+    def _end(self) -> None:
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def _abort(self) -> None:
+        self.transport.abortConnection()
+        self._over(NO_GOODBYE)
+
+    def _over(self, code: int) -> None:
+        """Tells the handler and the registry, once."""
+        if self._is_over:
+            return
+        self._is_over = True
+        if self._expiry is not None and self._expiry.active():
+            self._expiry.cancel()
+        if self._timer is not None and self._timer.active() and self._wire.state is State.CLOSED:
+            self._timer.cancel()
+        self._gone(self)
+        self._guarded(lambda: self._handler.closed(code))
+
+
+def _chooser(understood: tuple[str, ...]) -> Callable[[ServerProtocol, Sequence[Subprotocol]], Subprotocol | None]:
+    def choose(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+        return next((Subprotocol(name) for name in understood if name in offered), None)
+
+    return choose
