@@ -19,7 +19,6 @@ from clawgate.domain.messages import MemoryEntry
 from clawgate.domain.redaction import Redactor
 
 CORE = "core"
-CONVERSATION = "conversation"
 MOST_CONTENT_CHARS = 32_000
 MOST_KEY_CHARS = 256
 MOST_CATEGORY_CHARS = 64

@@ -109,18 +109,22 @@ class ChannelMessage(msgspec.Struct, frozen=True, kw_only=True):
     sent_ms: int
 
 
+CONVERSATION = "conversation"
+"""Category of what people wrote, which is remembered by itself. The index of sql/0003_sessions.sql leaves it out."""
+
+
 class MemoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One remembered text.
 
     Attributes:
-        category: "conversation" for what people wrote, "core" for what they asked to be remembered; any other name.
+        category: `CONVERSATION` for what people wrote, "core" for what they asked to be remembered; any other name.
         session: the conversation it comes from, None = none in particular.
         principal: whose it is, None = everybody's.
     """
 
     key: str
     content: str
-    category: str = "conversation"
+    category: str = CONVERSATION
     session: str | None = None
     created_ms: int = 0
     principal: str | None = None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from attrs import define, field
 from twisted.logger import Logger
 
+from clawgate.domain.errors import Overloaded
 from clawgate.domain.events import BusEvent
 from clawgate.ports.clock import Clock
 
@@ -43,10 +44,10 @@ class Events:
         """Calls `watcher` with every event from now on; returns what ends it.
 
         Raises:
-            OverflowError: too many watch already.
+            Overloaded: too many watch already.
         """
         if len(self._watchers) >= MOST_WATCHERS:
-            raise OverflowError("too many watchers")
+            raise Overloaded("too many watchers")
         self._watchers.append(watcher)
 
         def end() -> None:

@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from clawgate.domain.inbox import OPEN
+from clawgate.domain.messages import CONVERSATION
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import ComponentHealth, Meter
 from clawgate.ports.stores import Store
@@ -64,7 +65,7 @@ class Housekeeping:
         """Forgets ended items and dedupe records that have run out, and the oldest of what was remembered by itself."""
         await self.store.inbox.purge(self.clock.wall_ms(), self.item_retention_seconds)
         await self.store.facts.purge(self.clock.wall_ms())
-        await self.store.memory.trim("conversation", self.max_remembered)
+        await self.store.memory.trim(CONVERSATION, self.max_remembered)
 
     async def _loop(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from clawgate.domain.errors import Overloaded
 from clawgate.domain.events import BusEvent
 from clawgate.services.events import KEPT, MOST_WATCHERS, Events
 from clawgate.testing.clock import ManualClock
@@ -44,5 +45,5 @@ def test_watchers_are_bounded() -> None:
     events = Events(ManualClock())
     for _ in range(MOST_WATCHERS):
         events.watch(lambda event: None)
-    with pytest.raises(OverflowError):
+    with pytest.raises(Overloaded):
         events.watch(lambda event: None)
