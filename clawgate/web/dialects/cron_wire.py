@@ -43,10 +43,9 @@ class DeliveryBody(msgspec.Struct):
     best_effort: bool = True
 
 
-class JobChange(msgspec.Struct):
-    """The body of `PUT`; null is the same as not there."""
+class _JobBody(msgspec.Struct, kw_only=True):
+    """What both bodies hold; null is the same as not there."""
 
-    schedule: CronSchedule | AtBody | EverySchedule | None = None
     job_type: JobKind | None = None
     prompt: str | None = None
     command: str | None = None
@@ -55,21 +54,19 @@ class JobChange(msgspec.Struct):
     session_target: SessionTarget | None = None
     delivery: DeliveryBody | None = None
     delete_after_run: bool | None = None
-    enabled: bool | None = None
 
 
-class NewJob(msgspec.Struct):
+class NewJob(_JobBody, kw_only=True):
     """The body of `POST`."""
 
     schedule: CronSchedule | AtBody | EverySchedule
-    job_type: JobKind | None = None
-    prompt: str | None = None
-    command: str | None = None
-    name: str | None = None
-    model: str | None = None
-    session_target: SessionTarget | None = None
-    delivery: DeliveryBody | None = None
-    delete_after_run: bool | None = None
+
+
+class JobChange(_JobBody, kw_only=True):
+    """The body of `PUT`."""
+
+    schedule: CronSchedule | AtBody | EverySchedule | None = None
+    enabled: bool | None = None
 
 
 def draft_of(body: NewJob | JobChange) -> Draft:
