@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
+import msgspec
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -55,7 +55,7 @@ class Toolbox:
 
 def _object(arguments: str) -> Mapping[str, object] | None:
     try:
-        found = json.loads(arguments or "{}")
-    except (ValueError, RecursionError):
+        found = msgspec.json.decode(arguments or "{}")  # half a surrogate pair, or NaN, could be passed on to nobody
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -5,6 +5,7 @@ Every answer has an explicit content type, and every one carries the security he
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
@@ -50,7 +51,14 @@ class Answer(msgspec.Struct, frozen=True):
 
 def json_answer(status: int, value: Mapping[str, object] | msgspec.Struct | Sequence[Mapping[str, object]], *headers: tuple[bytes, bytes]) -> Answer:
     """A JSON answer: compact, keys sorted, non-ASCII as it is, no charset parameter (zeroclaw.md A5)."""
-    return Answer(status, _encode(value), JSON, headers)
+    return Answer(status, _encoded(value), JSON, headers)
+
+
+def _encoded(value: object) -> bytes:
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:  # half a surrogate pair, out of JSON of a model's: as an escape it can be told
+        return json.dumps(msgspec.to_builtins(value), sort_keys=True, separators=(",", ":")).encode()
 
 
 def text_answer(status: int, text: str, *headers: tuple[bytes, bytes]) -> Answer:

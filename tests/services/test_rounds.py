@@ -95,6 +95,15 @@ def test_an_unknown_tool_and_bad_arguments_are_told_to_the_model() -> None:
     assert tools.calls == []
 
 
+@pytest.mark.parametrize("arguments", ['{"euros": "\\ud800"}', '{"euros": NaN}'])
+def test_arguments_that_could_be_passed_on_to_nobody_are_told_to_the_model_and_to_the_caller(arguments: str) -> None:
+    road, tools = gate(wants(ToolCall("a", "pay", arguments)), "ok then")
+    answer = ask(road).response
+    assert (answer.status, tools.calls) == (200, [])
+    assert agent_of(road).prompts[1].lines[-1].text == "the arguments are not a JSON object"
+    assert b'"response":"ok then"' in answer.body
+
+
 def test_a_script_is_not_offered_what_would_have_to_be_asked() -> None:
     road, _ = gate("ok", autonomy=AutonomySettings())
     ask(road)
