@@ -93,7 +93,6 @@ SAMPLES: tuple[GatewayError, ...] = (
     errors.NotFound(),
     errors.NotConfigured("WhatsApp"),
     errors.Conflict("why"),
-    errors.CronDisabled("why"),
     errors.NotApplied({"linq": "why"}),
     errors.SwitchedOff("knowledge"),
     errors.TooLarge("Request body too large"),

@@ -14,6 +14,8 @@
       SendError          a reply could not be handed to its channel
         SendRefused · SendUnavailable · SendUncertain
 
+Those that only one noun raises stand with it: `triggers.NoTrigger`, `skills.AmbiguousSkill`, `skills.SkillSourceFailed`, `jsonrpc.Malformed`.
+
 Status codes and sentences for clients are not here: they exist in `web/answers.py` and `web/dialects`. `detail` is for the operator's log
 and is never sent to a client.
 """
@@ -116,10 +118,6 @@ class NotFound(Refusal):
 
 class Conflict(Refusal):
     """The thing is in a state where this cannot be done."""
-
-
-class CronDisabled(Conflict):
-    """`[cron] enabled` is off: jobs can be looked at, nothing else."""
 
 
 class NotApplied(Conflict):

@@ -39,7 +39,6 @@ LLM_FAILED = "LLM request failed"
 DUPLICATE = "Request already processed for this idempotency key"
 BAD_SIGNATURE = "Invalid signature"
 NO_CHANNEL_SECRET = "Webhook authentication not configured"
-BAD_PAYLOAD = "Invalid JSON payload"
 
 _RATE_TEXTS = {
     "pair": "Too many pairing requests. Please retry later.",
