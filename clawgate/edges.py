@@ -126,15 +126,6 @@ class Edges:
         memory = Memory(store.memory, clock, ids)
         notes = memory if settings.memory.backend != "none" else None
         pools = _Pools.of(reactor)
-        lock = StateLock(settings.state_dir)
-
-        async def hold() -> None:
-            lock.acquire()
-            pools.start()
-
-        async def let_go() -> None:
-            pools.stop()
-            lock.release()
 
         def make_backend(wanted: Settings) -> AgentBackend:
             return build_backend(wanted, reactor=reactor, clock=clock, notes=notes, service=answers, environment=environment)
@@ -160,7 +151,7 @@ class Edges:
             memory=memory,
             build_marketplace=make_marketplace,
             mcp=Connector(reactor, clock),
-            steps=(Step("state", hold, let_go),),
+            steps=(_state(StateLock(settings.state_dir), pools),),
             build_backend=make_backend,
             build_channels=make_channels,
             passwords=Argon2Passwords(pools.hashing),
@@ -201,6 +192,20 @@ class _Pools:
         for pool in (self.scanning, self.reading, self.looking, self.hashing):
             pool.stop()
         self.files.finish()
+
+
+def _state(lock: StateLock, pools: _Pools) -> Step:
+    """The lock is held as long as a thread may write."""
+
+    async def hold() -> None:
+        lock.acquire()
+        pools.start()
+
+    async def let_go() -> None:
+        pools.stop()
+        lock.release()
+
+    return Step("state", hold, let_go)
 
 
 def _beside(settings: Settings) -> Path:

@@ -181,6 +181,8 @@ class _Child(ProcessProtocol):
         return done
 
     def _signal(self, number: signal.Signals) -> None:
+        if not self._pid:  # to a process group of 0 it would be sent to ourselves
+            return
         try:
             os.killpg(self._pid, number)
         except (ProcessLookupError, PermissionError):  # it has not made its group yet, or it is over
