@@ -5,8 +5,11 @@ Objects are made here and nothing outside the package is touched; work begins wh
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from clawgate.channels.kinds import admitted
 from clawgate.domain.approvals import Level, ToolPolicy
@@ -179,7 +182,9 @@ class Assembly:
 
     def _wire_channels(self) -> None:
         edges, store = self.edges, self.edges.store
-        self.chat_approvals = ChatApprovals(store.facts, edges.clock, lambda sender: _tool_policy(self.settings).is_owner(sender))
+        self.chat_approvals = ChatApprovals(
+            store.facts, edges.clock, lambda sender: _tool_policy(self.settings).is_owner(sender), lambda: _terms(self.settings)
+        )
         self.onboarding = Onboarding(store.facts, edges.allowlist, edges.clock, edges.entropy, edges.meter, self._admitted)
         self.channel_ingress = ChannelIngress(
             store.inbox,
@@ -310,6 +315,11 @@ def _turn_policy(settings: Settings) -> TurnPolicy:
         tool_rounds=agent.max_tool_iterations,
     )
     return TurnPolicy(prompts=prompts, turn_timeout_seconds=agent.turn_timeout_secs, offers_tools=agent.offer_tools)
+
+
+def _terms(settings: Settings) -> str:
+    """Names the autonomy settings: a change of them takes back every "always", also one made while nothing runs."""
+    return hashlib.sha256(msgspec.json.encode(settings.autonomy)).hexdigest()[:16]
 
 
 def _tool_policy(settings: Settings) -> ToolPolicy:

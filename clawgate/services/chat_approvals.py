@@ -59,11 +59,13 @@ class ChatApprovals:
 
     Attributes:
         is_owner: whether a sender may approve tools, by the live settings.
+        terms: names the autonomy settings in force: what was granted under others does not count.
     """
 
     facts: Facts
     clock: Clock
     is_owner: Callable[[str], bool]
+    terms: Callable[[], str] = lambda: ""
 
     async def question(self, item: Item, tools: Sequence[str]) -> str:
         """The reply that asks for these tools; from now on the next message of the item's conversation may answer it.
@@ -93,15 +95,15 @@ class ChatApprovals:
 
     async def granted(self, channel: str, sender: str) -> tuple[str, ...]:
         """Tools that this sender may always use, in alphabetical order."""
-        found = await self.facts.get(GRANTS, _person(channel, sender), self.clock.wall_ms())
+        found = await self.facts.get(GRANTS, self._grantee(channel, sender), self.clock.wall_ms())
         return () if found is None else msgspec.json.decode(found, type=tuple[str, ...])
 
     async def grant(self, channel: str, sender: str, tools: Sequence[str]) -> None:
         """Lets a sender always use these tools, too."""
         held = tuple(sorted({*await self.granted(channel, sender), *tools}))
         expires_ms = self.clock.wall_ms() + GRANT_DAYS * _DAY_MS
-        await self.facts.put(GRANTS, _person(channel, sender), msgspec.json.encode(held).decode(), expires_ms)
+        await self.facts.put(GRANTS, self._grantee(channel, sender), msgspec.json.encode(held).decode(), expires_ms)
 
-
-def _person(channel: str, sender: str) -> str:
-    return f"{channel}:{sender}"
+    def _grantee(self, channel: str, sender: str) -> str:
+        terms = self.terms()
+        return f"{channel}:{sender}:{terms}" if terms else f"{channel}:{sender}"

@@ -74,6 +74,17 @@ def test_always_holds_for_that_sender_also_after_a_restart() -> None:
     assert (chat.said[-1], chat.called) == (ASK, 2)
 
 
+def test_a_change_of_the_autonomy_takes_back_every_always_of_chats() -> None:
+    chat = Chat()
+    chat.write("pay")
+    chat.write("always")
+    chat.write("pay")
+    assert chat.called == 2
+    changed = chat.road.gate.client.request("PUT", "/api/v1/config/autonomy", {"always_ask": ["pay"]}, peer="operator")
+    chat.write("pay")
+    assert (changed.status, chat.said[-1], chat.called) == (200, ASK, 2)
+
+
 def test_always_ends_after_thirty_days() -> None:
     chat = Chat()
     chat.write("pay")
