@@ -6,7 +6,9 @@ import msgspec
 
 from clawgate.agents.openai_wire import PATH, OpenAIDialect
 from clawgate.agents.vendor import Poster, VendorBackend
+from clawgate.domain.providers_catalog import BY_NAME
 from clawgate.domain.secret import Secret
+from clawgate.domain.settings.providers import KEY_NAMES
 from clawgate.ports.clock import Clock
 
 
@@ -22,14 +24,9 @@ class Vendor(msgspec.Struct, frozen=True):
     key_name: str = ""
 
 
+_SPEAK_IT = ("openrouter", "openai", "ollama", "moonshot", "groq", "mistral", "deepseek")
 VENDORS: dict[str, Vendor] = {
-    "openrouter": Vendor("https://openrouter.ai/api/v1", "anthropic/claude-sonnet-4.6", "OPENROUTER_API_KEY"),
-    "openai": Vendor("https://api.openai.com/v1", "gpt-4.1-mini", "OPENAI_API_KEY"),
-    "ollama": Vendor("http://localhost:11434/v1", "llama3.2"),
-    "moonshot": Vendor("https://api.moonshot.ai/v1", "kimi-k2.5-instant", "MOONSHOT_API_KEY"),
-    "groq": Vendor("https://api.groq.com/openai/v1", "llama-3.3-70b-versatile", "GROQ_API_KEY"),
-    "mistral": Vendor("https://api.mistral.ai/v1", "mistral-small-latest", "MISTRAL_API_KEY"),
-    "deepseek": Vendor("https://api.deepseek.com/v1", "deepseek-chat", "DEEPSEEK_API_KEY"),
+    name: Vendor(BY_NAME[name].base_url, BY_NAME[name].default_model, next(iter(KEY_NAMES.get(name, ())), "")) for name in _SPEAK_IT
 }
 ALIASES = {"kimi": "moonshot"}
 

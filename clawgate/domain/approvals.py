@@ -36,6 +36,12 @@ class Level(StrEnum):
     SUPERVISED = "supervised"
     FULL = "full"
 
+    @classmethod
+    def named(cls, text: str) -> Level | None:
+        """The level that somebody wrote (`Read_Only` too), None for anything else."""
+        name = text.strip().lower().replace("_", "")
+        return cls(name) if name in set(cls) else None
+
 
 class Verdict(Enum):
     """What becomes of a call."""

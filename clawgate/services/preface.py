@@ -22,7 +22,7 @@ _log = Logger()
 _T = TypeVar("_T")
 MOST_LISTED = 40
 MOST_LIST_CHARS = 8_000
-MOST_SKILL_CHARS = 32_000
+MOST_WHOLE_CHARS = 32_000
 _DESCRIPTION_CHARS = 200
 _NONE: tuple[Skill, ...] = ()
 _HINT = "Skills you have. Before you do what one of them is for, read it with the tool `skill_read`:"
@@ -75,5 +75,5 @@ def _listed(skills: Iterable[Skill]) -> str:
 
 
 def _whole(skill: Skill) -> str:
-    content = skill.content if len(skill.content) <= MOST_SKILL_CHARS else skill.content[:MOST_SKILL_CHARS] + "\n… (cut; `skill_read` has the rest)"
+    content = skill.content if len(skill.content) <= MOST_WHOLE_CHARS else skill.content[:MOST_WHOLE_CHARS] + "\n… (cut; `skill_read` has the rest)"
     return f"Use the skill {skill.name} in this turn:\n\n{content}"

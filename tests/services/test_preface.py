@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from clawgate.domain.messages import TurnOptions
 from clawgate.domain.tools import RESULT_CHARS, Risk, ToolContext, ToolResult
 from clawgate.services.personality import Personalities
-from clawgate.services.preface import MOST_LIST_CHARS, MOST_LISTED, MOST_SKILL_CHARS, Preface
+from clawgate.services.preface import MOST_LIST_CHARS, MOST_LISTED, MOST_WHOLE_CHARS, Preface
 from clawgate.services.skill_tools import READ_TOOL, SkillTools
 from clawgate.services.skills import Skills
 from clawgate.testing.gateway import MemoryGateway
@@ -99,7 +99,7 @@ def test_list_and_skill_have_bounds() -> None:
     assert len(house.preface().splitlines()) == 1 + MOST_LISTED + 1
     house.put("Long", "x" * 100_000)
     house.gate.clock.advance(3)
-    assert MOST_SKILL_CHARS < len(house.preface("long")) < MOST_SKILL_CHARS + 5_000
+    assert MOST_WHOLE_CHARS < len(house.preface("long")) < MOST_WHOLE_CHARS + 5_000
 
 
 def test_files_are_looked_at_every_two_seconds_at_most() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from clawgate.domain.approvals import Level
 from clawgate.domain.errors import BadRequest, Invalid, NotFound
 from clawgate.domain.overlay import Change
 from clawgate.domain.secret import Secret
@@ -107,7 +108,7 @@ def autonomy_edit(wanted: Mapping[str, object]) -> Edit:
         BadRequest: a level that does not exist, or a command that is no single plain word.
     """
     level = wanted.get("level")
-    if isinstance(level, str) and level.strip().lower().replace("_", "") not in ("readonly", "supervised", "full"):
+    if isinstance(level, str) and Level.named(level) is None:
         raise BadRequest(f"invalid autonomy level: {level[:40]}")
     commands = wanted.get("allowed_commands")
     for command in commands if isinstance(commands, tuple | list) else ():

@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 
+from clawgate.domain.approvals import Level
 from clawgate.domain.errors import Invalid
 from clawgate.domain.settings import providers
 
@@ -197,10 +198,10 @@ def _one_of(*names: str) -> Rule:
 
 
 def _level(path: str, text: str, warn: Warn) -> str:
-    name = text.strip().lower().replace("_", "")
-    if name not in ("readonly", "supervised", "full"):
-        raise Invalid(path, f'is "{text[:60]}"', "Write one of: readonly, supervised, full")
-    return name
+    level = Level.named(text)
+    if level is None:
+        raise Invalid(path, f'is "{text[:60]}"', f"Write one of: {', '.join(Level)}")
+    return level.value
 
 
 def _matching(pattern: re.Pattern[str], remedy: str) -> Rule:
