@@ -282,14 +282,19 @@ def _bounded(name: str, text: str | None, most_chars: int) -> None:
 # --- ticks and runs
 
 
+SHORTEST_MS = 1_000
+"""A rhythm that is quicker is kept as it was written, and run at this one."""
+
+
 def is_skipped(tick_ms: int, since_ms: int, missed_runs: str) -> bool:
     """Whether a due tick is not run: it passed before `since_ms`, when nothing ran, and the policy is "skip". With "once", one run makes up for all."""
     return tick_ms < since_ms and missed_runs == "skip"
 
 
 def next_every(tick_ms: int, every_ms: int, now_ms: int) -> int:
-    """The first tick after now in the rhythm of `tick_ms`: those in between are passed over."""
-    return tick_ms + (max(0, now_ms - tick_ms) // every_ms + 1) * every_ms
+    """The first tick after now in the rhythm of `tick_ms`, at least a second apart: those in between are passed over."""
+    step_ms = max(every_ms, SHORTEST_MS)
+    return tick_ms + (max(0, now_ms - tick_ms) // step_ms + 1) * step_ms
 
 
 def ended(run: Run, status: RunStatus, output: str, now_ms: int, attempt: int = 1) -> Run:

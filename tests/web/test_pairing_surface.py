@@ -848,3 +848,12 @@ def test_only_listed_proxies_are_believed() -> None:
     lock_from(gate, "10.1.2.3", **{"X-Forwarded-For": "192.0.2.7"})
     assert pair(gate, "x", peer="192.0.2.7").status == 429
     assert pair(gate, "x", peer="127.0.0.1", **{"X-Forwarded-For": "192.0.2.7"}).status == 403
+
+
+def test_initiated_code_gives_what_was_asked_for_and_no_more() -> None:
+    gate = MemoryGateway()
+    admin = gate.pair()
+    code = gate.client.post("/api/pairing/initiate", {"scopes": ["read"]}, token=admin).json["pairing_code"]
+    narrow = gate.client.post("/api/pair", {"code": code}).json["token"]
+    assert [gate.client.get(path, token=narrow).status for path in ("/api/devices", "/api/inbox")] == [200, 403]
+    assert gate.client.post("/api/pairing/initiate", {"scopes": ["everything"]}, token=admin).status == 400

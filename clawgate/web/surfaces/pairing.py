@@ -112,9 +112,11 @@ class PairingSurface:
         return self._code(self.pairing.issue(grant, body.code_ttl_secs or None), wire.CODE_NEW)
 
     async def initiate(self, call: Call) -> Answer:
-        """A code for another device, with no more than the caller's own scopes."""
-        caller = call.caller
-        code = self.pairing.issue(Grant(scopes=caller.scopes, issuer=caller.principal, until_ms=caller.expires_ms))
+        """A code for another device, with what the body asks for and no more than the caller has; an empty body asks for everything."""
+        body, caller = _code_body(call), call.caller
+        scopes = _scopes(body.scopes, caller.scopes)
+        grant = Grant(name=body.name, scopes=scopes, ttl_seconds=body.ttl_secs, issuer=caller.principal, until_ms=caller.expires_ms)
+        code = self.pairing.issue(grant, body.code_ttl_secs or None)
         return json_answer(200, {"pairing_code": code, "message": wire.INITIATED})
 
     async def list_devices(self, call: Call) -> Answer:
