@@ -39,9 +39,6 @@ class Facts(Protocol):
     def get(self, kind: str, key: str, now_ms: int) -> Deferred[str | None]:
         """The value, or None when there is none or it has expired."""
 
-    def take(self, kind: str, key: str, now_ms: int) -> Deferred[str | None]:
-        """The value, removed in the same commit: of two takers one gets it."""
-
     def all(self, kind: str, now_ms: int, limit: int) -> Deferred[dict[str, str]]:
         """Values by key, in order of the keys."""
 

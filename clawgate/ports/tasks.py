@@ -13,7 +13,7 @@ from clawgate.domain.tasks import Actor, Change, Comment, Detail, Filter, Task, 
 class TaskRows(Protocol):
     """Tasks with their comments and events; what changes them is one commit each, as everywhere (`ports.stores`)."""
 
-    def add(self, task: Task, created: TaskEvent) -> Deferred[Task]:
+    def add(self, task: Task, created: TaskEvent) -> Deferred[None]:
         """Stores a new task.
 
         Raises (errback):
@@ -33,16 +33,13 @@ class TaskRows(Protocol):
     def remove(self, task_id: str) -> Deferred[int]:
         """Forgets the task, everything below it, and their comments and events. Returns how many tasks went: 0 = there was none."""
 
-    def get(self, task_id: str) -> Deferred[Task | None]:
-        """The task, or None."""
-
     def detail(self, task_id: str) -> Deferred[Detail | None]:
         """The task with what belongs to it, or None."""
 
     def page(self, wanted: Filter, limit: int, offset: int) -> Deferred[tuple[Task, ...]]:
         """Tasks by `order_in_status`, equal ones newest first."""
 
-    def comment(self, comment: Comment, event: TaskEvent) -> Deferred[Comment]:
+    def comment(self, comment: Comment, event: TaskEvent) -> Deferred[None]:
         """Stores a comment and its event. Raises (errback) NotFound: no such task. Conflict: the id is taken."""
 
     def comments(self, task_id: str) -> Deferred[tuple[Comment, ...]]:

@@ -36,10 +36,6 @@ class SqliteFacts:
         """`ports.journal.Facts.get`."""
         return self.readers.read(partial(_get, kind=kind, key=key, now_ms=now_ms))
 
-    def take(self, kind: str, key: str, now_ms: int) -> Deferred[str | None]:
-        """`ports.journal.Facts.take`."""
-        return self.writer.call(partial(_take, kind=kind, key=key, now_ms=now_ms))
-
     def all(self, kind: str, now_ms: int, limit: int) -> Deferred[dict[str, str]]:
         """`ports.journal.Facts.all`."""
         return self.readers.read(lambda connection: dict(connection.execute(ALL, (kind, now_ms, limit)).fetchall()))
@@ -61,9 +57,3 @@ def spend(connection: sqlite3.Connection, fact: FactKey) -> bool:
 def _get(connection: sqlite3.Connection, kind: str, key: str, now_ms: int) -> str | None:
     row = connection.execute(GET, (kind, key, now_ms)).fetchone()
     return None if row is None else str(row[0])
-
-
-def _take(connection: sqlite3.Connection, kind: str, key: str, now_ms: int) -> str | None:
-    found = _get(connection, kind, key, now_ms)
-    connection.execute(REMOVE, (kind, key))
-    return found

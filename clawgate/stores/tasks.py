@@ -24,7 +24,7 @@ class SqliteTasks:
     writer: Writer
     readers: Readers
 
-    def add(self, task: Task, created: TaskEvent) -> Deferred[Task]:
+    def add(self, task: Task, created: TaskEvent) -> Deferred[None]:
         """`ports.tasks.TaskRows.add`."""
         return self.writer.call(partial(_add, task=task, created=created))
 
@@ -36,10 +36,6 @@ class SqliteTasks:
         """`ports.tasks.TaskRows.remove`."""
         return self.writer.call(partial(_remove, task_id=task_id))
 
-    def get(self, task_id: str) -> Deferred[Task | None]:
-        """`ports.tasks.TaskRows.get`."""
-        return self.readers.read(partial(_get, task_id=task_id))
-
     def detail(self, task_id: str) -> Deferred[Detail | None]:
         """`ports.tasks.TaskRows.detail`."""
         return self.readers.read(partial(_detail, task_id=task_id))
@@ -48,7 +44,7 @@ class SqliteTasks:
         """`ports.tasks.TaskRows.page`."""
         return self.readers.read(partial(page, wanted=wanted, limit=limit, offset=offset))
 
-    def comment(self, comment: Comment, event: TaskEvent) -> Deferred[Comment]:
+    def comment(self, comment: Comment, event: TaskEvent) -> Deferred[None]:
         """`ports.tasks.TaskRows.comment`."""
         return self.writer.call(partial(_comment, comment=comment, event=event))
 
@@ -96,12 +92,11 @@ def _exists(connection: sqlite3.Connection, task_id: str) -> bool:
     return connection.execute(task_rows.EXISTS, (task_id,)).fetchone() is not None
 
 
-def _add(connection: sqlite3.Connection, task: Task, created: TaskEvent) -> Task:
+def _add(connection: sqlite3.Connection, task: Task, created: TaskEvent) -> None:
     if task.parent_task_id is not None and not _exists(connection, task.parent_task_id):
         raise BadRequest(f"Parent task not found: {task.parent_task_id}")
     connection.execute(task_rows.INSERT, task_row(task))
     connection.execute(task_rows.ADD_EVENT, event_row(created))
-    return task
 
 
 def _change(connection: sqlite3.Connection, *, task_id: str, change: Change, actor: Actor, now_ms: int, event_ids: Sequence[str]) -> Task:
@@ -123,9 +118,8 @@ def _remove(connection: sqlite3.Connection, task_id: str) -> int:
     return len(below)
 
 
-def _comment(connection: sqlite3.Connection, comment: Comment, event: TaskEvent) -> Comment:
+def _comment(connection: sqlite3.Connection, comment: Comment, event: TaskEvent) -> None:
     if not _exists(connection, comment.task_id):
         raise not_found(comment.task_id)
     connection.execute(task_rows.ADD_COMMENT, comment_row(comment))
     connection.execute(task_rows.ADD_EVENT, event_row(event))
-    return comment

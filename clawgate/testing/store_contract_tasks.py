@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from clawgate.domain.errors import BadRequest, Conflict, NotFound
-from clawgate.domain.tasks import Actor, Comment, EventType, Filter, Patch, Status, Task, TaskEvent
+from clawgate.domain.tasks import Actor, Comment, Detail, EventType, Filter, Patch, Status, Task, TaskEvent
 from clawgate.ports.stores import Store
 from clawgate.testing.store_builders import OpenStore, refusal
 
@@ -18,7 +18,8 @@ def _created(task: Task) -> TaskEvent:
 
 async def _add(store: Store, task_id: str, **fields: str) -> Task:
     task = Task(id=task_id, title=task_id, **fields)  # type: ignore[arg-type]  # only texts are given
-    return await store.tasks.add(task, _created(task))
+    await store.tasks.add(task, _created(task))
+    return task
 
 
 def _ids(prefix: str) -> list[str]:
@@ -29,9 +30,8 @@ async def a_task_comes_back_as_it_was_added(open_store: OpenStore) -> None:
     store = await open_store()
     task = Task(id="t", title="é\0", due_ms=-5, metadata='{"a":[1]}', human_review=True, order_in_parent=-1, assignee_id="")
     await store.tasks.add(task, _created(task))
-    assert await store.tasks.get("t") == task
-    assert await store.tasks.events("t") == (_created(task),)
-    assert await store.tasks.get("other") is None
+    assert await store.tasks.detail("t") == Detail(task, (), (), (_created(task),))
+    assert await store.tasks.detail("other") is None
 
 
 async def a_task_of_an_unknown_parent_or_a_taken_id_leaves_nothing(open_store: OpenStore) -> None:
@@ -40,7 +40,7 @@ async def a_task_of_an_unknown_parent_or_a_taken_id_leaves_nothing(open_store: O
     again, orphan = Task(id="t", title="again"), Task(id="o", title="o", parent_task_id="nobody")
     assert Conflict == await refusal(store.tasks.add(again, TaskEvent(id="x", task_id="t", type=EventType.CREATED)))
     assert BadRequest == await refusal(store.tasks.add(orphan, _created(orphan)))
-    assert [await store.tasks.get("o"), await store.tasks.events("o")] == [None, ()]
+    assert [await store.tasks.detail("o"), await store.tasks.events("o")] == [None, ()]
     assert len(await store.tasks.events("t")) == 1
 
 
