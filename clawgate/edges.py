@@ -54,7 +54,7 @@ from clawgate.system.schedules import SystemSchedules
 from clawgate.system.skillfiles import SkillDirectory
 from clawgate.system.skillswitch import SkillEntriesFile
 from clawgate.system.threads import Threads
-from clawgate.system.workspace import NoNotes, WorkspaceNotes
+from clawgate.system.workspace import NoNotes, WorkspaceNotes, directory_of
 
 Reactor = Any  # the reactor offers some fifteen interfaces; there is no intersection type
 
@@ -147,7 +147,7 @@ class Edges:
             store=store,
             backend=make_backend(settings),
             channels=make_channels(settings),
-            processes=SystemProcesses(reactor, clock, _workspace(settings)),
+            processes=SystemProcesses(reactor, clock, directory_of(settings)),
             memory=memory,
             build_marketplace=make_marketplace,
             mcp=Connector(reactor, clock),
@@ -212,15 +212,11 @@ def _beside(settings: Settings) -> Path:
     return Path(settings.config_path).parent if settings.config_path else Path(settings.state_dir)
 
 
-def _workspace(settings: Settings) -> str:
-    return str(Path(settings.workspace_dir or _beside(settings) / "workspace").expanduser().absolute())
-
-
 def _files(
     settings: Settings, clock: Clock, pools: _Pools, environment: Mapping[str, str], variables: Mapping[str, str] | None
 ) -> dict[str, Any]:  # parts of `Edges` by name, each of its own type
     """Everything that reads and writes the user's files."""
-    beside, workspace, config_path = _beside(settings), _workspace(settings), settings.config_path
+    beside, workspace, config_path = _beside(settings), directory_of(settings), settings.config_path
     skills = Path(settings.skills.directory).expanduser() if settings.skills.directory else beside / "skills"
     return {
         "mirror": PairedTokensFile(ConfigFile(config_path), pools.files),

@@ -28,6 +28,7 @@ from clawgate.ports.threads import InThread
 from clawgate.system.atomic import replace_file
 from clawgate.system.configfile import ConfigFile, fingerprint_of, key_path, locked, overlay_path, read_document, resolver, settings_of
 from clawgate.system.secrets import SecretBox
+from clawgate.system.workspace import directory_of
 
 _log = Logger()
 _HEAD = "# Written by clawgate: what was changed while it runs, above config.toml. A later change of the same key in config.toml goes before it.\n\n"
@@ -101,7 +102,7 @@ class ConfigFiles:
         settings = self._settings(base, above)
         changes = tuple(Change(change.path, self._stored(settings, change.value)) for change in filled(edit, base, above))
         after, over = edited(edit.target, base, above, changes)
-        with _written_files(_workspace(settings), edit.files):
+        with _written_files(directory_of(settings), edit.files):
             self._write(edit.target, changes, after, over, above)
         return fingerprint_of(self.path)
 
@@ -253,10 +254,6 @@ def mapped(value: object, seal: Callable[[Secret], str]) -> object:
     if isinstance(value, list | tuple):
         return [mapped(below, seal) for below in value]
     return value
-
-
-def _workspace(settings: Settings) -> str:
-    return settings.workspace_dir or os.path.join(os.path.dirname(settings.config_path), "workspace")
 
 
 @contextlib.contextmanager

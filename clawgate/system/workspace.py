@@ -10,9 +10,15 @@ from attrs import define
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from clawgate.domain.settings.model import Settings
 from clawgate.ports.threads import InThread
 
 _log = Logger()
+
+
+def directory_of(settings: Settings) -> str:
+    """The workspace's absolute path."""
+    return os.path.abspath(os.path.expanduser(settings.workspace))
 
 
 @define(frozen=True)

@@ -191,6 +191,14 @@ def test_workspace_files_are_written_and_put_back_when_the_rest_fails(config: Pa
     assert everything(workspace) == {"old.md": b"new", "deep/er/x.md": b"x"}
 
 
+def test_workspace_below_the_home_directory_is_the_one_that_is_written(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(config.parent / "home"))
+    config.write_text('workspace_dir = "~/agent"\n' + TEXT)
+    store = files(config)
+    made(store, over(files={("a.md",): "a"}))
+    assert everything(config.parent / "home") == {"agent/a.md": b"a"}
+
+
 def test_no_link_leads_out_of_the_workspace_and_no_pipe_is_waited_for(config: Path) -> None:
     workspace, outside = config.parent / "workspace", config.parent / "outside"
     workspace.mkdir()

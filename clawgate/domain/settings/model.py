@@ -6,6 +6,7 @@ frozen; `parse.py` builds them from text and reports every error with its path.
 
 from __future__ import annotations
 
+import posixpath
 from typing import Annotated
 
 import msgspec
@@ -367,3 +368,8 @@ class Settings(Section, frozen=True, kw_only=True):
     unknown: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     paired_tokens_present: bool = False
+
+    @property
+    def workspace(self) -> str:
+        """Where the agent's files are, as configured (`~` is not read here): `workspace_dir`, else beside config.toml, else in the state directory."""
+        return self.workspace_dir or posixpath.join(posixpath.dirname(self.config_path) or self.state_dir, "workspace")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Callable
 from functools import partial
 
@@ -74,7 +73,7 @@ class AboutSurface:
                 "memory_backend": settings.memory.backend,
                 "autonomy": wire.AUTONOMY[level],
                 "autonomy_preset": policy.preset,
-                "workspace_dir": settings.workspace_dir or posixpath.join(posixpath.dirname(settings.config_path), "workspace"),
+                "workspace_dir": settings.workspace,
                 "paired": self.devices.is_paired,
                 "runtime": self.health.snapshot(),
             },
