@@ -61,6 +61,7 @@ from clawgate.services.task_tools import TaskTools
 from clawgate.services.tasks import Tasks
 from clawgate.services.toolbox import Toolbox
 from clawgate.services.triggers import Triggers
+from clawgate.services.turn_events import TurnEvents
 from clawgate.services.turns import TurnPolicy, Turns
 from clawgate.services.waiters import Waiters
 from clawgate.system.memoryconfig import MemoryConfigStore
@@ -133,7 +134,7 @@ class Assembly:
         agent, store, clock = settings.agent, edges.store, edges.clock
         retry = RetryPolicy(max_attempts=agent.max_attempts, initial_seconds=agent.retry_initial_secs, max_seconds=agent.retry_max_secs)
         build = edges.build_backend or (lambda _: edges.backend)
-        self.backends = Backends(edges.backend, build, lambda: self.settings, clock, agent.turn_timeout_secs)
+        self.backends = Backends(edges.backend, build, lambda: self.settings, clock)
         self.streams = Streams()
         self.approvals = Approvals(
             clock,
@@ -153,9 +154,10 @@ class Assembly:
             edges.meter,
             lambda: self.settings.agent.tool_timeout_secs,
             self._question,
+            TurnEvents(self.events),
         )
         context = Context(store.inbox, self.sessions.history, self._preface, edges.memory.recalled)
-        turns = Turns(self.backends, context, rounds, self.streams, clock, edges.entropy, edges.meter, retry, lambda: _turn_policy(self.settings))
+        turns = Turns(self.backends, context, rounds, self.streams, clock, edges.entropy, edges.meter, retry, lambda: _turn_policy(self.settings), TurnEvents(self.events))
         self.waiters = Waiters(settings.inbox.max_waiters)
         self.delivery = Delivery(store.outbox, self.channels, clock, edges.entropy, edges.ids, edges.meter, self.health, retry)
         self.dispatch = Dispatch(
@@ -228,7 +230,7 @@ class Assembly:
         self.scheduler = Scheduler(rows, edges.schedules, runs, clock, self._cron_policy)
         wake = self.scheduler.wake
         self.cron = Cron(rows, edges.schedules, runs, clock, edges.ids, self.events, self._cron_policy, has_channel, wake)
-        self.heartbeat = Heartbeat(edges.notes, self.ingress, clock, edges.meter, self.health, lambda: self.settings.heartbeat)
+        self.heartbeat = Heartbeat(edges.workspace, self.ingress, clock, edges.meter, self.health, lambda: self.settings.heartbeat)
 
     def _cron_policy(self) -> CronPolicy:
         own, programs = self.settings, self.edges.processes

@@ -32,8 +32,7 @@ from clawgate.ports.skills import Marketplace, SkillFiles
 from clawgate.ports.stores import Store
 from clawgate.ports.threads import FileFacts, Passwords
 from clawgate.ports.triggers import RoutesFile
-from clawgate.ports.workspace import Notes
-from clawgate.ports.workspace_memory import MemoryFile
+from clawgate.ports.workspace import MemoryFile, Workspace
 from clawgate.services.memory import Memory
 from clawgate.stores.sqlite import SqliteStore
 from clawgate.system.channelsfile import ChannelsFile, NoFile
@@ -54,7 +53,7 @@ from clawgate.system.schedules import SystemSchedules
 from clawgate.system.skillfiles import SkillDirectory
 from clawgate.system.skillswitch import SkillEntriesFile
 from clawgate.system.threads import Threads
-from clawgate.system.workspace import NoNotes, WorkspaceNotes, directory_of
+from clawgate.system.workspace import NoWorkspace, WorkspaceFiles, directory_of
 
 Reactor = Any  # the reactor offers some fifteen interfaces; there is no intersection type
 
@@ -91,7 +90,7 @@ class Edges:
     allowlist: ChannelAllowlist = field(factory=NoFile)
     schedules: Schedules = field(factory=SystemSchedules)
     processes: Processes = field(factory=NoProcesses)
-    notes: Notes = field(factory=NoNotes)
+    workspace: Workspace = field(factory=NoWorkspace)
     routes: RoutesFile = field(factory=NoRoutes)
     config: ConfigStore | None = None
     """The files of the configuration; None = what is changed lasts until the end of the process."""
@@ -222,7 +221,7 @@ def _files(
         "mirror": PairedTokensFile(ConfigFile(config_path), pools.files),
         "memory_file": MemoryMarkdown(workspace, pools.files) if config_path else None,
         "allowlist": ChannelsFile(ConfigFile(config_path), pools.files),
-        "notes": WorkspaceNotes(workspace, pools.looking),
+        "workspace": WorkspaceFiles(workspace, pools.looking),
         "routes": JsonRoutes(str(beside / NAME), clock, pools.looking) if config_path else NoRoutes(),
         "skill_files": SkillDirectory(str(skills), pools.scanning, environment),
         "skill_switch": SkillEntriesFile(config_path, pools.files),

@@ -1,6 +1,6 @@
 """Who answers now: backends that can be exchanged while turns run. Ring: services. Source: design §5, §6 ("the new built beside the old"); rantaiclaw.md §15.
 
-A turn borrows the backend it begins with and keeps it to its end. One that was replaced is closed when its last turn has ended, or after a bounded wait.
+A turn borrows the backend it begins with and keeps it. One that was replaced is closed when its last turn has ended, or after the time a turn may take.
 Besides the configured one there are those that single calls ask for by name; they are made when first asked for.
 """
 
@@ -53,14 +53,12 @@ class Backends:
     Attributes:
         build: makes a backend from settings; no I/O.
         settings: the settings in force.
-        patience_seconds: how long a replaced backend may finish its turns.
     """
 
     current: AgentBackend
     build: Build
     settings: Callable[[], Settings]
     clock: Clock
-    patience_seconds: float = 600.0
     _seat: _Seat = field(init=False)
     _named: dict[str, _Seat] = field(factory=dict, init=False)
     _is_stopped: bool = field(default=False, init=False)
@@ -96,10 +94,10 @@ class Backends:
             BadRequest: not the name of a vendor; URLs, files and programs are the configuration's to name.
             AgentUnavailable: it could not be started. Overloaded: too many others are in use.
         """
-        name = _vendor(provider)
+        name = _listed(provider)
         if provider.strip() in ("", self.settings().default_provider) or name == self.settings().default_provider:
             return self.lease(model)
-        if name == "":
+        if name not in providers.VENDORS:
             raise BadRequest(f"Unknown provider '{provider[:60]}'. Known: {', '.join(providers.VENDORS)}")
         seat = self._named.get(name) or self._open(name)
         self._named[name] = self._named.pop(name)  # the last one in the row was used last
@@ -126,11 +124,12 @@ class Backends:
         return lambda: Deferred.fromCoroutine(self._retire(replaced))
 
     async def _retire(self, seats: tuple[_Seat, ...]) -> None:
+        seconds = self.settings().agent.turn_timeout_secs
         try:
             for seat in seats:
-                await within(seat.emptied(), self.patience_seconds, self.clock)
+                await within(seat.emptied(), seconds, self.clock)
         except Expired:
-            _log.warn("a replaced backend is closed with turns still running after {seconds} s", seconds=self.patience_seconds)
+            _log.warn("a replaced backend is closed with turns still running after {seconds} s", seconds=seconds)
         finally:
             for seat in seats:
                 await seat.backend.stop()
@@ -196,8 +195,8 @@ class _Seat:
         return waiter
 
 
-def _vendor(provider: str) -> str:
-    """The plain name of a vendor, "" for anything else."""
+def _listed(provider: str) -> str:
+    """The id of a listed provider, "" for anything else."""
     try:
         name = providers.normalised("provider", provider)
     except Invalid:

@@ -15,7 +15,7 @@ from clawgate.domain.messages import DedupeKey, Inbound, TurnOptions
 from clawgate.domain.settings.model import HeartbeatSettings
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import ComponentHealth, Meter
-from clawgate.ports.workspace import Notes
+from clawgate.ports.workspace import Workspace
 from clawgate.services.ingress import Ingress
 from clawgate.services.supervisor import Ready, Supervisor
 
@@ -44,7 +44,7 @@ class Heartbeat:
         settings: as they are now; switched off while it runs, it asks nothing and is no component any more.
     """
 
-    notes: Notes
+    workspace: Workspace
     ingress: Ingress
     clock: Clock
     meter: Meter
@@ -76,7 +76,7 @@ class Heartbeat:
     async def beat(self, number: int, interval_ms: int) -> None:
         """One round. Raises Draining, Overloaded, StoreUnavailable: what is left of it is not asked."""
         self.meter.count("heartbeat_ticks_total")
-        text = await self.notes.read(FILE, _MOST_BYTES)
+        text = await self.workspace.read(FILE, _MOST_BYTES)
         found = tasks(text) if text is not None else ()
         for task in found:
             await self.ingress.accept(_inbound(task, number, interval_ms))

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from clawgate.domain.memory import CORE, markdown
 from clawgate.ports.clock import Clock
 from clawgate.ports.stores import Memory as MemoryRows
-from clawgate.ports.workspace_memory import MemoryFile
+from clawgate.ports.workspace import MemoryFile
 
 _log = Logger()
 _DELAY_SECONDS = 1.0

@@ -1,4 +1,4 @@
-"""MEMORY.md in the workspace. Ring: system edge. Implements `ports.workspace_memory.MemoryFile`. Source: rantaiclaw.md §10."""
+"""MEMORY.md in the workspace. Ring: system edge. Implements `ports.workspace.MemoryFile`. Source: rantaiclaw.md §10."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class MemoryMarkdown:
     run: InThread
 
     def write(self, text: str, is_empty: bool) -> Deferred[None]:
-        """`ports.workspace_memory.MemoryFile.write`."""
+        """`ports.workspace.MemoryFile.write`."""
         return self.run(partial(_write, os.path.join(self.directory, NAME), text, is_empty))
 
 

@@ -1,4 +1,4 @@
-"""Files of the workspace. Ring: system (edge). Implements `ports.workspace.Notes`."""
+"""Files of the workspace. Ring: system (edge). Implements `ports.workspace.Workspace`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def directory_of(settings: Settings) -> str:
 
 
 @define(frozen=True)
-class NoNotes:
+class NoWorkspace:
     """There are none."""
 
     def read(self, name: str, most_bytes: int) -> Deferred[str | None]:
@@ -31,14 +31,14 @@ class NoNotes:
 
 
 @define(frozen=True)
-class WorkspaceNotes:
+class WorkspaceFiles:
     """Text files below a folder, read in a thread."""
 
     folder: str
     run: InThread
 
     def read(self, name: str, most_bytes: int) -> Deferred[str | None]:
-        """`ports.workspace.Notes.read`."""
+        """`ports.workspace.Workspace.read`."""
         return self.run(partial(read_text, os.path.join(self.folder, name), most_bytes))
 
 

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from clawgate.domain.errors import AgentUnavailable, BadRequest, Invalid, Overloaded
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings import Settings, providers
+from clawgate.domain.settings.model import AgentSettings
 from clawgate.services.backends import MOST_NAMED, Backends, Lease
 from clawgate.testing.agents import ScriptedAgent
 from clawgate.testing.case import TestCase
@@ -26,13 +27,16 @@ class Shop:
     """Backends made of scripted agents; what was built is kept."""
 
     def __init__(self, **settings: object) -> None:
-        self.settings = msgspec.structs.replace(Settings(default_provider="openai", default_model="big", api_key=Secret("sk-own-key")), **settings)
+        self.settings = msgspec.structs.replace(
+            Settings(default_provider="openai", default_model="big", api_key=Secret("sk-own-key"), agent=AgentSettings(turn_timeout_secs=10)),
+            **settings,
+        )
         self.clock = ManualClock()
         self.built: list[tuple[Settings, ScriptedAgent]] = []
         self.kind: type[ScriptedAgent] = ScriptedAgent
         self.problem: Invalid | None = None
         self.first = ScriptedAgent()
-        self.backends = Backends(self.first, self.build, lambda: self.settings, self.clock, patience_seconds=10)
+        self.backends = Backends(self.first, self.build, lambda: self.settings, self.clock)
 
     def build(self, settings: Settings) -> ScriptedAgent:
         if self.problem is not None:

@@ -32,7 +32,7 @@ class OneNote:
 
 def gateway(notes: OneNote, *, enabled: bool = True, minutes: int = 30, before: MemoryGateway | None = None) -> MemoryGateway:
     settings = Settings(gateway=GatewaySettings(require_pairing=False), heartbeat=HeartbeatSettings(enabled=enabled, interval_minutes=minutes))
-    edges = {"notes": notes}
+    edges = {"workspace": notes}
     if before is None:
         return MemoryGateway(settings, edges=edges)
     before.store.kill()

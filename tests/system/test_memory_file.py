@@ -7,13 +7,13 @@ from typing import Any
 
 from twisted.internet.defer import execute
 
-from clawgate.domain.memory import projection
+from clawgate.domain.memory import markdown
 from clawgate.domain.messages import MemoryEntry
 from clawgate.system.atomic import mode_of
 from clawgate.system.memoryfile import KEPT, MemoryMarkdown
 
-TEXT = projection([MemoryEntry(key="k", content="tea")])
-EMPTY = projection([])
+TEXT = markdown([MemoryEntry(key="k", content="tea")])
+EMPTY = markdown([])
 
 
 def write(directory: Path, text: str, *, is_empty: bool = False) -> None:
