@@ -61,7 +61,6 @@ from clawgate.services.task_tools import TaskTools
 from clawgate.services.tasks import Tasks
 from clawgate.services.toolbox import Toolbox
 from clawgate.services.triggers import Triggers
-from clawgate.services.turn_events import TurnEvents
 from clawgate.services.turns import TurnPolicy, Turns
 from clawgate.services.waiters import Waiters
 from clawgate.system.memoryconfig import MemoryConfigStore
@@ -154,10 +153,9 @@ class Assembly:
             edges.meter,
             lambda: self.settings.agent.tool_timeout_secs,
             self._question,
-            TurnEvents(self.events),
         )
         context = Context(store.inbox, self.sessions.history, self._preface, edges.memory.recalled)
-        turns = Turns(self.backends, context, rounds, self.streams, clock, edges.entropy, edges.meter, retry, lambda: _turn_policy(self.settings), TurnEvents(self.events))
+        turns = Turns(self.backends, context, rounds, self.streams, clock, edges.entropy, edges.meter, retry, lambda: _turn_policy(self.settings))
         self.waiters = Waiters(settings.inbox.max_waiters)
         self.delivery = Delivery(store.outbox, self.channels, clock, edges.entropy, edges.ids, edges.meter, self.health, retry)
         self.dispatch = Dispatch(
