@@ -24,6 +24,7 @@ from clawgate.domain.settings import Settings
 from clawgate.domain.settings.findings import bind_refusal
 from clawgate.gateway import Gateway
 from clawgate.lifecycle import GatewayService, Step
+from clawgate.services.health import Health
 from clawgate.system.activation import activated_socket
 from clawgate.system.atomic import replace_file
 from clawgate.system.configfile import overlay_path
@@ -73,6 +74,7 @@ class Daemon:
     exit_code: int = 0
     gateway: Gateway = field(init=False)
     _listener: PublicListener = field(init=False)
+    _tls: Certificate | None = field(init=False)
     _site: GatewaySite = field(init=False)
     _sites: list[GatewaySite] = field(factory=list, init=False)
     _public_url: str | None = field(default=None, init=False)
@@ -90,11 +92,13 @@ class Daemon:
         edges = self.gateway.edges
         self._site = self._new_site(is_secure=settings.gateway.tls.enabled)
         own = settings.gateway
-        self._listener = PublicListener(self._site, reactor, own.host, own.port, own.listen_backlog, activated_socket(), _certificate(settings))
+        self._tls = _live_tls(settings, self.gateway.health)
+        self._listener = PublicListener(self._site, reactor, own.host, own.port, own.listen_backlog, activated_socket(), self._tls)
         control_site = self._new_site()
         control = ControlListener(control_site, reactor, Path(settings.state_dir) / CONTROL_SOCKET)
         tunnel = Tunnel(settings.tunnel, reactor=reactor, clock=edges.clock, health=self.gateway.health, on_url=self._tunnel_up)
         watch = FileWatch(edges.clock, (settings.config_path, overlay_path(settings.config_path)), lambda _: self.reload())
+        tls_watch = FileWatch(edges.clock, self._tls.paths if self._tls is not None else (), lambda _: self._reload_tls())
         heartbeat = Heartbeat(self._notifier, edges.clock)
         watchdog = StallWatchdog(edges.clock, edges.meter)
         self.gateway.add_steps(
@@ -103,6 +107,7 @@ class Daemon:
             Step("control", control.start, self._closing(control_site, control.stop)),
             Step("listener", self._listening, self._closing(self._site, self._listener.stop)),
             Step("config watch", _sync(watch.start), _sync(watch.stop)),
+            *([Step("certificate watch", _sync(tls_watch.start), _sync(tls_watch.stop))] if self._tls is not None else []),
             Step("tunnel", lambda: self._tunnel(tunnel), lambda: tunnel.stop(), 10.0),
             Step("ready", self._ready, self._ending),
         )
@@ -113,14 +118,20 @@ class Daemon:
 
     def reload(self) -> None:
         """SIGHUP, or a file of the configuration changed: takes up what is live; a bad file leaves the last good settings (`services.settings`).
+        So do certificates (`web.tls`).
 
         During the start it is put off until everything is up; during the stop nothing is taken up any more.
         """
         if not self._is_ready:
             self._reload_wanted = True
             return
+        self._reload_tls()
         reloading = Deferred.fromCoroutine(self.gateway.live.reload())
         reloading.addErrback(lambda failure: _log.failure("the configuration was not read again", failure))
+
+    def _reload_tls(self) -> None:
+        if self._tls is not None:
+            self._tls.reload()
 
     # --- steps
 
@@ -227,9 +238,14 @@ def prepare_process(reactor: Any) -> None:  # see Daemon.reactor
     enable_faulthandler()
 
 
-def _certificate(settings: Settings) -> Certificate | None:
-    tls = settings.gateway.tls
-    return Certificate(tls.cert_path, tls.key_path) if tls.enabled else None
+def _live_tls(settings: Settings, health: Health) -> Certificate | None:
+    tls, asked = settings.gateway.tls, settings.gateway.tls.client_auth
+    if not tls.enabled:
+        return None
+    from clawgate.web.tls import ClientAuth, LiveTls, TlsFiles  # OpenSSL takes its time to load
+
+    client_auth = ClientAuth(asked.ca_cert_path, asked.require_client_cert, frozenset(asked.pinned_certs)) if asked.enabled else None
+    return LiveTls(TlsFiles(tls.cert_path, tls.key_path, client_auth), health)
 
 
 def _sync(function: Callable[[], object]) -> Callable[[], Any]:  # a step's action

@@ -77,7 +77,7 @@ class AgentSettings(Section, frozen=True, kw_only=True):
     """`[agent]`: how turns are run."""
 
     max_concurrent_turns: Annotated[int, Note("Turns running at once")] = 64
-    turn_timeout_secs: Annotated[int, Note("Seconds after which a turn is cancelled and counts as failed")] = 600
+    turn_timeout_secs: Annotated[int, Note("Seconds after which a turn is cancelled and counts as failed", live=True)] = 600
     max_attempts: Annotated[int, Note("Turns in all before a message is a dead letter")] = 5
     retry_initial_secs: Annotated[float, Note("First wait before a failed turn is repeated")] = 2.0
     retry_max_secs: Annotated[float, Note("Longest wait between two turns of one message")] = 300.0

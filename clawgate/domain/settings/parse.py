@@ -257,14 +257,7 @@ def _table_for(whole: dict[str, object], path: str, *, create: bool) -> dict[str
 
 
 def _refuse_unsupported(reader: _Reader, whole: Mapping[str, object]) -> None:
-    """What must not be ignored quietly: a demand for client certificates, and a file for a newer clawgate."""
-    enabled = _at(whole, "gateway.tls.client_auth.enabled")
-    if enabled is not None and enabled is not False:
-        reader.refuse(
-            "gateway.tls.client_auth.enabled",
-            "client certificates are not checked by this version",
-            "Set it to false, or check them in a proxy in front",
-        )
+    """What must not be ignored quietly: a file for a newer clawgate."""
     own = whole.get("clawgate", {})
     version = own.get("version", CONFIG_VERSION) if isinstance(own, Mapping) else None
     if isinstance(version, bool) or version != CONFIG_VERSION:
@@ -334,6 +327,12 @@ def _check_together(reader: _Reader, settings: Settings) -> None:
             reader.refuse(f"gateway.tls.{name}", "is missing while TLS is enabled", f'Write {name} = "/path/to/file.pem"')
     if agent.retry_max_secs < agent.retry_initial_secs:
         reader.refuse("agent.retry_max_secs", "is less than agent.retry_initial_secs", "Write the larger number there")
+    if tls.client_auth.enabled and not tls.enabled:
+        reader.refuse("gateway.tls.client_auth.enabled", "is on while TLS is off, so nobody would be asked", "Set gateway.tls.enabled = true too")
+    elif tls.client_auth.enabled and not tls.client_auth.ca_cert_path.strip():
+        reader.refuse(
+            "gateway.tls.client_auth.ca_cert_path", "is missing while client certificates are checked", 'Write ca_cert_path = "/path/to/ca.pem"'
+        )
     if bool(settings.gateway.login.username) != bool(settings.gateway.login.password_hash):
         reader.refuse("gateway.login", "has a username or a password_hash without the other", "Write both, or neither")
     for name, server in settings.mcp_servers.items():

@@ -66,6 +66,7 @@ _ZERO_MEANS: Mapping[str, int] = {"gateway.idempotency_ttl_secs": 1, "gateway.id
 
 _PREFIX_CHARS = frozenset("/-_.~ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!$&'()*+,;=:@")
 _TOKEN_PREFIX = re.compile(r"[A-Za-z0-9_-]{0,32}\Z")
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _NAMESPACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 
 
@@ -88,6 +89,8 @@ def checked(path: str, value: object, warn: Warn) -> object:
         return _TEXT_RULES.get(path, _as_is)(path, value, warn)
     if isinstance(value, tuple) and path == "gateway.trusted_proxies":
         return tuple(_network(path, str(entry)) for entry in value)
+    if isinstance(value, tuple) and path == "gateway.tls.client_auth.pinned_certs":
+        return tuple(_pin(path, str(entry)) for entry in value)
     return value
 
 
@@ -233,6 +236,14 @@ def _network(path: str, text: str) -> str:
     except ValueError:
         raise Invalid(path, f'"{text[:60]}" is neither an address nor a network', 'Write entries such as "10.0.0.7" or "10.0.0.0/8"') from None
     return str(network if "/" in bare else network.network_address)
+
+
+def _pin(path: str, text: str) -> str:
+    """Source: construct-realtime.md §9: colons and case do not count."""
+    pin = text.strip().replace(":", "").lower()
+    if not _SHA256.match(pin):
+        raise Invalid(path, f'"{text[:60]}" is no SHA-256', "Write 64 hexadecimal digits, as `openssl x509 -noout -fingerprint -sha256` prints them")
+    return pin
 
 
 _TEXT_RULES: Mapping[str, Rule] = {
