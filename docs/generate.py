@@ -322,6 +322,7 @@ def _bad_configurations() -> Iterator[tuple[Settings, Facts]]:
     tunnel = model.TunnelSettings(provider="cloudflare")
     yield Settings(gateway=model.GatewaySettings(host="0.0.0.0", trust_forwarded_headers=True, trusted_proxies=()), tunnel=tunnel), Facts()
     yield Settings(gateway=model.GatewaySettings(require_pairing=False), default_provider="openai"), Facts()
+    yield Settings(default_provider="bedrock"), Facts()
 
 
 def findings_page() -> str:

@@ -7,10 +7,6 @@ from clawgate.agents.vendor import Poster, VendorBackend
 from clawgate.domain.secret import Secret
 from clawgate.ports.clock import Clock
 
-BASE_URL = "https://api.anthropic.com"
-DEFAULT_MODEL = "claude-sonnet-4-6"
-KEY_NAME = "ANTHROPIC_API_KEY"
-
 
 def anthropic_backend(
     name: str, http: Poster, clock: Clock, *, model: str, max_output_tokens: int, key: Secret | None = None, key_remedy: str = ""

@@ -52,7 +52,7 @@ class VendorCatalog:
     async def _models(self, provider: Provider) -> tuple[str, ...]:
         settings = self._settings()
         is_chosen = BY_NAME.get(self._chosen(settings)) is provider
-        base = (settings.api_url if is_chosen else "") or provider.base_url
+        base = provider.address(settings.api_url if is_chosen else "")
         if provider.listing is Listing.NONE or not base:
             raise AgentBadRequest("this provider has no list of models that can be asked for")
         key = _key(settings, provider, is_chosen=is_chosen)

@@ -1,7 +1,7 @@
 """Who answers, from the settings. Ring: agents. Source: design §5 (names and order of choice).
 
-Each backend's module is imported when it is chosen. A remote provider without a key is built all the same: its turns fail with the remedy in the log, and the
-door stays open.
+Each backend's module is imported when it is chosen. A remote provider without a key, or one whose address is not known, is built all the same: its turns fail
+with the remedy in the log, and the door stays open.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import Any
 from clawgate.agents.offline import Notes, OfflineBackend
 from clawgate.agents.service import ServiceBackend, checked_service
 from clawgate.domain.errors import Invalid
+from clawgate.domain.providers_catalog import BY_NAME, Provider
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings.model import Settings
+from clawgate.domain.settings.providers import VENDORS, has_address
 from clawgate.ports.agents import AgentBackend
 from clawgate.ports.clock import Clock
 
@@ -84,32 +86,32 @@ class _Build:
         self._settings, self._reactor, self._clock, self._environment = settings, reactor, clock, environment
 
     def vendor(self, name: str) -> AgentBackend:
-        from clawgate.agents import anthropic, gemini
-        from clawgate.agents.openai import ALIASES, VENDORS, openai_backend
+        from clawgate.agents import anthropic, gemini, openai
+        from clawgate.agents.unknown import UnknownBackend
 
-        vendor = VENDORS.get(ALIASES.get(name, name))
-        if vendor is not None:
-            key, remedy = self._key(name, vendor.key_name)
-            http = self._http(vendor.base_url)
-            return openai_backend(name, http, self._clock, model=self._model(vendor.default_model), key=key, key_remedy=remedy)
-        if name == "anthropic":
-            return self._anthropic(name, anthropic.BASE_URL, *self._key(name, anthropic.KEY_NAME))
-        if name == "gemini":
-            key, remedy = self._key(name, gemini.KEY_NAME)
-            model = self._model(gemini.DEFAULT_MODEL)
-            return gemini.gemini_backend(name, self._http(gemini.BASE_URL), self._clock, model=model, key=key, key_remedy=remedy)
-        known = sorted({*VENDORS, *ALIASES, "anthropic", "gemini", "offline", *(f"{prefix}:…" for prefix in _PREFIXED)})
-        raise Invalid("default_provider", f"{name!r} is not a provider", f"Write one of: {', '.join(known)}")
+        listed = BY_NAME.get(name)
+        if listed is None:
+            known = (*VENDORS, *(f"{prefix}:…" for prefix in _PREFIXED))
+            raise Invalid("default_provider", f"{name!r} is not a provider", f"Write one of: {', '.join(known)}")
+        if not has_address(listed.id, self._settings.api_url):
+            return UnknownBackend(listed.id, self._model("none"))
+        address, (key, remedy) = listed.address(self._settings.api_url), self._key(listed)
+        if listed.id == "anthropic":
+            return self._anthropic(listed.id, anthropic.base_of(address), key, remedy)
+        model = self._model(listed.default_model or "default")
+        if listed.id == "gemini":
+            return gemini.gemini_backend(listed.id, self._http(address), self._clock, model=model, key=key, key_remedy=remedy)
+        return openai.openai_backend(listed.id, self._http(openai.base_of(address)), self._clock, model=model, key=key, key_remedy=remedy)
 
     def custom(self, url: str) -> AgentBackend:
         from clawgate.agents.openai import base_of, openai_backend
 
-        return openai_backend("custom", self._http(base_of(url)), self._clock, model=self._model("default"), key=self._key("custom", "")[0])
+        return openai_backend("custom", self._http(base_of(url)), self._clock, model=self._model("default"), key=self._own_key("custom"))
 
     def anthropic_custom(self, url: str) -> AgentBackend:
         from clawgate.agents.anthropic import base_of
 
-        return self._anthropic("anthropic-custom", base_of(url), self._key("anthropic-custom", "")[0], "")
+        return self._anthropic("anthropic-custom", base_of(url), self._own_key("anthropic-custom"), "")
 
     def local(self, path: str) -> AgentBackend:
         from clawgate.agents.local import LocalBackend, check_installed
@@ -147,10 +149,10 @@ class _Build:
         )
 
     def _anthropic(self, name: str, url: str, key: Secret | None, remedy: str) -> AgentBackend:
-        from clawgate.agents.anthropic import DEFAULT_MODEL, anthropic_backend
+        from clawgate.agents.anthropic import anthropic_backend
 
         tokens = self._settings.agent.max_output_tokens
-        http, model = self._http(url), self._model(DEFAULT_MODEL)
+        http, model = self._http(url), self._model(BY_NAME["anthropic"].default_model)
         return anthropic_backend(name, http, self._clock, model=model, max_output_tokens=tokens, key=key, key_remedy=remedy)
 
     def _http(self, url: str, keeps_connections: bool = True) -> Any:  # Any: HttpClient, imported only when needed
@@ -170,11 +172,13 @@ class _Build:
     def _model(self, default: str) -> str:
         return self._settings.default_model or default
 
-    def _key(self, name: str, variable: str) -> tuple[Secret | None, str]:
+    def _key(self, listed: Provider) -> tuple[Secret | None, str]:
         """The provider's key, and what to do when there is none."""
+        remedy = f"Set {listed.key_names[0]} or CLAWGATE_API_KEY, or api_key in config.toml" if listed.key_names else ""
+        return self._own_key(listed.id, *listed.aliases), remedy
+
+    def _own_key(self, *names: str) -> Secret | None:
         if self._settings.api_key:
-            return self._settings.api_key, ""
+            return self._settings.api_key
         keys = dict(reversed(self._settings.provider_keys))
-        names = (name, *(other for pair in (("kimi", "moonshot"),) if name in pair for other in pair))
-        key = next((keys[each] for each in names if keys.get(each)), None)
-        return key, f"Set {variable} or CLAWGATE_API_KEY, or api_key in config.toml" if variable else ""
+        return next((keys[name] for name in names if keys.get(name)), None)

@@ -7,10 +7,6 @@ from clawgate.agents.vendor import Poster, VendorBackend
 from clawgate.domain.secret import Secret
 from clawgate.ports.clock import Clock
 
-BASE_URL = "https://generativelanguage.googleapis.com/v1beta"
-DEFAULT_MODEL = "gemini-2.5-flash"
-KEY_NAME = "GEMINI_API_KEY"
-
 
 def gemini_backend(name: str, http: Poster, clock: Clock, *, model: str, key: Secret | None = None, key_remedy: str = "") -> VendorBackend:
     """A backend over a client whose base URL is the API's version, `…/v1beta`."""

@@ -78,7 +78,7 @@ def check_of(finding: Finding) -> str:
         return "config.schema"
     if number in (50, 53):
         return "config.api_url"
-    if number in (51, 52) or finding.path == "api_key":
+    if number in (51, 52, 54) or finding.path == "api_key":
         return "config.provider_key"
     if number in (25, 26) or 10 <= number < 20:
         return "policy.allowlist"

@@ -94,10 +94,10 @@ class Backends:
             BadRequest: not the name of a vendor; URLs, files and programs are the configuration's to name.
             AgentUnavailable: it could not be started. Overloaded: too many others are in use.
         """
-        name = _vendor(provider)
+        name = _listed(provider)
         if provider.strip() in ("", self.settings().default_provider) or name == self.settings().default_provider:
             return self.lease(model)
-        if name == "":
+        if name not in providers.VENDORS:
             raise BadRequest(f"Unknown provider '{provider[:60]}'. Known: {', '.join(providers.VENDORS)}")
         seat = self._named.get(name) or self._open(name)
         self._named[name] = self._named.pop(name)  # the last one in the row was used last
@@ -195,8 +195,8 @@ class _Seat:
         return waiter
 
 
-def _vendor(provider: str) -> str:
-    """The plain name of a vendor, "" for anything else."""
+def _listed(provider: str) -> str:
+    """The id of a listed provider, "" for anything else."""
     try:
         name = providers.normalised("provider", provider)
     except Invalid:

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 
-from clawgate.agents import anthropic, gemini
 from clawgate.agents.choose import build_backend, provider_of
 from clawgate.agents.offline import MARK, OfflineBackend
-from clawgate.agents.openai import ALIASES, VENDORS
 from clawgate.agents.service import ServiceBackend
+from clawgate.agents.unknown import UnknownBackend
 from clawgate.domain.errors import AgentAuth, AgentContent, AgentProtocol, AgentUnavailable, Invalid, StoreUnavailable
+from clawgate.domain.providers_catalog import BY_NAME, PROVIDERS
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings.model import Settings
 from clawgate.domain.turn import Completion, Prompt, Usage
@@ -189,14 +189,19 @@ def build(**fields: object) -> AgentBackend:
     return build_backend(msgspec.structs.replace(Settings(), **fields), reactor=clock.reactor, clock=clock, notes=Notebook())
 
 
+def _base(backend: AgentBackend) -> str:
+    return str(backend.http._base)  # type: ignore[attr-defined]  # a VendorBackend
+
+
 class Choosing(TestCase):
     def test_nothing_configured_is_offline(self) -> None:
         assert build().name == "offline"
 
     def test_every_known_vendor_is_built_and_names_a_model(self) -> None:
-        for name in (*VENDORS, *ALIASES, "anthropic", "gemini"):
+        for name, listed in BY_NAME.items():
             backend = build(default_provider=name, api_key=Secret("k"))
-            assert (backend.name, bool(backend.default_model)) == (name, True)
+            assert (backend.name, bool(backend.default_model)) == (listed.id, True)
+            assert isinstance(backend, UnknownBackend) == (not listed.can_answer)
         assert build(default_provider="OpenAI", default_model="special").default_model == "special"
 
     def test_the_first_provider_with_a_key_is_chosen(self) -> None:
@@ -212,11 +217,38 @@ class Choosing(TestCase):
         for name, variable in (
             ("openai", "OPENAI_API_KEY"),
             ("kimi", "MOONSHOT_API_KEY"),
-            ("gemini", gemini.KEY_NAME),
-            ("anthropic", anthropic.KEY_NAME),
+            ("gemini", "GEMINI_API_KEY"),
+            ("anthropic", "ANTHROPIC_API_KEY"),
+            ("xai", "XAI_API_KEY"),
         ):
             error = self.failureResultOf(build(default_provider=name).run(prompt(), ListSink()), AgentAuth).value
             assert variable in error.detail
+
+    def test_a_provider_without_an_address_is_built_and_its_turns_name_the_remedy(self) -> None:
+        unknown = [listed.id for listed in PROVIDERS if not listed.can_answer]
+        assert unknown == ["openai-codex", "cloudflare", "kimi-code", "opencode", "bedrock", "copilot"]
+        for name in unknown:
+            backend = build(default_provider=name, api_key=Secret("k"), default_model="m")
+            self.successResultOf(backend.start())
+            error = self.failureResultOf(backend.run(prompt(), ListSink()), AgentUnavailable).value
+            assert (backend.default_model, "custom:<base URL>" in error.detail, name in str(error)) == ("m", True, True)
+            self.successResultOf(backend.stop())
+
+    def test_the_address_of_the_settings_goes_before_the_vendors_own(self) -> None:
+        url = "http://box.test:1/v1"
+        for name in ("xai", "bedrock", "copilot", "ollama"):
+            backend = build(default_provider=name, api_url=url + "/chat/completions", api_key=Secret("k"))
+            assert (backend.name, backend.key, _base(backend)) == (name, Secret("k"), url)  # type: ignore[attr-defined]  # a VendorBackend
+        assert _base(build(default_provider="anthropic", api_url=url)) == "http://box.test:1"
+        assert _base(build(default_provider="gemini", api_url=url)) == url
+        assert _base(build(default_provider="custom:http://h/v1", api_url=url)) == "http://h/v1"
+
+    def test_a_provider_at_an_address_of_the_operators_needs_no_key(self) -> None:
+        assert build(default_provider="cloudflare", api_url="http://box.test").key_remedy == ""  # type: ignore[attr-defined]  # a VendorBackend
+
+    def test_ollama_as_other_projects_write_it_is_asked_in_openais_language(self) -> None:
+        for url in ("http://box.test:11434", "http://box.test:11434/", "http://box.test:11434/api", "http://box.test:11434/v1"):
+            assert _base(build(default_provider="ollama", api_url=url)) == "http://box.test:11434/v1"
 
     def test_the_key_of_an_alias_is_found(self) -> None:
         backend = build(default_provider="kimi", provider_keys=(("moonshot", Secret("k")),))

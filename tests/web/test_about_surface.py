@@ -141,6 +141,7 @@ def test_doctor_has_every_check_of_the_contract_once() -> None:
         (Settings(), "config.schema", "Ok"),
         (Settings(unknown=("gatway.port",)), "config.schema", "Info"),
         (Settings(default_provider="groq"), "config.provider_key", "Warn"),
+        (Settings(default_provider="bedrock"), "config.provider_key", "Warn"),
         (Settings(default_provider="custom:http://far.example/v1"), "config.api_url", "Warn"),
         (with_gateway(Settings(), api_rate_limit_per_minute=0), "policy.allowlist", "Warn"),
         (Settings(channels_config=ChannelsSettings(whatsapp=WhatsAppChannel())), "channels.auth", "Fail"),

@@ -74,10 +74,20 @@ def test_blank_clears_and_a_provider_without_a_key_is_warned_of() -> None:
     assert "openai" in answer.json["warning"]
 
 
-def test_a_listed_provider_that_cannot_answer_here_is_refused_with_the_way_there() -> None:
+def test_every_listed_provider_can_be_chosen_and_one_without_an_address_is_warned_of() -> None:
     live = Live()
-    assert "together" in {row["id"] for row in ask(live, "GET", "/providers").json["providers"]}
-    answer = ask(live, "PUT", "/config/model", {"provider": "together"})
+    warned = []
+    for row in ask(live, "GET", "/providers").json["providers"]:
+        answer = ask(live, "PUT", "/config/model", {"provider": row["id"]})
+        assert (answer.status, answer.json["default_provider"]) == (200, row["id"])
+        if "custom:<base URL>" in answer.json.get("warning", ""):
+            warned.append(row["id"])
+    assert warned == ["openai-codex", "cloudflare", "kimi-code", "opencode", "bedrock", "copilot"]
+
+
+def test_a_provider_that_nobody_knows_is_refused_with_the_way_there() -> None:
+    live = Live()
+    answer = ask(live, "PUT", "/config/model", {"provider": "acme"})
     assert (answer.status, "custom:<url>" in answer.json["detail"], now(live).default_provider) == (400, True, "offline")
 
 

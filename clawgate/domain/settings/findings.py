@@ -268,14 +268,17 @@ def _agents(settings: Settings, facts: Facts) -> Iterator[Finding]:
     if providers.needs_key(provider) and not settings.api_key and provider not in dict(settings.provider_keys):
         names = " or ".join(providers.KEY_NAMES[provider])
         yield _warning("CG051", "default_provider", f"no key for {provider}: every turn will fail", f"Set api_key, or {names}", is_security=False)
+    if not providers.has_address(provider, settings.api_url):
+        text = f"clawgate knows no address of {provider}: every turn will fail"
+        yield _warning("CG054", "default_provider", text, providers.ADDRESS_REMEDY, is_security=False)
     if provider == providers.OFFLINE:
         text, remedy = "offline: answers are made up by clawgate itself, no model is asked", "Set default_provider and its key"
         yield _info("CG052", "default_provider", text, remedy, is_security=False)
-    url = providers.base_url(provider)
-    if url is not None and _is_plain_far(url):
-        yield _warning("CG050", "default_provider", "messages and the key travel over plain http", "Use https")
-    if url is not None and "@" in urllib.parse.urlsplit(url).netloc:
-        yield _warning("CG053", "default_provider", "the URL carries a user or password, which logs may show", "Put the key in api_key")
+    for path, url in (("default_provider", providers.base_url(provider) or ""), ("api_url", settings.api_url)):
+        if _is_plain_far(url):
+            yield _warning("CG050", path, "messages and the key travel over plain http", "Use https")
+        if "@" in urllib.parse.urlsplit(url).netloc:
+            yield _warning("CG053", path, "the URL carries a user or password, which logs may show", "Put the key in api_key")
     for path, base in _outgoing(settings):
         if _is_plain_far(base):
             yield _error("CG050", path, "replies and the token travel over plain http", "Use https")

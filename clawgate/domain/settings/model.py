@@ -340,7 +340,7 @@ class Settings(Section, frozen=True, kw_only=True):
     default_model: Annotated[str, Note("Model asked for; empty = the provider's default", live=True)] = ""
     default_temperature: Annotated[float | None, Note("0.0 … 2.0", live=True)] = 0.7
     api_key: Annotated[Secret | None, Note("Key of the default provider", live=True)] = None
-    api_url: Annotated[str, Note("Base URL of the default provider, in place of its own", live=True)] = ""
+    api_url: Annotated[str, Note("Base URL of the default provider, in place of its own; not for those with a colon", live=True)] = ""
     provider_api_keys: Annotated[dict[str, Secret], Note("Keys of other providers by name, kept for when they are chosen", live=True)] = {}
     workspace_dir: Annotated[str, Note("Where the agent's files are; empty = `workspace` beside config.toml")] = ""
     gateway: GatewaySettings = GatewaySettings()

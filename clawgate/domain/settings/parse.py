@@ -316,6 +316,8 @@ def _with_provider(reader: _Reader, settings: Settings, vendor_keys: tuple[tuple
     if providers.needs_key(provider) and not settings.api_key and provider not in dict(vendor_keys):
         names = " or ".join(providers.KEY_NAMES[provider])
         reader.warnings.append(f"default_provider: no key for {provider}, so every turn will fail; set api_key, or {names} in the environment")
+    if not providers.has_address(provider, settings.api_url):
+        reader.warnings.append(f"default_provider: clawgate knows no address of {provider}, so every turn will fail; {providers.ADDRESS_REMEDY}")
     return msgspec.structs.replace(settings, default_provider=provider, provider_keys=vendor_keys)
 
 

@@ -1,4 +1,4 @@
-"""Names of agent backends and where their keys come from. Ring: domain. Source: design §5, zeroclaw.md A4."""
+"""Names of agent backends and where their keys come from. Ring: domain. Source: design §4.13, §5, zeroclaw.md A4."""
 
 from __future__ import annotations
 
@@ -7,27 +7,22 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 
 from clawgate.domain.errors import Invalid
+from clawgate.domain.providers_catalog import BY_NAME, PROVIDERS
+
+_FIRST = ("openrouter", "openai", "anthropic", "gemini", "moonshot", "groq", "mistral", "deepseek")
+"""Whose key counts first where `default_provider` is not set; then the others, in the order of the table."""
 
 KEY_NAMES: Mapping[str, tuple[str, ...]] = {
-    "openrouter": ("OPENROUTER_API_KEY",),
-    "openai": ("OPENAI_API_KEY",),
-    "anthropic": ("ANTHROPIC_API_KEY",),
-    "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
-    "moonshot": ("MOONSHOT_API_KEY", "KIMI_API_KEY"),
-    "groq": ("GROQ_API_KEY",),
-    "mistral": ("MISTRAL_API_KEY",),
-    "deepseek": ("DEEPSEEK_API_KEY",),
+    name: BY_NAME[name].key_names for name in dict.fromkeys((*_FIRST, *(each.id for each in PROVIDERS))) if BY_NAME[name].key_names
 }
 """Each vendor's own variables, in the order in which an unset `default_provider` looks for one."""
 
 OFFLINE = "offline"
-_PLAIN = {**{name: name for name in KEY_NAMES}, "kimi": "moonshot", "google": "gemini", "ollama": "ollama", OFFLINE: OFFLINE}
-VENDORS = tuple(dict.fromkeys(_PLAIN.values()))
-"""Providers that need no argument after a colon."""
-_LISTED = (
-    "openrouter, openai, anthropic, gemini, ollama, moonshot (kimi), groq, mistral, deepseek, "
-    "custom:<url>, anthropic-custom:<url>, local:<path>, command:<argv>, offline"
-)
+_PLAIN = {name: provider.id for name, provider in BY_NAME.items()} | {OFFLINE: OFFLINE}
+VENDORS = (*KEY_NAMES, *(each.id for each in PROVIDERS if each.can_answer and not each.key_names), OFFLINE)
+"""Providers that answer by their name alone."""
+_LISTED = ", ".join((*VENDORS, "custom:<url>, anthropic-custom:<url>, local:<path>, command:<argv>"))
+ADDRESS_REMEDY = 'Write default_provider = "custom:<base URL>" with an OpenAI-compatible server\'s, or set api_url to it'
 
 
 def normalised(path: str, name: str) -> str:
@@ -56,6 +51,12 @@ def normalised(path: str, name: str) -> str:
 def needs_key(provider: str) -> bool:
     """Whether turns fail for certain without a key."""
     return provider in KEY_NAMES
+
+
+def has_address(provider: str, api_url: str) -> bool:
+    """Whether clawgate knows where to ask: false for providers of the table that answer only at an `api_url` of the operator's."""
+    listed = BY_NAME.get(provider)
+    return listed is None or listed.can_answer or bool(api_url)
 
 
 def base_url(provider: str) -> str | None:

@@ -15,7 +15,7 @@ from clawgate.domain.errors import GatewayError, Invalid, InvalidSettings, NotAp
 from clawgate.domain.settings.changes import Changes
 from clawgate.domain.settings.masking import shown_text
 from clawgate.domain.settings.model import AutonomySettings, KnowledgeSettings, Settings
-from clawgate.domain.settings.providers import needs_key
+from clawgate.domain.settings.providers import ADDRESS_REMEDY, has_address, needs_key
 from clawgate.web.dialects import api_wire, root_wire
 from clawgate.web.dialects.root_wire import Refusal
 
@@ -140,8 +140,15 @@ def model_object(settings: Settings) -> dict[str, object]:
         "default_model": settings.default_model or None,
         "default_temperature": settings.default_temperature,
     }
-    warning = {} if has_key(settings) else {"warning": f"No usable credential for {shown_text(settings.default_provider)}: turns will fail"}
-    return shown | warning
+    return shown | ({"warning": warning} if (warning := _warning(settings)) else {})
+
+
+def _warning(settings: Settings) -> str:
+    """Why turns will fail, "" when nothing is known."""
+    name = shown_text(settings.default_provider)
+    if not has_address(settings.default_provider, settings.api_url):
+        return f"No address of {name} is known: turns will fail. {ADDRESS_REMEDY}"
+    return "" if has_key(settings) else f"No usable credential for {name}: turns will fail"
 
 
 def has_key(settings: Settings) -> bool:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from clawgate.domain.errors import Invalid, InvalidSettings
 from clawgate.domain.overlay import merged
+from clawgate.domain.providers_catalog import PROVIDERS, Provider
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings import Settings
 from clawgate.domain.settings.parse import build, clear_text_secrets
@@ -567,3 +568,18 @@ def test_no_problem_repeats_the_text_of_a_secret(path: str, text: str) -> None:
         build(document, environ={}, dotenv={}, config_path="", state_dir="")
 
     assert text not in str(caught.value)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.id)
+def test_every_listed_provider_starts_and_a_file_that_names_it_only_warns(provider: Provider) -> None:
+    for name in (provider.id, *provider.aliases, provider.id.upper()):
+        found = built(f'default_provider = "{name}"\napi_key = "k"')
+        assert found.default_provider == provider.id
+        assert [("custom:<base URL>" in warning) for warning in found.warnings] == ([] if provider.can_answer else [True])
+        assert built(f'default_provider = "{name}"\napi_key = "k"\napi_url = "https://models.example/v1"').warnings == ()
+
+
+def test_a_key_in_the_environment_chooses_its_provider_and_the_old_order_stays() -> None:
+    assert built(XAI_API_KEY="x").default_provider == "xai"
+    assert built(XAI_API_KEY="x", ANTHROPIC_API_KEY="a", OPENAI_API_KEY="o").default_provider == "openai"
+    assert built('default_provider = "xai"', XAI_API_KEY="x").warnings == ()

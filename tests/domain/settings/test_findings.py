@@ -69,7 +69,11 @@ def test_a_well_kept_configuration_has_no_finding() -> None:
         ("[memory]\nbackend = 'lucid'", ("CG041", "warning", "memory.backend")),
         ("default_provider = 'custom:http://models.example/v1'", ("CG050", "warning", "default_provider")),
         ("default_provider = 'custom:https://u:p@models.example/v1'", ("CG053", "warning", "default_provider")),
+        ("default_provider = 'ollama'\napi_url = 'http://models.example'", ("CG050", "warning", "api_url")),
+        ("default_provider = 'ollama'\napi_url = 'https://u:p@models.example'", ("CG053", "warning", "api_url")),
         ("default_provider = 'openai'", ("CG051", "warning", "default_provider")),
+        ("default_provider = 'xai'", ("CG051", "warning", "default_provider")),
+        ("default_provider = 'bedrock'", ("CG054", "warning", "default_provider")),
     ],
 )
 def test_a_danger_is_named(text: str, expected: tuple[str, str, str]) -> None:
@@ -84,6 +88,8 @@ def test_a_danger_is_named(text: str, expected: tuple[str, str, str]) -> None:
         ("[gateway]\ntrusted_proxies = ['0.0.0.0/0']", "CG014"),
         ("[gateway]\ntrust_forwarded_headers = true\ntrusted_proxies = ['127.0.0.0/8', '10.0.0.0/8']", "CG014"),
         ("[gateway]\nhost = '127.0.0.2'", "CG010"),
+        ("default_provider = 'bedrock'\napi_url = 'https://models.example/v1'", "CG054"),
+        ("default_provider = 'lmstudio'", "CG051"),
     ],
 )
 def test_what_is_no_danger_is_not_named(text: str, id_: str) -> None:
