@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import define, field
 from twisted.internet.defer import maybeDeferred
@@ -18,59 +17,21 @@ from twisted.web.server import Site
 from clawgate.domain.errors import Invalid
 
 _SOCKET_PATH_BYTES = 100
-_PEM = 1
-"""OpenSSL's number for the PEM format (crypto.FILETYPE_PEM)."""
-_PEM_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
-_TLS_REMEDY = "Name PEM files: the certificate chain, leaf first, and its private key without a passphrase"
 _REMEDY = "Stop what listens there, or set another port (0 picks a free one)"
 
 
-@define(frozen=True)
-class Certificate:
-    """`[gateway.tls]`: PEM files of a certificate chain, leaf first, and its key."""
+class Certificate(Protocol):
+    """What puts a site behind TLS: `web.tls.LiveTls`."""
 
-    cert_path: str
-    key_path: str
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file that is read."""
 
     def wrap(self, site: Site, reactor: Any) -> Any:  # a reactor; a TLSMemoryBIOFactory
-        """The site behind TLS 1.2 or newer, HTTP/1.1 only.
+        """The factory to listen with. Raises Invalid naming the file that cannot be used."""
 
-        Raises:
-            Invalid: a file is missing, or is no certificate or not its key.
-        """
-        from OpenSSL.SSL import Error as TlsError
-        from twisted.internet.ssl import Certificate as Leaf
-        from twisted.internet.ssl import CertificateOptions, KeyPair, TLSVersion
-        from twisted.protocols.tls import TLSMemoryBIOFactory
-
-        chain = [Leaf.loadPEM(pem).original for pem in _pem_blocks(self.cert_path)]
-        try:
-            key = KeyPair.load(_read("gateway.tls.key_path", self.key_path), _PEM).original
-            options = CertificateOptions(
-                privateKey=key,
-                certificate=chain[0],
-                extraCertChain=chain[1:],
-                raiseMinimumTo=TLSVersion.TLSv1_2,
-                acceptableProtocols=[b"http/1.1"],
-            )
-            options.getContext()
-        except (TlsError, ValueError) as problem:
-            raise Invalid("gateway.tls.key_path", f"{self.key_path} is not the key of {self.cert_path}: {problem}", _TLS_REMEDY) from None
-        return TLSMemoryBIOFactory(options, False, site, reactor)
-
-
-def _pem_blocks(path: str) -> list[bytes]:
-    blocks = _PEM_BLOCK.findall(_read("gateway.tls.cert_path", path))
-    if not blocks:
-        raise Invalid("gateway.tls.cert_path", f"{path} holds no PEM certificate", _TLS_REMEDY)
-    return blocks
-
-
-def _read(setting: str, path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as problem:
-        raise Invalid(setting, f"{path or 'it'} cannot be read: {problem.strerror}", _TLS_REMEDY) from None
+    def reload(self) -> bool:
+        """Takes up the files as they are now, for connections to come."""
 
 
 @define

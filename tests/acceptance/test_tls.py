@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-import datetime
 import http.client
+import json
+import signal
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from tests.acceptance.daemon import DEADLINE_SECONDS, Daemon, until
+from tests.certificates import Authority
 
 pytestmark = pytest.mark.acceptance
 
 
-def key_pair(directory: Path, name: str) -> tuple[Path, Path]:
-    """A self-signed certificate for localhost and its key, as PEM files."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    cert_path, key_path = directory / f"{name}.pem", directory / f"{name}.key"
-    cert_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-    return cert_path, key_path
-
-
 def tls_section(cert_path: Path, key_path: Path) -> str:
+    """`[gateway.tls]`"""
     return f'[gateway.tls]\nenabled = true\ncert_path = "{cert_path}"\nkey_path = "{key_path}"\n'
 
 
@@ -57,17 +35,17 @@ def ask(daemon: Daemon, context: ssl.SSLContext) -> http.client.HTTPResponse:
 
 
 def test_tls_is_served_with_the_configured_certificate(tmp_path: Path) -> None:
-    cert_path, key_path = key_pair(tmp_path, "localhost")
-    daemon = Daemon(tmp_path / "home", "[gateway]\nport = 0\n" + tls_section(cert_path, key_path))
+    authority = Authority(tmp_path, "ours")
+    daemon = Daemon(tmp_path / "home", "[gateway]\nport = 0\n" + tls_section(*authority.issue("server")))
     daemon.spawn()
     try:
         until(lambda: daemon.announced, "it listens")
         assert daemon.url.startswith("https://127.0.0.1:")
-        response = ask(daemon, ssl.create_default_context(cafile=str(cert_path)))
+        response = ask(daemon, ssl.create_default_context(cafile=str(authority.path)))
         assert (response.status, response.getheader("Strict-Transport-Security")) == (200, "max-age=63072000; includeSubDomains")
         with pytest.raises(ssl.SSLCertVerificationError):
             ask(daemon, ssl.create_default_context())
-        old = ssl.create_default_context(cafile=str(cert_path))
+        old = ssl.create_default_context(cafile=str(authority.path))
         with pytest.warns(DeprecationWarning, match="TLSv1_1"):
             old.maximum_version = ssl.TLSVersion.TLSv1_1
         with pytest.raises(ssl.SSLError):
@@ -77,10 +55,70 @@ def test_tls_is_served_with_the_configured_certificate(tmp_path: Path) -> None:
 
 
 def test_key_of_another_certificate_is_refused_with_one_line(tmp_path: Path) -> None:
-    cert_path, _ = key_pair(tmp_path, "localhost")
-    _, other_key = key_pair(tmp_path, "other")
+    authority = Authority(tmp_path, "ours")
+    cert_path, _ = authority.issue("server")
+    _, other_key = authority.issue("other")
     daemon = Daemon(tmp_path / "home", "[gateway]\nport = 0\n" + tls_section(cert_path, other_key))
     daemon.spawn()
     assert daemon.ended() == 78
     assert "gateway.tls.key_path" in daemon.printed + daemon.errors
     assert "Traceback" not in daemon.printed + daemon.errors
+
+
+def test_changed_files_are_taken_up_while_connections_stay_open(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "ours")
+    cert_path, key_path = authority.issue("server")
+    asked = f'[gateway.tls.client_auth]\nenabled = true\nca_cert_path = "{authority.path}"\n'
+    daemon = Daemon(tmp_path / "home", "[gateway]\nport = 0\n" + tls_section(cert_path, key_path) + asked)
+    daemon.spawn()
+    context = ssl.create_default_context(cafile=str(authority.path))
+    context.load_cert_chain(*map(str, authority.issue("client")))
+    try:
+        until(lambda: daemon.announced, "it listens")
+        with pytest.raises((ssl.SSLError, OSError)):
+            ask(daemon, ssl.create_default_context(cafile=str(authority.path)))
+        connection = connected(daemon, context)
+        first = served(connection)
+        authority.issue("server")
+        until(lambda: fresh(daemon, context) != first, "the changed files are seen")
+        assert served(connection) == first
+        good = cert_path.read_bytes()
+        cert_path.write_text("nothing")
+        assert daemon.process is not None
+        daemon.process.send_signal(signal.SIGHUP)
+        until(lambda: component(connection) == "error", "the health says so")
+        assert fresh(daemon, context) != first
+        cert_path.write_bytes(good)
+        until(lambda: component(connection) == "ok", "the good pair is back")
+        connection.close()
+    finally:
+        assert daemon.stop() == 0
+
+
+def fresh(daemon: Daemon, context: ssl.SSLContext) -> bytes | None:
+    """The certificate that a new connection is answered with."""
+    connection = connected(daemon, context)
+    try:
+        return served(connection)
+    finally:
+        connection.close()
+
+
+def connected(daemon: Daemon, context: ssl.SSLContext) -> http.client.HTTPSConnection:
+    return http.client.HTTPSConnection("localhost", int(daemon.url.rpartition(":")[2]), timeout=DEADLINE_SECONDS, context=context)
+
+
+def served(connection: http.client.HTTPSConnection) -> bytes | None:
+    """The certificate that this connection was answered with."""
+    health(connection)
+    assert isinstance(connection.sock, ssl.SSLSocket)
+    return connection.sock.getpeercert(binary_form=True)
+
+
+def component(connection: http.client.HTTPSConnection) -> str:
+    return str(health(connection)["runtime"]["components"]["tls"]["status"])
+
+
+def health(connection: http.client.HTTPSConnection) -> dict[str, Any]:
+    connection.request("GET", "/health")
+    return dict(json.loads(connection.getresponse().read()))

@@ -25,12 +25,22 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all sections."""
 
 
+class ClientAuthSettings(Section, frozen=True, kw_only=True):
+    """`[gateway.tls.client_auth]`"""
+
+    enabled: Annotated[bool, Note("Check certificates of clients")] = False
+    ca_cert_path: Annotated[str, Note("PEM file with the certificates of those who issue them")] = ""
+    require_client_cert: Annotated[bool, Note("Refuse clients without one; one that is shown is checked either way")] = True
+    pinned_certs: Annotated[tuple[str, ...], Note("SHA-256 of the certificates let in, hexadecimal; empty = all of those issuers")] = ()
+
+
 class TlsSettings(Section, frozen=True, kw_only=True):
     """`[gateway.tls]`"""
 
     enabled: Annotated[bool, Note("Serve TLS on the public listener")] = False
     cert_path: Annotated[str, Note("PEM file with the certificate chain")] = ""
     key_path: Annotated[str, Note("PEM file with the private key")] = ""
+    client_auth: ClientAuthSettings = ClientAuthSettings()
 
 
 class LoginSettings(Section, frozen=True, kw_only=True):
