@@ -327,14 +327,14 @@ def _check_together(reader: _Reader, settings: Settings) -> None:
     for name, text in (("cert_path", tls.cert_path), ("key_path", tls.key_path)):
         if tls.enabled and not text.strip():
             reader.refuse(f"gateway.tls.{name}", "is missing while TLS is enabled", f'Write {name} = "/path/to/file.pem"')
-    if agent.retry_max_secs < agent.retry_initial_secs:
-        reader.refuse("agent.retry_max_secs", "is less than agent.retry_initial_secs", "Write the larger number there")
     if tls.client_auth.enabled and not tls.enabled:
         reader.refuse("gateway.tls.client_auth.enabled", "is on while TLS is off, so nobody would be asked", "Set gateway.tls.enabled = true too")
     elif tls.client_auth.enabled and not tls.client_auth.ca_cert_path.strip():
         reader.refuse(
             "gateway.tls.client_auth.ca_cert_path", "is missing while client certificates are checked", 'Write ca_cert_path = "/path/to/ca.pem"'
         )
+    if agent.retry_max_secs < agent.retry_initial_secs:
+        reader.refuse("agent.retry_max_secs", "is less than agent.retry_initial_secs", "Write the larger number there")
     if bool(settings.gateway.login.username) != bool(settings.gateway.login.password_hash):
         reader.refuse("gateway.login", "has a username or a password_hash without the other", "Write both, or neither")
     for name, server in settings.mcp_servers.items():
