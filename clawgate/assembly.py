@@ -157,7 +157,7 @@ class Assembly:
         context = Context(store.inbox, self.sessions.history, self._preface, edges.memory.recalled)
         turns = Turns(self.backends, context, rounds, self.streams, clock, edges.entropy, edges.meter, retry, lambda: _turn_policy(self.settings))
         self.waiters = Waiters(settings.inbox.max_waiters)
-        self.delivery = Delivery(store.outbox, self.channels, clock, edges.entropy, edges.ids, edges.meter, self.health, retry)
+        self.delivery = Delivery(store.outbox, self.channels, clock, edges.entropy, edges.ids, edges.meter, self.health, _sends(settings))
         self.dispatch = Dispatch(
             store.inbox,
             turns,
@@ -320,6 +320,13 @@ def _turn_policy(settings: Settings) -> TurnPolicy:
 def _terms(settings: Settings) -> str:
     """Names the autonomy settings: a change of them takes back every "always", also one made while nothing runs."""
     return hashlib.sha256(msgspec.json.encode(settings.autonomy)).hexdigest()[:16]
+
+
+def _sends(settings: Settings) -> RetryPolicy:
+    """When a reply to a channel is sent again: over hours, since a platform may be down for long and nobody but it can say so."""
+    own = settings.reliability
+    first, longest = own.channel_initial_backoff_secs, own.channel_retry_max_secs
+    return RetryPolicy(max_attempts=own.channel_max_attempts, initial_seconds=first, max_seconds=longest)
 
 
 def _tool_policy(settings: Settings) -> ToolPolicy:

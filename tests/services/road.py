@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from clawgate.domain.inbox import Item, State
-from clawgate.domain.settings.model import AgentSettings, GatewaySettings, InboxSettings, Settings
+from clawgate.domain.settings.model import AgentSettings, GatewaySettings, InboxSettings, ReliabilitySettings, Settings
 from clawgate.domain.turn import Prompt
 from clawgate.ports.channels import Channel
 from clawgate.testing.agents import Answer, ScriptedAgent
@@ -28,13 +28,15 @@ def gate(
     own: GatewaySettings = OPEN_DOOR,
     inbox: InboxSettings | None = None,
     attempts: int = 3,
+    sends: int | None = None,
     turn_seconds: int = 600,
 ) -> MemoryGateway:
-    """A running gateway that asks for no token; `held` = the agent answers only when released."""
+    """A running gateway that asks for no token; `held` = the agent answers only when released; `sends` = tries of a reply, None = the default."""
     settings = Settings(
         gateway=own,
         agent=AgentSettings(max_concurrent_turns=slots, max_attempts=attempts, turn_timeout_secs=turn_seconds),
         inbox=inbox or InboxSettings(),
+        reliability=ReliabilitySettings() if sends is None else ReliabilitySettings(channel_max_attempts=sends),
     )
     return MemoryGateway(settings, agent=ScriptedAgent(answers, is_held=held), channels=channels)
 

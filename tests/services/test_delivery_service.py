@@ -113,13 +113,26 @@ def test_one_channel_down_does_not_hold_up_another() -> None:
 def test_an_unreachable_platform_is_tried_again_with_backoff_and_then_given_up() -> None:
     channel = RecordingChannel()
     channel.failures = [SendUnavailable() for _ in range(3)]
-    road = gate(channels={"recording": channel}, attempts=3)
+    road = gate(channels={"recording": channel}, sends=3)
     told = arrive(road)
     assert parts(road, told) == [("ok", "pending")]
     road.clock.advance(0.9)
     assert len(channel.failures) == 2
     road.clock.advance(60)
     assert (channel.failures, parts(road, told), item(road, told).state) == ([], [("ok", "dead")], State.DEAD)
+
+
+def test_a_platform_that_is_down_for_an_hour_loses_no_reply_however_few_the_turns() -> None:
+    channel = RecordingChannel()
+    channel.failures = [SendUnavailable() for _ in range(100)]
+    road = gate(channels={"recording": channel}, attempts=1)
+    told = arrive(road)
+    for _ in range(60):
+        road.clock.advance(60)
+    assert (parts(road, told), 5 < 100 - len(channel.failures) < 20) == ([("ok", "pending")], True)
+    channel.failures.clear()
+    road.clock.advance(900)  # the longest wait
+    assert (parts(road, told), item(road, told).state) == ([("ok", "sent")], State.DONE)
 
 
 def test_the_platforms_retry_after_is_honoured() -> None:

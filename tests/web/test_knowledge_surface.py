@@ -213,11 +213,17 @@ def test_documents_are_a_bare_list_newest_first() -> None:
     base = Base()
     base.upload("a.txt", b"one", title="First", categories="x")
     base.upload("b.html", b"<title>Second</title><p>two")
-    listed = base.ok("GET", "/documents?organization=o")
+    listed = base.ok("GET", "/documents")
     assert [(each["title"], each["filename"], each["file_type"], each["categories"]) for each in listed] == [
         ("Second", "b.html", "html", []),
         ("First", "a.txt", "txt", ["x"]),
     ]
+
+
+def test_organization_is_no_filter() -> None:
+    base = Base()
+    id_ = base.upload("a.txt", b"one")["document_id"]
+    assert [[each["id"] for each in base.ok("GET", f"/documents{query}")] for query in ("", "?organization=acme", "?organization=")] == [[id_]] * 3
 
 
 def test_intelligence_counts() -> None:

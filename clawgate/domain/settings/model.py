@@ -265,8 +265,10 @@ class KnowledgeSettings(Section, frozen=True, kw_only=True):
 class ReliabilitySettings(Section, frozen=True, kw_only=True):
     """`[reliability]`"""
 
-    channel_initial_backoff_secs: Annotated[int, Note("First wait before a component is started again; at least 1")] = 2
-    channel_max_backoff_secs: Annotated[int, Note("Longest such wait")] = 60
+    channel_initial_backoff_secs: Annotated[int, Note("First wait before a component is started, or a reply is sent, again; at least 1")] = 2
+    channel_max_backoff_secs: Annotated[int, Note("Longest wait before a component is started again")] = 60
+    channel_max_attempts: Annotated[int, Note("Sends in all before a reply to a channel is given up; at least 1")] = 25
+    channel_retry_max_secs: Annotated[int, Note("Longest wait between two sends of one reply")] = 900
 
 
 class WebhookChannel(Section, frozen=True, kw_only=True):

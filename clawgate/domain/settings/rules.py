@@ -56,6 +56,8 @@ _AT_LEAST_ONE = frozenset(
         "knowledge.max_document_bytes",
         "reliability.channel_initial_backoff_secs",
         "reliability.channel_max_backoff_secs",
+        "reliability.channel_max_attempts",
+        "reliability.channel_retry_max_secs",
         "inbox.high_water",
         "inbox.max_waiters",
         "store.queue_max",
