@@ -22,7 +22,7 @@ _PLAIN = {name: provider.id for name, provider in BY_NAME.items()} | {OFFLINE: O
 VENDORS = (*KEY_NAMES, *(each.id for each in PROVIDERS if each.can_answer and not each.key_names), OFFLINE)
 """Providers that answer by their name alone."""
 _LISTED = ", ".join((*VENDORS, "custom:<url>, anthropic-custom:<url>, local:<path>, command:<argv>"))
-ADDRESS_REMEDY = 'Write default_provider = "custom:<base URL>" with an OpenAI-compatible server\'s, or set api_url to it'
+ADDRESS_REMEDY = 'Write default_provider = "custom:<base URL>" for an OpenAI-compatible server, or set api_url to its base URL'
 
 
 def normalised(path: str, name: str) -> str:
