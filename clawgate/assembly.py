@@ -59,6 +59,7 @@ from clawgate.services.streams import Streams
 from clawgate.services.supervisor import Supervisor
 from clawgate.services.task_tools import TaskTools
 from clawgate.services.tasks import Tasks
+from clawgate.services.terminals import Terminals
 from clawgate.services.toolbox import Toolbox
 from clawgate.services.triggers import Triggers
 from clawgate.services.turns import TurnPolicy, Turns
@@ -92,6 +93,7 @@ class Assembly:
         self._wire_channels()
         self._wire_tasks()
         self._wire_knowledge()
+        self.terminals = Terminals(edges.ptys, clock, edges.ids, self.events, lambda: self.settings.terminal)
         self._wire_cron()
         self._wire_skills()
         self.toolbox.add(self.mcp)  # last: other people's tools never push out our own
@@ -115,6 +117,7 @@ class Assembly:
             self.approvals.forget_grants()
         self.scheduler.wake()
         self.heartbeat.apply(self.supervisor)
+        self.terminals.apply()
 
     def _wire_memory(self) -> None:
         edges, memory = self.edges, self.edges.memory
@@ -294,6 +297,7 @@ class Assembly:
             Step("cron", start_cron, lambda: self.scheduler.stop(self.supervisor), 8.0),
             Step("triggers", self.triggers.start, self.triggers.stop),
             Step("housekeeping", self.housekeeping.start, self.housekeeping.stop),
+            Step("terminals", stop=self.terminals.stop),
             Step("door", open_door, close_door),
         )
 

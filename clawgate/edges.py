@@ -30,6 +30,7 @@ from clawgate.ports.personality import PersonalityFile
 from clawgate.ports.processes import Processes
 from clawgate.ports.skills import Marketplace, SkillFiles
 from clawgate.ports.stores import Store
+from clawgate.ports.terminals import PtySpawner
 from clawgate.ports.threads import FileFacts, Passwords
 from clawgate.ports.triggers import RoutesFile
 from clawgate.ports.workspace import MemoryFile, Workspace
@@ -48,6 +49,7 @@ from clawgate.system.passwords import Argon2Passwords
 from clawgate.system.personafile import PersonaFiles
 from clawgate.system.processes import NoProcesses, SystemProcesses
 from clawgate.system.prometheus import NoMeter, PrometheusMeter
+from clawgate.system.pty import NoPtys, SystemPtys
 from clawgate.system.routesfile import NAME, JsonRoutes, NoRoutes
 from clawgate.system.schedules import SystemSchedules
 from clawgate.system.skillfiles import SkillDirectory
@@ -90,6 +92,7 @@ class Edges:
     allowlist: ChannelAllowlist = field(factory=NoFile)
     schedules: Schedules = field(factory=SystemSchedules)
     processes: Processes = field(factory=NoProcesses)
+    ptys: PtySpawner = field(factory=NoPtys)
     workspace: Workspace = field(factory=NoWorkspace)
     routes: RoutesFile = field(factory=NoRoutes)
     config: ConfigStore | None = None
@@ -147,6 +150,7 @@ class Edges:
             backend=make_backend(settings),
             channels=make_channels(settings),
             processes=SystemProcesses(reactor, clock, directory_of(settings)),
+            ptys=SystemPtys(reactor, clock),
             memory=memory,
             build_marketplace=make_marketplace,
             mcp=Connector(reactor, clock),

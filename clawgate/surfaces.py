@@ -36,6 +36,7 @@ from clawgate.web.surfaces.personality import PersonalitySurface
 from clawgate.web.surfaces.sessions import SessionsSurface
 from clawgate.web.surfaces.skills import SkillSurface
 from clawgate.web.surfaces.tasks import TasksSurface
+from clawgate.web.surfaces.terminal import TerminalSurface
 from clawgate.web.surfaces.triggers import TriggersSurface
 from clawgate.web.surfaces.webhook import WebhookSurface
 from clawgate.web.surfaces.welcome import WelcomeSurface
@@ -99,6 +100,8 @@ def _surfaces(parts: Assembly) -> tuple[Surface, ...]:
         # work
         TasksSurface(parts.tasks),
         CronSurface(parts.cron),
+        # in real time
+        TerminalSurface(parts.terminals),
         # the configuration
         LiveConfigSurface(parts.live, parts.channels, parts.mcp, parts.health, tuple(KINDS)),
         ConfigApiSurface(parts.live, tuple(KINDS)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from clawgate.domain.caller import Caller
@@ -30,6 +31,9 @@ class Socket(Protocol):
 
     def send_bytes(self, data: bytes) -> bool:
         """Sends a binary message; otherwise as `send`."""
+
+    def watch_flow(self, flow: Callable[[bool], None]) -> None:
+        """Calls `flow(True)` when the client takes nothing for now and what is sent waits, `flow(False)` when it does again."""
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Says goodbye; nothing more is sent, `closed` follows."""

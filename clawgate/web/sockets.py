@@ -110,6 +110,7 @@ class WebSocket(Protocol):
         self._is_paused = self._is_over = self._is_awaiting_pong = False
         self._timer: IDelayedCall | None = None
         self._expiry: IDelayedCall | None = None
+        self._flow: Callable[[bool], None] = lambda is_slow: None
 
     # -- the handshake
 
@@ -210,6 +211,12 @@ class WebSocket(Protocol):
         """`ports.sockets.Socket.send_bytes`."""
         return self._send(lambda: self._wire.send_binary(data))
 
+    def watch_flow(self, flow: Callable[[bool], None]) -> None:
+        """`ports.sockets.Socket.watch_flow`."""
+        self._flow = flow
+        if self._is_paused:
+            flow(True)
+
     def close(self, code: int = 1000, reason: str = "") -> None:
         """`ports.sockets.Socket.close`."""
         if self._wire.state is State.OPEN:
@@ -249,6 +256,8 @@ class WebSocket(Protocol):
     def pauseProducing(self) -> None:
         """The connection takes nothing more for now."""
         self._is_paused = True
+        if not self._is_over:
+            self._guarded(lambda: self._flow(True))
 
     def resumeProducing(self) -> None:
         """The connection takes more."""
@@ -256,6 +265,8 @@ class WebSocket(Protocol):
         waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
         if waiting:
             self.transport.write(b"".join(waiting))
+        if not self._is_paused and not self._is_over:  # writing may have paused it again
+            self._guarded(lambda: self._flow(False))
 
     def stopProducing(self) -> None:
         """The connection is gone; `connectionLost` says so too."""

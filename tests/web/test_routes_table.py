@@ -136,6 +136,7 @@ ROWS: dict[str, tuple[int, str]] = {
     "POST /wati": (404, JSON),
     "GET /admin/channels": (200, JSON),
     "POST /admin/channels/codes": (415, JSON),
+    "GET /ws/terminal": (426, JSON),
 }
 """Status and content type that a full token gets with no body, on a gateway without channels, for an id that does not exist."""
 

@@ -262,6 +262,16 @@ class KnowledgeSettings(Section, frozen=True, kw_only=True):
     max_document_bytes: Annotated[int, Note("Largest document")] = 32 * 1024 * 1024
 
 
+class TerminalSettings(Section, frozen=True, kw_only=True):
+    """`[terminal]`: a shell on this machine, over `/ws/terminal`."""
+
+    enabled: Annotated[bool, Note("Let tokens with the scope `terminal` open a shell as the daemon's user", live=True)] = False
+    shell: Annotated[str, Note("Login shell; empty = `$SHELL`, else /bin/sh", live=True)] = ""
+    idle_timeout_secs: Annotated[int, Note("Seconds without input or output after which a terminal ends; 0 = never", live=True)] = 1800
+    max_terminals: Annotated[int, Note("Terminals open at once", live=True)] = 8
+    max_per_caller: Annotated[int, Note("Of these, by one device", live=True)] = 2
+
+
 class ReliabilitySettings(Section, frozen=True, kw_only=True):
     """`[reliability]`"""
 
@@ -368,6 +378,7 @@ class Settings(Section, frozen=True, kw_only=True):
     mcp_servers: dict[str, McpServer] = {}
     skills: SkillsSettings = SkillsSettings()
     knowledge: KnowledgeSettings = KnowledgeSettings()
+    terminal: TerminalSettings = TerminalSettings()
     reliability: ReliabilitySettings = ReliabilitySettings()
     observability: ObservabilitySettings = ObservabilitySettings()
     secrets: SecretsSettings = SecretsSettings()

@@ -21,6 +21,8 @@ personality  /api/v1/personality
 tasks        /tasks…
 cron         /api/v1/cron…
 
+terminal     /ws/terminal
+
 live_config  /config /config/channels /config/mcp-servers /config/model /config/tools /config/agent
 config_api   /api/v1/config… /api/v1/secrets /api/v1/channels/telegram
 """
