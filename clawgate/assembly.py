@@ -19,6 +19,7 @@ from clawgate.domain.personality import profile_of
 from clawgate.domain.prompts import PromptPolicy
 from clawgate.domain.ratelimit import SlidingWindow, auth_limiter
 from clawgate.domain.settings import Settings
+from clawgate.domain.settings.masking import shown_text
 from clawgate.edges import Edges
 from clawgate.lifecycle import Step
 from clawgate.services.access import Access
@@ -27,10 +28,12 @@ from clawgate.services.backends import Backends
 from clawgate.services.channel_ingress import ChannelIngress
 from clawgate.services.channels import Channels
 from clawgate.services.chat_approvals import ChatApprovals
+from clawgate.services.chats import Chats
 from clawgate.services.context import Context
 from clawgate.services.cron import Cron, CronPolicy
 from clawgate.services.cron_runs import CronRuns
 from clawgate.services.delivery import Delivery
+from clawgate.services.desk import Desk
 from clawgate.services.devices import Devices
 from clawgate.services.dispatch import Dispatch
 from clawgate.services.events import Events
@@ -87,6 +90,7 @@ class Assembly:
         self.guard = Guard(_windows(settings), auth_limiter(own.rate_limit_max_keys), clock, edges.meter)
         self._wire_memory()
         self._wire_road()
+        self._wire_chats()
         # Not the supervisor of the others: it stops before the dispatch drains, and turns under way still call tools.
         backoff = (waits.channel_initial_backoff_secs, waits.channel_max_backoff_secs)
         self.mcp = McpServers(edges.mcp, Supervisor(clock, self.health, *backoff), clock)
@@ -176,6 +180,21 @@ class Assembly:
         self.ingress = Ingress(store.inbox, self.dispatch, self.waiters, clock, edges.ids, edges.meter, auto_save)
         kept = (settings.inbox.retention_secs, settings.memory.max_auto_saved)
         self.housekeeping = Housekeeping(store, self.access, clock, edges.meter, self.health, *kept)
+
+    def _wire_chats(self) -> None:
+        store = self.edges.store
+        self.desk = Desk(store.inbox, store.outbox, store.journal, self.dispatch, self.edges.clock)
+        self.chats = Chats(
+            self.ingress,
+            store.inbox,
+            self.waiters,
+            self.streams,
+            self.approvals,
+            self.sessions,
+            self.desk,
+            self.edges.clock,
+            lambda: shown_text(self.settings.default_provider),
+        )
 
     async def _preface(self, options: TurnOptions | None) -> str:
         return await self.preface.text(options)

@@ -12,7 +12,7 @@ from clawgate.assembly import Assembly
 from clawgate.channels.kinds import KINDS
 from clawgate.domain.caller import parse_networks
 from clawgate.services.catalog import Catalog, NobodyAsked
-from clawgate.services.desk import Desk
+from clawgate.services.chat_sessions import ChatSessions
 from clawgate.services.doctor import Doctor
 from clawgate.services.login import Login
 from clawgate.web.asking import Asking
@@ -23,6 +23,8 @@ from clawgate.web.router import Router, Surface
 from clawgate.web.surfaces.about import AboutSurface
 from clawgate.web.surfaces.agent_chat import AgentChatSurface
 from clawgate.web.surfaces.channels import ChannelDeskSurface, ChannelSurface
+from clawgate.web.surfaces.chat_sessions import ChatSessionsSurface
+from clawgate.web.surfaces.chat_socket import ChatSocketSurface
 from clawgate.web.surfaces.config_api import ConfigApiSurface
 from clawgate.web.surfaces.cron import CronSurface
 from clawgate.web.surfaces.health import HealthSurface
@@ -85,14 +87,16 @@ def _surfaces(parts: Assembly) -> tuple[Surface, ...]:
             lambda: parts.settings.default_provider,
             own.idempotency_ttl_secs,
         ),
+        ChatSocketSurface(parts.chats, edges.clock),
         *(
             ChannelSurface(name, kind.route, kind.title, parts.channels, parts.channel_ingress, edges.clock, kind.has_handshake)
             for name, kind in KINDS.items()
         ),
         ChannelDeskSurface(parts.onboarding, parts.channels, {name: kind.title for name, kind in KINDS.items()}),
         # what became of it, and what it knows
-        InboxSurface(Desk(edges.store.inbox, edges.store.outbox, edges.store.journal, parts.dispatch, edges.clock)),
+        InboxSurface(parts.desk),
         SessionsSurface(parts.sessions),
+        ChatSessionsSurface(ChatSessions(parts.sessions, parts.chats), edges.clock),
         MemorySurface(edges.memory, settings.memory.backend, lambda: not edges.store.health().problem),
         KnowledgeSurface(parts.knowledge, settings.knowledge.max_document_bytes),
         SkillSurface(parts.skills),

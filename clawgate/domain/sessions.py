@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from enum import StrEnum
 
 import msgspec
 
@@ -67,6 +68,39 @@ class Insights(msgspec.Struct, frozen=True):
     def average(self) -> float:
         """Messages per session; 0.0 without sessions."""
         return self.messages / self.sessions if self.sessions else 0.0
+
+
+class ActiveSession(msgspec.Struct, frozen=True):
+    """A session and when its last message was saved."""
+
+    session: Session
+    last_ms: int
+
+
+class ChatState(StrEnum):
+    """What a session is doing."""
+
+    IDLE = "idle"
+    RUNNING = "running"
+    ERROR = "error"
+
+
+class Running(msgspec.Struct, frozen=True):
+    """A session with an open turn; times are wall-clock milliseconds."""
+
+    session_id: str
+    created_ms: int
+    last_ms: int
+    message_count: int
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What a session is doing, and with which message since when."""
+
+    session_id: str
+    state: ChatState
+    turn_id: str = ""
+    turn_started_ms: int = 0
 
 
 def is_uuid(text: str) -> bool:

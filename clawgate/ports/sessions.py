@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 from twisted.internet.defer import Deferred
 
-from clawgate.domain.sessions import Hit, Insights, Message, Session
+from clawgate.domain.sessions import ActiveSession, Hit, Insights, Message, Session
 
 
 class SessionPage(msgspec.Struct, frozen=True):
@@ -30,6 +30,9 @@ class Found(msgspec.Struct, frozen=True):
 
 class Sessions(Protocol):
     """Kept conversations."""
+
+    def active(self, principal: str | None, limit: int) -> Deferred[tuple[ActiveSession, ...]]:
+        """Sessions, the one with the newest message first."""
 
     def page(self, principal: str | None, limit: int, offset: int) -> Deferred[SessionPage]:
         """Sessions, newest first."""

@@ -138,6 +138,10 @@ class Approvals:
         """The open questions that the caller may answer, oldest first."""
         return tuple(pending for pending, word in self._pending.values() if not word.called and caller.may_see(pending.principal))
 
+    def open_in(self, session: str) -> tuple[Pending, ...]:
+        """The open questions of a session, oldest first."""
+        return tuple(pending for pending, word in self._pending.values() if not word.called and pending.session == session)
+
     def forget_grants(self) -> None:
         """Takes back every "always" (rantaiclaw.md §11: a change of the autonomy does)."""
         self._granted.clear()

@@ -95,6 +95,17 @@ class Sessions:
             raise _none(session.id)
         return wanted if wanted and (session is not None or is_uuid(wanted)) else self.ids.uuid()
 
+    async def exact(self, session_id: str, caller: Caller) -> Session | None:
+        """The session with exactly this id; None when there is none.
+
+        Raises:
+            NotFound: it is somebody else's.
+        """
+        session = await self.rows.get(session_id)
+        if session is not None and not caller.may_see(session.principal):
+            raise _none(session_id)
+        return session
+
     async def history(self, session_id: str, limit: int) -> tuple[Line, ...]:
         """The last `limit` lines of a session for a prompt, oldest first, without empty ones; none when it is unknown or cannot be read."""
         if not session_id or limit <= 0:

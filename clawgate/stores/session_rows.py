@@ -24,6 +24,10 @@ COUNT = "UPDATE sessions SET message_count = message_count + 2 WHERE number = ?"
 GET = f"SELECT {_COLUMNS} FROM sessions WHERE id = ?"  # noqa: S608
 NEWEST = f"SELECT {_COLUMNS} FROM sessions ORDER BY started_ms DESC, number DESC LIMIT ? OFFSET ?"  # noqa: S608
 NEWEST_OWN = f"SELECT {_COLUMNS} FROM sessions WHERE principal = ? ORDER BY started_ms DESC, number DESC LIMIT ? OFFSET ?"  # noqa: S608
+ACTIVE = (
+    f"SELECT {_COLUMNS}, coalesce((SELECT at_ms FROM session_messages WHERE session = number ORDER BY session DESC, id DESC LIMIT 1), started_ms) AS last_ms "  # noqa: S608
+    f"FROM sessions WHERE {_OWN} ORDER BY last_ms DESC, number DESC LIMIT ?2"
+)
 TOTAL = f"SELECT count(*) FROM sessions WHERE {_OWN}"  # noqa: S608
 EXACT = f"SELECT {_COLUMNS} FROM sessions WHERE id = ?2 AND {_OWN}"  # noqa: S608
 BEGINNING = f"SELECT {_COLUMNS} FROM sessions WHERE id >= ?2 AND id < ?2 || char(1114111) AND {_OWN} ORDER BY id LIMIT 1"  # noqa: S608

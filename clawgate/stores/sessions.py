@@ -10,7 +10,7 @@ from attrs import define
 from twisted.internet.defer import Deferred
 
 from clawgate.domain import ranking
-from clawgate.domain.sessions import Hit, Insights, Message, Session
+from clawgate.domain.sessions import ActiveSession, Hit, Insights, Message, Session
 from clawgate.ports.sessions import Found, SessionPage
 from clawgate.stores import fulltext, session_rows
 from clawgate.stores.readers import Readers
@@ -32,6 +32,10 @@ class SqliteSessions:
     def page(self, principal: str | None, limit: int, offset: int) -> Deferred[SessionPage]:
         """`ports.sessions.Sessions.page`."""
         return self.readers.read(partial(_page, principal=principal, limit=limit, offset=offset))
+
+    def active(self, principal: str | None, limit: int) -> Deferred[tuple[ActiveSession, ...]]:
+        """`ports.sessions.Sessions.active`."""
+        return self.readers.read(partial(_active, principal=principal, limit=limit))
 
     def find(self, key: str, principal: str | None) -> Deferred[Found]:
         """`ports.sessions.Sessions.find`."""
@@ -76,6 +80,11 @@ def _newest(connection: sqlite3.Connection, principal: str | None, limit: int, o
 def _page(connection: sqlite3.Connection, principal: str | None, limit: int, offset: int) -> SessionPage:
     total = connection.execute(session_rows.TOTAL, (principal,)).fetchone()[0]
     return SessionPage(_newest(connection, principal, limit, offset), total)
+
+
+def _active(connection: sqlite3.Connection, principal: str | None, limit: int) -> tuple[ActiveSession, ...]:
+    rows = connection.execute(session_rows.ACTIVE, (principal, limit))
+    return tuple(ActiveSession(session_rows.from_row(row[:-1]), row[-1]) for row in rows)
 
 
 def _find(connection: sqlite3.Connection, key: str, principal: str | None) -> Found:

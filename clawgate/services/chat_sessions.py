@@ -1,0 +1,82 @@
+"""Sessions as Construct's and ZeroClaw's pages list them: what is kept, and what runs. Ring: services. Source: construct-realtime.md §12.6; zeroclaw.md B4.
+
+Ids are whole here, never beginnings.
+"""
+
+from __future__ import annotations
+
+from attrs import define
+
+from clawgate.domain.caller import Caller
+from clawgate.domain.errors import BadRequest, NotFound
+from clawgate.domain.inbox import Item
+from clawgate.domain.sessions import ActiveSession, ChatState, Message, Running, Session, Standing
+from clawgate.services.chats import Chats, session_of
+from clawgate.services.sessions import MOST_SHOWN, Sessions
+
+MOST_LISTED = 1_000
+
+
+@define
+class ChatSessions:
+    """Kept sessions and running ones."""
+
+    sessions: Sessions
+    chats: Chats
+
+    async def listed(self, caller: Caller) -> tuple[ActiveSession, ...]:
+        """The newest activity first, at most 1,000."""
+        return await self.sessions.rows.active(caller.sees_only, MOST_LISTED)
+
+    async def running(self, caller: Caller) -> tuple[Running, ...]:
+        """Sessions with a turn that runs or waits, in the order of their first one."""
+        first: dict[str, Item] = {}
+        for item in await self.chats.open_items():
+            if caller.may_see(item.principal):
+                first.setdefault(session_of(item), item)
+        return tuple([await self._running(session_id, item) for session_id, item in first.items()])
+
+    async def _running(self, session_id: str, item: Item) -> Running:
+        stored = await self.sessions.rows.get(session_id)
+        if stored is None:
+            return Running(session_id, item.accepted_ms, item.updated_ms, 0)
+        return Running(session_id, stored.started_ms, item.updated_ms, stored.message_count)
+
+    async def messages(self, caller: Caller, session_id: str) -> tuple[Message, ...]:
+        """A session's messages, oldest first; none for one that does not exist. Raises NotFound for somebody else's."""
+        stored = await self.sessions.exact(session_id, caller)
+        return () if stored is None else await self.sessions.rows.messages(session_id, MOST_SHOWN)
+
+    async def state(self, caller: Caller, session_id: str) -> Standing:
+        """What a session is doing. Raises NotFound when nobody has talked in it, or it is somebody else's."""
+        stored = await self.sessions.exact(session_id, caller)
+        items = [item for item in await self.chats.open_items(session_id) if caller.may_see(item.principal)]
+        if items:
+            return Standing(session_id, ChatState.RUNNING, items[0].id, items[0].updated_ms)
+        if stored is None:
+            raise _NO_SESSION
+        return Standing(session_id, ChatState.ERROR if self.chats.has_failed(session_id) else ChatState.IDLE)
+
+    async def rename(self, caller: Caller, session_id: str, name: str) -> Session:
+        """The session under its new name. Raises BadRequest for a blank name, NotFound."""
+        if not name.strip():
+            raise BadRequest("name is required")
+        await self._stored(caller, session_id)
+        return await self.sessions.rename(caller, session_id, name)
+
+    async def remove(self, caller: Caller, session_id: str) -> None:
+        """Gives up what is open in a session and forgets it. Raises NotFound."""
+        await self._stored(caller, session_id)
+        await self.chats.cancel_all(session_id, caller)
+        await self.sessions.remove(caller, session_id)
+
+    async def abort(self, caller: Caller, session_id: str) -> bool:
+        """Gives the session's running turn up; False = there is none of the caller's."""
+        return await self.chats.cancel(session_id, caller)
+
+    async def _stored(self, caller: Caller, session_id: str) -> None:
+        if await self.sessions.exact(session_id, caller) is None:
+            raise _NO_SESSION
+
+
+_NO_SESSION = NotFound("Session not found")

@@ -1,0 +1,379 @@
+"""Sessions as those who sit in them see them: one room each, however many connections. Ring: services. Source: construct-realtime.md §6, §12; design §4.16.
+
+    message → the one road (promised, in the session's conversation) → turn events → numbered events of the room → whoever follows
+
+Leaving a room changes nothing in it. What happened last is kept for those who come back; what is older is in the session's history. A room is made anew
+after a restart, and takes up the turns that the store says are open.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from clawgate.domain import chat
+from clawgate.domain.caller import Caller, Scope
+from clawgate.domain.chat import (
+    Answered,
+    Asking,
+    CallEnded,
+    Calling,
+    ChatEvent,
+    Done,
+    Failed,
+    Happening,
+    Problem,
+    Said,
+    SessionBusy,
+    Taken,
+)
+from clawgate.domain.errors import Conflict, Draining, Forbidden, GatewayError, NotFound, StoreUnavailable
+from clawgate.domain.inbox import OPEN, Item, State
+from clawgate.domain.messages import Attendance, Inbound, TurnOptions
+from clawgate.domain.turn import ApprovalAsked, Counted, Delta, Recalled, ToolEnded, ToolStarted, TurnEvent
+from clawgate.ports.clock import Clock
+from clawgate.ports.stores import Inbox
+from clawgate.services.approvals import Approvals
+from clawgate.services.desk import Desk
+from clawgate.services.ingress import Ingress
+from clawgate.services.sessions import Sessions
+from clawgate.services.streams import Streams
+from clawgate.services.waiters import Waiters
+
+_log = Logger()
+KEPT_EVENTS, KEPT_CHARS = 4_096, 256 * 1024
+"""Of one room, for those who come back."""
+IDLE_SECONDS, MOST_IDLE = 600.0, 256
+"""How long an empty room is kept, and how many of them."""
+_MOST_OPEN_ITEMS = 500
+_STORE_RETRY_SECONDS = 1.0
+_EVENT_CHARS = 64
+Listener = Callable[[ChatEvent], None]
+
+
+@define(eq=False)
+class _Turn:
+    """One open message of a room; what is counted while it runs."""
+
+    item: Item
+    names: dict[str, str] = field(factory=dict)
+    counted: list[Counted] = field(factory=list)
+
+
+@define(eq=False)
+class Room:
+    """One session while somebody sits in it or a turn of it is open.
+
+    Attributes:
+        principal: whose session it is.
+        seq: number of the last event. lost: of the last one that is not kept any more.
+        has_failed: whether the last turn ended without an answer.
+    """
+
+    id: str
+    principal: str
+    seq: int
+    used_at: float
+    lost: int = field(init=False)
+    has_failed: bool = field(default=False, init=False)
+    kept: deque[ChatEvent] = field(factory=deque, init=False)
+    kept_chars: int = field(default=0, init=False)
+    listeners: list[Listener] = field(factory=list, init=False)
+    turns: dict[str, _Turn] = field(factory=dict, init=False)
+    guests: int = field(default=0, init=False)
+    accepting: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.lost = self.seq
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody would miss it."""
+        return not (self.guests or self.turns or self.accepting)
+
+    def can_resume(self, after: int) -> bool:
+        """Whether everything since event `after` is kept."""
+        return self.lost <= after <= self.seq
+
+    def tell(self, what: Happening) -> None:
+        """Numbers what happened, keeps it and tells everybody."""
+        self.seq += 1
+        event = ChatEvent(self.seq, what, len(self.turns))
+        self.kept.append(event)
+        self.kept_chars += _chars(event)
+        while len(self.kept) > 1 and (len(self.kept) > KEPT_EVENTS or self.kept_chars > KEPT_CHARS):
+            dropped = self.kept.popleft()
+            self.kept_chars -= _chars(dropped)
+            self.lost = dropped.seq
+        for listener in tuple(self.listeners):
+            listener(event)
+
+
+class Entered(msgspec.Struct, frozen=True):
+    """How a session stands when somebody comes in; `name` is None when it has none."""
+
+    session_id: str
+    principal: str
+    message_count: int
+    name: str | None
+
+
+@define(eq=False)
+class Chats:
+    """All rooms.
+
+    Attributes:
+        provider: how the provider of the moment is called.
+    """
+
+    ingress: Ingress
+    inbox: Inbox
+    waiters: Waiters
+    streams: Streams
+    approvals: Approvals
+    sessions: Sessions
+    desk: Desk
+    clock: Clock
+    provider: Callable[[], str]
+    _rooms: dict[str, Room] = field(factory=dict, init=False)
+
+    # --- coming and going
+
+    async def enter(self, caller: Caller, wanted: str | None, name: str | None = None) -> Entered:
+        """The session that a caller comes into: the named one, or a new one.
+
+        Args:
+            wanted: its id; one that nobody has is a new session's, if it may be a name at all.
+            name: a new title; a session that is not stored yet does not keep it.
+
+        Raises:
+            NotFound: it is somebody else's. BadRequest: nothing is left of the name.
+        """
+        session_id = wanted if wanted and chat.is_session_id(wanted) else self.sessions.ids.uuid()
+        stored = await self.sessions.exact(session_id, caller)
+        if stored is not None and name:
+            stored = await self.sessions.rename(caller, session_id, name)
+        room = self._rooms.get(session_id) or await self._made(session_id, caller.principal if stored is None else stored.principal)
+        if not caller.may_see(room.principal):
+            raise NotFound("no such session")
+        title = name if stored is None else stored.title
+        return Entered(session_id, room.principal, 0 if stored is None else stored.message_count, title or None)
+
+    def arrive(self, entered: Entered) -> Room:
+        """The room, which stays until `leave`."""
+        room = self._rooms.get(entered.session_id) or self._new(entered.session_id, entered.principal)
+        room.guests += 1
+        return room
+
+    def leave(self, room: Room) -> None:
+        """Goes; what runs goes on."""
+        room.guests -= 1
+        room.used_at = self.clock.monotonic()
+        self._rooms[room.id] = self._rooms.pop(room.id, room)
+
+    def follow(self, room: Room, after: int, listener: Listener, *, resumes: bool) -> Callable[[], None]:
+        """Tells what happened after event `after`, and then what happens; returns what ends it.
+
+        Args:
+            resumes: the client has seen everything up to `after`. Otherwise, and when events since then are no longer kept, it is told the questions that are
+                still open first; of what is lost nothing is told.
+        """
+        is_whole = room.can_resume(after)
+        start = after if is_whole else room.seq
+        if not (resumes and is_whole):
+            waiting = {pending.id for pending in self.approvals.open_in(room.id)}
+            for event in tuple(room.kept):
+                if event.seq <= start and isinstance(event.what, Asking) and event.what.id in waiting:
+                    listener(event)
+        for event in tuple(room.kept):
+            if event.seq > start:
+                listener(event)
+        room.listeners.append(listener)
+
+        def end() -> None:
+            if listener in room.listeners:
+                room.listeners.remove(listener)
+
+        return end
+
+    # --- what is done in a room
+
+    async def say(self, room: Room, caller: Caller, text: str) -> None:
+        """Takes a message; its turn comes when those before it have ended.
+
+        Raises:
+            SessionBusy: as many are open as may be. Draining, Overloaded, StoreUnavailable: it was not taken.
+        """
+        if len(room.turns) + room.accepting >= chat.MOST_OPEN:
+            raise SessionBusy(room.id)
+        room.accepting += 1
+        try:
+            accepted = await self.ingress.accept(
+                Inbound(
+                    source="chat",
+                    principal=caller.principal,
+                    text=text,
+                    conversation=conversation(room.id),
+                    options=TurnOptions(session=room.id, attendance=Attendance.CONSOLE),
+                )
+            )
+        finally:
+            room.accepting -= 1
+        self._attend(room, accepted.item)
+
+    def resolve(self, caller: Caller, word: Answered) -> None:
+        """Gives the word on a tool.
+
+        Raises:
+            Forbidden: the credential does not cover it. NotFound: no such question is open, or it is not the caller's to answer.
+        """
+        if not caller.may(Scope.APPROVE):
+            raise Forbidden("this token may not approve", scope=Scope.APPROVE)
+        self.approvals.resolve(word.id, caller, approve=word.approve, always=word.always)
+
+    async def cancel(self, session_id: str, caller: Caller) -> bool:
+        """Gives the turn up that runs, or would be next; False = there is none, it is not the caller's, or it has just ended."""
+        items = await self.open_items(session_id)
+        return bool(items) and caller.may_see(items[0].principal) and await self._dropped(items[0].id)
+
+    async def cancel_all(self, session_id: str, caller: Caller) -> None:
+        """Gives everything up that is open in a session and the caller's; those that wait first, so that none of them starts."""
+        for item in reversed(await self.open_items(session_id)):
+            if caller.may_see(item.principal):
+                await self._dropped(item.id)
+
+    async def open_items(self, session_id: str | None = None) -> tuple[Item, ...]:
+        """Messages of a session that run or wait, oldest first; None = of any session."""
+        page = await self.inbox.page(OPEN, 0, "", _MOST_OPEN_ITEMS)
+        found = [item for item in page.items if session_of(item) and session_id in (None, session_of(item))]
+        return tuple(reversed(found))
+
+    def has_failed(self, session_id: str) -> bool:
+        """Whether the session's last turn ended without an answer, as far as this process knows."""
+        room = self._rooms.get(session_id)
+        return room is not None and room.has_failed
+
+    # --- inside
+
+    async def _made(self, session_id: str, principal: str) -> Room:
+        """A room with the turns that are open already; that of somebody else's first message is somebody else's."""
+        items = await self.open_items(session_id)
+        if session_id not in self._rooms:
+            room = self._new(session_id, items[0].principal if items else principal)
+            for item in items:
+                self._attend(room, item)
+            for pending in self.approvals.open_in(session_id):
+                room.tell(Asking(pending.id, pending.call, max(0, (pending.expires_ms - self.clock.wall_ms()) // 1000)))
+        return self._rooms[session_id]
+
+    def _new(self, session_id: str, principal: str) -> Room:
+        now = self.clock.monotonic()
+        idle = [room for room in self._rooms.values() if room.is_empty]
+        for place, room in enumerate(idle):
+            if room.used_at < now - IDLE_SECONDS or place < len(idle) - MOST_IDLE + 1:
+                del self._rooms[room.id]
+        # Numbers of an earlier room, or of an earlier process, lie below: whoever names one of them is told that something was missed.
+        room = self._rooms[session_id] = Room(session_id, principal, self.clock.wall_ms() * 1000, now)
+        return room
+
+    def _attend(self, room: Room, item: Item) -> None:
+        """Has the room told of a turn; called before anything of it can happen."""
+        turn = room.turns[item.id] = _Turn(item)
+        room.tell(Taken(item.id))
+        Deferred.fromCoroutine(self._carried(room, turn)).addErrback(lambda failure: _log.failure("a room lost its turn", failure))
+
+    async def _carried(self, room: Room, turn: _Turn) -> None:
+        end = self.streams.watch(turn.item.id, lambda event: self._happened(room, turn, event))
+        told: tuple[Happening, ...] = ()
+        try:
+            item = await self._outcome(turn.item.id)
+            room.has_failed = item.state is not State.DONE
+            told = chat.outcome(item, self._done(turn, item))
+        except Draining:
+            return
+        except GatewayError as problem:
+            told = (Failed(Problem.AGENT_ERROR, f"{problem}; see /api/inbox/{turn.item.id}"),)
+        finally:
+            end()
+            room.turns.pop(turn.item.id, None)
+            room.used_at = self.clock.monotonic()
+        for what in told:
+            room.tell(what)
+
+    async def _outcome(self, item_id: str) -> Item:
+        """The ended item, however long it takes.
+
+        Raises:
+            Draining: the gateway stops. Overloaded: too many wait. NotFound: it is gone.
+        """
+        while True:
+            waiter = self.waiters.expect(item_id)
+            try:
+                item = await self.inbox.get(item_id)
+                if item is None:
+                    raise NotFound("the message is gone")
+                return await waiter if item.is_open else item
+            except StoreUnavailable:
+                await self.clock.sleep(_STORE_RETRY_SECONDS)
+            finally:
+                self.waiters.forget(item_id, waiter)
+
+    def _happened(self, room: Room, turn: _Turn, event: TurnEvent) -> None:
+        match event:
+            case Delta(text=text):
+                room.tell(Said(text))
+            case ToolStarted(call=call):
+                turn.names[call.id] = call.name
+                room.tell(Calling(call))
+            case ToolEnded(call_id=call_id, ok=ok, text=text):
+                room.tell(CallEnded(call_id, turn.names.get(call_id, ""), ok, text))
+            case ApprovalAsked(id=id_, call=call):
+                turn.names[call.id] = call.name
+                room.tell(Asking(id_, call, int(self.approvals.timeout_seconds())))
+            case Counted():
+                turn.counted.append(event)
+            case Recalled():
+                pass
+
+    def _done(self, turn: _Turn, item: Item) -> Done:
+        usages = [count.usage for count in turn.counted]
+        counted = None if not usages else (sum(usage.input_tokens for usage in usages), sum(usage.output_tokens for usage in usages))
+        return Done(
+            text=item.answer or "",
+            model=item.model or "",
+            provider=(item.options.provider if item.options is not None else "") or self.provider(),
+            input_tokens=None if counted is None else counted[0],
+            output_tokens=None if counted is None else counted[1],
+            last_input_tokens=None if counted is None else usages[-1].input_tokens,
+        )
+
+    async def _dropped(self, item_id: str) -> bool:
+        try:
+            await self.desk.drop(item_id)
+        except (Conflict, NotFound):
+            return False
+        return True
+
+
+def conversation(session_id: str) -> str:
+    """The inbox's name of a session's line; that of `POST /api/v1/agent/chat` too."""
+    return f"chat:{session_id}"
+
+
+def session_of(item: Item) -> str:
+    """The session in whose line an item stands, "" = in none."""
+    return (item.conversation or "").removeprefix("chat:") if (item.conversation or "").startswith("chat:") else ""
+
+
+def _chars(event: ChatEvent) -> int:
+    match event.what:
+        case Said(text=text) | CallEnded(text=text) | Done(text=text):
+            return _EVENT_CHARS + len(text)
+        case Calling(call=call) | Asking(call=call):
+            return _EVENT_CHARS + len(call.arguments)
+    return _EVENT_CHARS

@@ -1,0 +1,202 @@
+"""The frames of `/ws/chat` in its two dialects. Ring: edge, under the domain rule. Source: construct-realtime.md §12; zeroclaw.md B5; design §4.16.
+
+Where the two differ, the sub-protocol decides; everywhere else a frame carries the fields of both, and `seq`. Both dashboards ignore what they do not know.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from clawgate.domain.chat import (
+    Aborted,
+    Answered,
+    Asked,
+    Asking,
+    CallEnded,
+    Calling,
+    Cancelled,
+    ChatEvent,
+    Connected,
+    Done,
+    Failed,
+    Frame,
+    Problem,
+    Said,
+    Settled,
+    Unclear,
+)
+from clawgate.domain.messages import is_storable
+from clawgate.web.dialects.chat_wire import arguments
+
+MOST_SEQ = 2**53
+"""Numbers below are whole in every JSON parser."""
+SUMMARY_CHARS = 200
+_EMPTY = "Message content cannot be empty"
+_UNTOLD = 'Invalid approval response. Send {"type":"approval_response","request_id":"…","decision":"approve"|"always"|"deny"}'
+_DECISIONS = {"approve": (True, False), "always": (True, True), "deny": (False, False)}
+Object = dict[str, object]
+
+
+class Dialect(StrEnum):
+    """The sub-protocols."""
+
+    CONSTRUCT = "construct.v1"
+    ZEROCLAW = "zeroclaw.v1"
+
+
+SUBPROTOCOLS = (Dialect.CONSTRUCT.value, Dialect.ZEROCLAW.value)
+
+
+def dialect_of(subprotocol: str) -> Dialect:
+    """The dialect of a connection; without a sub-protocol it is Construct's."""
+    return Dialect.ZEROCLAW if subprotocol == Dialect.ZEROCLAW else Dialect.CONSTRUCT
+
+
+# --- in
+
+
+def decode(text: str) -> Frame:
+    """What a client's frame means; `Unclear` when it means nothing."""
+    try:
+        frame = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
+        return Unclear(Problem.INVALID_JSON, f"Invalid JSON: {str(problem)[:200]}")
+    fields = frame if isinstance(frame, dict) else {}
+    match fields.get("type"):
+        case "message":
+            return _asked(fields.get("content"))
+        case "connect":
+            return _connected(fields)
+        case "approval_response":
+            return _answered(fields)
+        case "cancel" | "abort":
+            return Cancelled()
+    return _unknown(fields.get("type"))
+
+
+def _asked(content: object) -> Frame:
+    if not isinstance(content, str) or not content.strip():
+        return Unclear(Problem.EMPTY_CONTENT, _EMPTY)
+    if not is_storable(content):
+        return Unclear(Problem.INVALID_JSON, "Invalid JSON: half a surrogate pair")
+    return Asked(content)
+
+
+def _connected(fields: Object) -> Frame:
+    """A connect frame with wrong field types is an unsupported message, as upstream."""
+    last = fields.get("last_seq")
+    is_well_formed = all(isinstance(fields.get(name), str | None) for name in ("session_id", "device_name"))
+    is_number = last is None or (isinstance(last, int) and not isinstance(last, bool) and 0 <= last < MOST_SEQ)
+    capabilities = fields.get("capabilities")
+    is_list = capabilities is None or (isinstance(capabilities, list) and all(isinstance(name, str) for name in capabilities))
+    if not (is_well_formed and is_number and is_list):
+        return _unknown("connect")
+    return Connected(last if isinstance(last, int) else None)
+
+
+def _answered(fields: Object) -> Frame:
+    id_ = fields.get("request_id", fields.get("id"))
+    decision, approved, always = fields.get("decision"), fields.get("approved"), fields.get("always", False)
+    if not isinstance(id_, str) or not isinstance(always, bool):
+        return Unclear(Problem.INVALID_APPROVAL_RESPONSE, _UNTOLD)
+    if isinstance(decision, str) and decision in _DECISIONS:
+        approve, is_for_ever = _DECISIONS[decision]
+        return Answered(id_, approve, is_for_ever)
+    if decision is None and isinstance(approved, bool):
+        return Answered(id_, approved, approved and always)
+    return Unclear(Problem.INVALID_APPROVAL_RESPONSE, _UNTOLD)
+
+
+def _unknown(kind: object) -> Unclear:
+    named = kind[:64] if isinstance(kind, str) and is_storable(kind) else ""
+    text = f'Unsupported message type "{named}". Send {{"type":"message","content":"your text"}}'
+    return Unclear(Problem.UNKNOWN_MESSAGE_TYPE, text)
+
+
+# --- out
+
+
+def session_start(session_id: str, message_count: int, name: str | None, seq: int, missed: bool | None) -> Object:
+    """The first frame; `missed` None = the client did not say what it has seen."""
+    start: Object = {
+        "type": "session_start",
+        "session_id": session_id,
+        "resumed": message_count > 0,
+        "message_count": message_count,
+        "seq": seq,
+    }
+    return start | ({} if name is None else {"name": name}) | _missed(missed)
+
+
+def connected(missed: bool | None) -> Object:
+    """The answer to a connect frame."""
+    return {"type": "connected", "message": "Connection established"} | _missed(missed)
+
+
+def _missed(missed: bool | None) -> Object:
+    return {} if missed is None else {"missed": missed}
+
+
+def error(dialect: Dialect, problem: Problem, message: str) -> Object:
+    """Something did not go; the connection stays."""
+    code = "SESSION_QUEUE_FULL" if problem is Problem.SESSION_BUSY and dialect is Dialect.ZEROCLAW else problem.value
+    return {"type": "error", "message": message, "code": code}
+
+
+def event(dialect: Dialect, happened: ChatEvent) -> Object | None:
+    """The frame that tells of an event; None = this dialect has none for it."""
+    frame = _frame(dialect, happened)
+    return None if frame is None else frame | {"seq": happened.seq}
+
+
+def _frame(dialect: Dialect, happened: ChatEvent) -> Object | None:
+    match happened.what:
+        case Said(text=text):
+            return {"type": "chunk", "content": text}
+        case Calling(call=call):
+            return {"type": "tool_call", "id": call.id, "name": call.name, "args": arguments(call)}
+        case CallEnded(call_id=call_id, name=name, text=text):
+            return {"type": "tool_result", "id": call_id, "name": name, "output": text}
+        case Asking():
+            return _approval(happened.what)
+        case Settled():
+            return {"type": "chunk_reset"} if dialect is Dialect.CONSTRUCT else None
+        case Done():
+            return _done(happened.what)
+        case Failed(problem=problem, message=message):
+            return error(dialect, problem, message)
+        case Aborted():
+            is_known = dialect is Dialect.ZEROCLAW
+            return {"type": "aborted"} if is_known else error(dialect, Problem.AGENT_ERROR, "The turn was cancelled.")
+    return None
+
+
+def _approval(asking: Asking) -> Object:
+    raw = asking.call.arguments
+    return {
+        "type": "approval_request",
+        "request_id": asking.id,
+        "id": asking.id,
+        "tool": asking.call.name,
+        "args": arguments(asking.call),
+        "arguments_summary": raw if len(raw) <= SUMMARY_CHARS else raw[:SUMMARY_CHARS] + "…",
+        "timeout_secs": asking.seconds,
+    }
+
+
+def _done(done: Done) -> Object:
+    used = None if done.input_tokens is None or done.output_tokens is None else done.input_tokens + done.output_tokens
+    return {
+        "type": "done",
+        "full_response": done.text,
+        "input_tokens": done.input_tokens,
+        "output_tokens": done.output_tokens,
+        "tokens_used": used,
+        "cost_usd": None,
+        "model": done.model,
+        "provider": done.provider,
+        "max_context_tokens": None,
+        "last_input_tokens": done.last_input_tokens,
+    }

@@ -1,0 +1,185 @@
+"""`WS /ws/chat`. Ring: edge (web). Source: construct-realtime.md §12; zeroclaw.md B5; design §4.16. What a connection does: domain/chat.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from clawgate.domain import chat
+from clawgate.domain.caller import Caller, Scope
+from clawgate.domain.chat import (
+    Answered,
+    Ask,
+    Cancel,
+    ChatEvent,
+    Complain,
+    Connection,
+    Effect,
+    Follow,
+    Phase,
+    Problem,
+    Resolve,
+    SessionBusy,
+    Turns,
+    Unfollow,
+)
+from clawgate.domain.errors import Forbidden, NotFound, Unavailable
+from clawgate.ports.clock import Clock
+from clawgate.ports.sockets import Socket
+from clawgate.services.chats import Chats, Entered, Room
+from clawgate.web.call import Call
+from clawgate.web.dialects import chat_frames_wire as wire
+from clawgate.web.dialects.extractor_wire import bad_query
+from clawgate.web.router import Router
+from clawgate.web.sockets import SocketAnswer
+
+_log = Logger()
+UNAVAILABLE = "Service temporarily unavailable. Please retry later."
+
+
+@define
+class ChatSocketSurface:
+    """The chat's door."""
+
+    chats: Chats
+    clock: Clock
+
+    def register(self, router: Router) -> None:
+        """Adds the route."""
+        router.add(
+            "GET",
+            "/ws/chat",
+            self.open,
+            auth=Scope.CHAT,
+            limiter="api",
+            is_socket=True,
+            summary="Talk to the agent in a session (WebSocket; construct.v1, zeroclaw.v1)",
+        )
+
+    async def open(self, call: Call) -> SocketAnswer:
+        """A connection to the session that the query names, or to a new one."""
+        last = call.query("last_seq")
+        if last is not None and not (last.isascii() and last.isdigit() and int(last[:17]) < wire.MOST_SEQ and len(last) <= 16):
+            raise bad_query("last_seq: invalid digit found in string")
+        entered = await self.chats.enter(call.caller, call.query("session_id"), call.query("name"))
+        handler = ChatConnection(self.chats, self.clock, call.caller, entered, None if last is None else int(last))
+        return SocketAnswer(handler, call.caller, wire.SUBPROTOCOLS)
+
+
+@define(eq=False)
+class ChatConnection:
+    """One connection; a `SocketHandler`."""
+
+    chats: Chats
+    clock: Clock
+    caller: Caller
+    entered: Entered
+    last: int | None
+    _record: Connection = field(default=Connection(0), init=False)
+    _socket: Socket | None = field(default=None, init=False)
+    _room: Room | None = field(default=None, init=False)
+    _timer: IDelayedCall | None = field(default=None, init=False)
+    _unfollow: Callable[[], None] = field(default=lambda: None, init=False)
+
+    def opened(self, socket: Socket) -> None:
+        """Greets, and waits a moment for the client to introduce itself."""
+        self._socket = socket
+        room = self._room = self.chats.arrive(self.entered)
+        self._record = Connection(room.seq if self.last is None else self.last, self.last is not None)
+        missed = None if self.last is None else not room.can_resume(self.last)
+        self._send(wire.session_start(room.id, self.entered.message_count, self.entered.name, room.seq, missed))
+        self._timer = self.clock.call_later(chat.CONNECT_SECONDS, self._step, chat.Quiet())
+
+    def text(self, text: str) -> None:
+        """One frame of the client's."""
+        self._stop_waiting()
+        self._step(wire.decode(text))
+
+    def data(self, data: bytes) -> None:
+        """Binary frames mean nothing here; the first one ends the wait for an introduction, as upstream."""
+        self._stop_waiting()
+        self._step(chat.Quiet())
+
+    def closed(self, code: int) -> None:
+        """The client is gone; its turns go on."""
+        self._stop_waiting()
+        if self._room is not None:
+            self._step(chat.Left())
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    def _step(self, event: chat.Event) -> None:
+        self._record, effects = chat.step(self._record, event)
+        for effect in effects:
+            self._perform(effect)
+
+    def _perform(self, effect: Effect) -> None:
+        room = self._room
+        assert room is not None  # no effect before `opened`
+        match effect:
+            case Follow():
+                self._follow(room, effect)
+            case Ask(text=text):
+                self._started(self.chats.say(room, self.caller, text))
+            case Resolve(word=word):
+                self._resolve(word)
+            case Cancel():
+                self._started(self.chats.cancel(room.id, self.caller))
+            case Complain(problem=problem, message=message):
+                self._complain(problem, message)
+            case Unfollow():
+                self._unfollow()
+                self.chats.leave(room)
+
+    def _follow(self, room: Room, effect: Follow) -> None:
+        if effect.says_connected:
+            self._send(wire.connected(None if not effect.resumes else not room.can_resume(effect.after)))
+        self._unfollow = self.chats.follow(room, effect.after, self._told, resumes=effect.resumes)
+        if self._record.phase is Phase.GONE:  # what it missed was more than it takes
+            self._unfollow()
+        self._step(Turns(len(room.turns)))
+
+    def _told(self, event: ChatEvent) -> None:
+        frame = wire.event(self._dialect, event)
+        if frame is not None:
+            self._send(frame)
+        self._step(Turns(event.open_turns))
+
+    def _resolve(self, word: Answered) -> None:
+        try:
+            self.chats.resolve(self.caller, word)
+        except (NotFound, Forbidden) as problem:
+            self._complain(Problem.INVALID_APPROVAL_RESPONSE, str(problem))
+
+    def _started(self, doing: Coroutine[Deferred[Any], Any, object]) -> None:  # Any: as Deferred.fromCoroutine takes it
+        """Lets something run to its end that answers by what it makes happen in the room."""
+        Deferred.fromCoroutine(doing).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(SessionBusy):
+            self._complain(Problem.SESSION_BUSY, failure.getErrorMessage())
+        elif failure.check(Unavailable):
+            self._complain(Problem.SESSION_BUSY, UNAVAILABLE)
+        else:
+            _log.failure("a frame of {principal} could not be carried out", failure, principal=self.caller.principal)
+            self._complain(Problem.AGENT_ERROR, "Internal error")
+
+    def _complain(self, problem: Problem, message: str) -> None:
+        self._send(wire.error(self._dialect, problem, message))
+
+    def _send(self, frame: wire.Object) -> None:
+        if self._socket is not None:
+            self._socket.send(msgspec.json.encode(frame, order="sorted").decode())
+
+    @property
+    def _dialect(self) -> wire.Dialect:
+        return wire.dialect_of("" if self._socket is None else self._socket.subprotocol)

@@ -1,0 +1,472 @@
+"""`WS /ws/chat` in both dialects: whole sequences of frames (construct-realtime.md §6, §12; zeroclaw.md B5; design §4.16)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from clawgate.domain.errors import AgentAuth, AgentBadRequest
+from clawgate.domain.tools import ToolResult
+from clawgate.domain.turn import ToolCall, Usage
+from clawgate.testing.agents import Answer, Hang, Pieces, ScriptedAgent
+from clawgate.testing.gateway import MemoryGateway
+from clawgate.testing.sockets import SocketClient
+from clawgate.testing.tools import ScriptedTools
+from clawgate.web.router import Match
+
+SESSION = "11111111-1111-4111-8111-111111111111"
+BASE = 1_800_000_000_000_000
+BOTH = ("construct.v1", "zeroclaw.v1")
+PAY = Pieces(("I pay. ",), tool_calls=(ToolCall("c1", "pay", '{"sum":5}'),), usage=Usage(10, 4))
+PAID = Pieces(("Pa", "id."), usage=Usage(20, 3))
+Frame = dict[str, Any]  # JSON
+
+
+class Room:
+    """A gateway, somebody with a token, and the connections to one session."""
+
+    def __init__(self, *answers: Answer, gate: MemoryGateway | None = None, held: bool = False) -> None:
+        self.gate = gate or MemoryGateway(agent=ScriptedAgent(answers or ("hello",), is_held=held))
+        self.tools = ScriptedTools(outcomes={"pay": ToolResult("receipt 7")})
+        self.gate.gateway.toolbox.add(self.tools)
+        self.token = self.gate.pair()
+
+    def join(self, dialect: str = "construct.v1", query: str = f"?session_id={SESSION}", **options: Any) -> SocketClient:  # as SocketClient
+        return SocketClient(self.gate, "/ws/chat" + query, **({"token": self.token, "subprotocols": [dialect] if dialect else []} | options))
+
+    def watch(self) -> SocketClient:
+        client = self.join()
+        client.send({"type": "connect"})
+        return client
+
+    @property
+    def agent(self) -> ScriptedAgent:
+        assert isinstance(self.gate.agent, ScriptedAgent)
+        return self.gate.agent
+
+    def get(self, path: str) -> Any:  # JSON
+        return self.gate.client.get(path, token=self.token).json
+
+    def messages(self) -> list[tuple[str, str]]:
+        return [(line["role"], line["content"]) for line in self.get(f"/api/sessions/{SESSION}/messages")["messages"]]
+
+
+def say(client: SocketClient, text: str = "hi") -> None:
+    client.send({"type": "message", "content": text})
+
+
+def told(client: SocketClient) -> list[Frame]:
+    """The frames of the turns, without their numbers."""
+    client.pump()
+    return [{name: value for name, value in frame.items() if name != "seq"} for frame in client.json[1:] if frame["type"] != "connected"]
+
+
+def numbered(client: SocketClient) -> list[Frame]:
+    """What came out of the session's numbered events."""
+    client.pump()
+    return [frame for frame in client.json if frame["type"] not in ("session_start", "connected") and "seq" in frame]
+
+
+def last_approval(client: SocketClient) -> str:
+    client.pump()
+    return str([frame for frame in client.json if frame["type"] == "approval_request"][-1]["request_id"])
+
+
+DONE: Frame = {
+    "type": "done",
+    "full_response": "Paid.",
+    "input_tokens": 30,
+    "output_tokens": 7,
+    "tokens_used": 37,
+    "cost_usd": None,
+    "model": "scripted-1",
+    "provider": "",
+    "max_context_tokens": None,
+    "last_input_tokens": 20,
+}
+
+
+def question(id_: str) -> Frame:
+    return {
+        "type": "approval_request",
+        "request_id": id_,
+        "id": id_,
+        "tool": "pay",
+        "args": {"sum": 5},
+        "arguments_summary": '{"sum":5}',
+        "timeout_secs": 300,
+    }
+
+
+TURN: list[Frame] = [
+    {"type": "chunk", "content": "I pay. "},
+    {"type": "APPROVAL"},
+    {"type": "tool_call", "id": "c1", "name": "pay", "args": {"sum": 5}},
+    {"type": "tool_result", "id": "c1", "name": "pay", "output": "receipt 7"},
+    {"type": "chunk", "content": "Pa"},
+    {"type": "chunk", "content": "id."},
+    {"type": "chunk_reset"},
+    DONE,
+]
+
+
+def turn_of(dialect: str, approval: str) -> list[Frame]:
+    frames = [question(approval) if frame["type"] == "APPROVAL" else frame for frame in TURN]
+    return frames if dialect != "zeroclaw.v1" else [frame for frame in frames if frame["type"] != "chunk_reset"]
+
+
+@pytest.mark.parametrize("dialect", ["", *BOTH])
+def test_a_whole_turn_with_a_tool_in_each_dialect(dialect: str) -> None:
+    room = Room(PAY, PAID)
+    client = room.join(dialect, f"?session_id={SESSION}&name=Bills")
+    assert client.json == [
+        {"type": "session_start", "session_id": SESSION, "resumed": False, "message_count": 0, "name": "Bills", "seq": BASE},
+    ]
+    client.send({"type": "connect", "session_id": "x", "device_name": "d", "capabilities": ["a"]})
+    assert client.json[1] == {"type": "connected", "message": "Connection established"}
+    say(client, "pay 5")
+    approval = last_approval(client)
+    client.send({"type": "approval_response", "request_id": approval, "decision": "approve"})
+    assert told(client) == turn_of(dialect, approval)
+    numbers = [frame["seq"] for frame in numbered(client)]
+    assert numbers == sorted(set(numbers))
+    assert room.messages() == [("user", "pay 5"), ("assistant", "Paid.")]
+    assert room.join(dialect).json[0] | {"seq": 0} == {
+        "type": "session_start",
+        "session_id": SESSION,
+        "resumed": True,
+        "message_count": 2,
+        "name": "pay 5",
+        "seq": 0,
+    }
+
+
+@pytest.mark.parametrize("cut", range(8))
+@pytest.mark.parametrize("in_query", [True, False])
+def test_a_connection_cut_at_any_frame_goes_on_without_loss_or_repetition(cut: int, in_query: bool) -> None:
+    """The connection breaks after `cut` frames of a turn with a tool; the next one says what it has seen."""
+    room = Room(PAY, PAID)
+    watcher, client = room.watch(), room.join()
+    say(client, "pay 5")
+    seen = numbered(client)[:cut]
+    approval = last_approval(watcher)
+    if cut > 2:
+        client.send({"type": "approval_response", "request_id": approval, "decision": "approve"})
+        seen = numbered(client)[:cut]
+    client.leave()
+    if cut <= 2:
+        watcher.send({"type": "approval_response", "request_id": approval, "decision": "approve"})
+    last = seen[-1]["seq"] if seen else BASE
+    again = room.join(query=f"?session_id={SESSION}" + (f"&last_seq={last}" if in_query else ""))
+    again.send({"type": "connect"} | ({} if in_query else {"last_seq": last}))
+    assert {"type": "connected", "message": "Connection established"} | {"missed": False} in again.json or in_query
+    assert [*seen, *numbered(again)] == numbered(watcher)
+    assert told(watcher) == turn_of("construct.v1", approval)
+
+
+@pytest.mark.parametrize("cut", range(8))
+def test_a_turn_goes_on_in_the_middle_of_a_resumption(cut: int) -> None:
+    """The question is still open when the client comes back: it gets what it has not seen, answers, and gets the rest."""
+    room = Room(PAY, PAID)
+    watcher, client = room.watch(), room.join()
+    say(client, "pay 5")
+    seen = numbered(client)[: min(cut, 2)]
+    client.leave()
+    again = room.join(query=f"?session_id={SESSION}&last_seq={seen[-1]['seq'] if seen else BASE}")
+    again.send({"type": "connect"})
+    again.send({"type": "approval_response", "id": last_approval(watcher), "approved": True})
+    assert [*seen, *numbered(again)] == numbered(watcher)
+    assert numbered(watcher)[-1]["type"] == "done"
+
+
+def test_what_is_no_longer_kept_is_said_and_open_questions_are_told_again() -> None:
+    room = Room(PAY, PAID)
+    client = room.join()
+    say(client, "pay 5")
+    client.leave()
+    again = room.join(query=f"?session_id={SESSION}&last_seq=5")
+    again.send({"type": "connect", "last_seq": 5})
+    assert (again.json[0]["missed"], again.json[1]["missed"]) == (True, True)
+    assert told(again) == [question(last_approval(again))]
+    again.send({"type": "approval_response", "id": last_approval(again), "approved": True})
+    assert told(again)[1:] == TURN[2:]
+
+
+def test_who_comes_without_a_number_gets_the_open_question_and_what_follows() -> None:
+    room = Room(PAY, PAID)
+    first = room.join()
+    say(first)
+    second = room.join("zeroclaw.v1")
+    second.send({"type": "connect"})
+    assert told(second) == [question(last_approval(first))]
+    second.send({"type": "approval_response", "request_id": last_approval(second), "decision": "always"})
+    assert [frame["type"] for frame in told(second)] == ["approval_request", "tool_call", "tool_result", "chunk", "chunk", "done"]
+
+
+def test_without_an_introduction_the_session_is_followed_after_five_seconds() -> None:
+    room = Room(held=True)
+    speaker, quiet = room.join(), room.join()
+    say(speaker)
+    assert [frame["type"] for frame in quiet.json] == ["session_start"]
+    room.gate.clock.advance(5)
+    quiet.pump()
+    assert told(quiet) == [{"type": "chunk", "content": "hello"}]
+    quiet.send({"type": "connect"})
+    assert quiet.json[-1]["code"] == "UNKNOWN_MESSAGE_TYPE"
+
+
+WRONG: dict[str, tuple[str | Frame, str, str]] = {
+    "no JSON": ("{", "INVALID_JSON", "Invalid JSON: Input data was truncated"),
+    "another type": (
+        {"type": "ping"},
+        "UNKNOWN_MESSAGE_TYPE",
+        'Unsupported message type "ping". Send {"type":"message","content":"your text"}',
+    ),
+    "no type": ("[]", "UNKNOWN_MESSAGE_TYPE", 'Unsupported message type "". Send {"type":"message","content":"your text"}'),
+    "a crooked introduction": (
+        {"type": "connect", "capabilities": "a"},
+        "UNKNOWN_MESSAGE_TYPE",
+        'Unsupported message type "connect". Send {"type":"message","content":"your text"}',
+    ),
+    "no content": ({"type": "message"}, "EMPTY_CONTENT", "Message content cannot be empty"),
+    "empty content": ({"type": "message", "content": " "}, "EMPTY_CONTENT", "Message content cannot be empty"),
+    "content that is no text": ({"type": "message", "content": 5}, "EMPTY_CONTENT", "Message content cannot be empty"),
+    "a word on nothing": (
+        {"type": "approval_response", "id": "x", "approved": True},
+        "INVALID_APPROVAL_RESPONSE",
+        "no pending approval with that id",
+    ),
+    "an unclear word": (
+        {"type": "approval_response", "request_id": "x", "decision": "perhaps"},
+        "INVALID_APPROVAL_RESPONSE",
+        'Invalid approval response. Send {"type":"approval_response","request_id":"…","decision":"approve"|"always"|"deny"}',
+    ),
+}
+
+
+@pytest.mark.parametrize("dialect", BOTH)
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_with_a_frame_is_said_and_the_connection_stays(name: str, dialect: str) -> None:
+    frame, code, message = WRONG[name]
+    client = Room().join(dialect)
+    client.send(frame)
+    client.send(frame)
+    assert client.json[1:] == [{"type": "error", "message": message, "code": code}] * 2
+    say(client)
+    assert client.json[-1]["type"] == "done"
+
+
+def test_binary_frames_mean_nothing() -> None:
+    client = Room().join()
+    client.send(b"\x00")
+    client.send(b"\x00")
+    assert (len(client.json), client.close_code) == (1, None)
+
+
+@pytest.mark.parametrize(
+    ("problem", "code", "message"),
+    [
+        (AgentAuth("sk-secret"), "AUTH_ERROR", "The agent could not answer (auth)"),
+        (AgentBadRequest("boom"), "PROVIDER_ERROR", "The agent could not answer (bad_request)"),
+    ],
+)
+def test_a_turn_that_fails_is_an_error_with_its_code_and_without_the_vendors_words(problem: Answer, code: str, message: str) -> None:
+    room = Room(problem, "better")
+    client = room.join()
+    say(client)
+    assert told(client) == [{"type": "error", "message": message, "code": code}]
+    assert room.gate.client.get(f"/api/sessions/{SESSION}/state", token=room.token).status == 404
+    say(client)
+    assert [frame["type"] for frame in told(client)[1:]] == ["chunk", "chunk_reset", "done"]
+    assert room.get(f"/api/sessions/{SESSION}/state") == {"session_id": SESSION, "state": "idle"}
+
+
+def test_a_failure_shows_in_the_state_of_a_session_until_a_turn_goes_well() -> None:
+    room = Room("fine", AgentAuth(), "fine again")
+    client = room.join()
+    states = []
+    for _ in range(3):
+        say(client)
+        states.append(room.get(f"/api/sessions/{SESSION}/state")["state"])
+    assert states == ["idle", "error", "idle"]
+
+
+def test_a_denied_tool_ends_the_turn() -> None:
+    room = Room(PAY)
+    client = room.join("zeroclaw.v1")
+    say(client)
+    client.send({"type": "approval_response", "request_id": last_approval(client), "decision": "deny"})
+    assert told(client)[2:] == [
+        {"type": "tool_result", "id": "c1", "name": "pay", "output": "denied"},
+        {"type": "error", "message": "A tool call was denied.", "code": "AGENT_ERROR"},
+    ]
+    assert room.tools.calls == []
+
+
+def test_a_token_without_the_scope_asks_and_does_not_approve() -> None:
+    room = Room(PAY, PAID)
+    client = room.join(token=room.gate.pair(scopes=["chat"]))
+    say(client)
+    client.send({"type": "approval_response", "id": last_approval(client), "approved": True})
+    assert client.json[-1] == {"type": "error", "message": "this token may not approve", "code": "INVALID_APPROVAL_RESPONSE"}
+    assert room.tools.calls == []
+
+
+@pytest.mark.parametrize(
+    ("dialect", "last"),
+    [("construct.v1", {"type": "error", "message": "The turn was cancelled.", "code": "AGENT_ERROR"}), ("zeroclaw.v1", {"type": "aborted"})],
+)
+def test_a_cancelled_turn_ends_and_the_next_one_begins(dialect: str, last: Frame) -> None:
+    room = Room(Hang(("par",)), "next")
+    client = room.join(dialect)
+    say(client, "one")
+    say(client, "two")
+    client.send({"type": "cancel"})
+    assert told(client)[:2] == [{"type": "chunk", "content": "par"}, last]
+    assert client.json[-1]["full_response"] == "next"
+    assert (room.agent.cancelled, room.messages()) == (1, [("user", "two"), ("assistant", "next")])
+    client.send({"type": "cancel"})
+    assert client.json[-1]["type"] == "done"
+
+
+@pytest.mark.parametrize(("dialect", "code"), [("construct.v1", "SESSION_BUSY"), ("zeroclaw.v1", "SESSION_QUEUE_FULL")])
+def test_messages_queue_up_to_eight_and_run_in_order(dialect: str, code: str) -> None:
+    room = Room(held=True)
+    one, two = room.join(dialect), room.join(dialect)
+    for number in range(9):
+        say(two if number % 2 else one, f"m{number}")
+    assert [frame for frame in told(one) if frame["type"] == "error"] == [
+        {"type": "error", "message": f"Session gw_{SESSION} queue full (8 pending requests)", "code": code}
+    ]
+    room.agent.is_held = False
+    room.agent.release()
+    room.gate.pump()
+    one.pump()
+    assert [prompt.question for prompt in room.agent.prompts] == [f"m{number}" for number in range(8)]
+    assert len(room.messages()) == 16
+    say(one, "again")
+    assert [frame["type"] for frame in told(one)].count("done") == 9
+
+
+def test_closing_the_socket_detaches_and_the_answer_is_kept() -> None:
+    room = Room(held=True)
+    client = room.join()
+    say(client)
+    client.close()
+    assert room.get("/api/sessions/running")["sessions"] == [
+        {
+            "session_id": SESSION,
+            "created_at": "2027-01-15T08:00:00.000+00:00",
+            "last_activity": "2027-01-15T08:00:00.000+00:00",
+            "message_count": 0,
+        }
+    ]
+    room.agent.release()
+    room.gate.pump()
+    assert room.messages() == [("user", "hi"), ("assistant", "hello")]
+    assert room.get("/api/sessions/running") == {"sessions": []}
+
+
+def test_after_a_kill_the_turn_is_finished_and_told() -> None:
+    room = Room(PAY, PAY, PAID)
+    client = room.join()
+    say(client, "pay 5")
+    last = client.json[-1]["seq"]
+    room.gate.clock.advance(1)
+    room.agent.is_held = True
+    next_room = Room(gate=room.gate.restart(kill=True))
+    room.agent.is_held = False
+    room.agent.release()
+    again = next_room.join(query=f"?session_id={SESSION}&last_seq={last}", token=room.token)
+    again.send({"type": "connect"})
+    assert again.json[0]["missed"] is True
+    assert told(again) == [question(last_approval(again)) | {"timeout_secs": 300}]
+    assert again.json[-1]["seq"] > last
+    again.send({"type": "approval_response", "id": last_approval(again), "approved": True})
+    assert again.json[-1]["full_response"] == "Paid."
+    assert next_room.messages() == [("user", "pay 5"), ("assistant", "Paid.")]
+
+
+def test_stopping_the_gateway_leaves_the_turn_to_the_next_one() -> None:
+    room = Room(Hang(), "late")
+    client = room.join()
+    say(client)
+    room.gate.stop()
+    for _ in range(60):
+        room.gate.clock.advance(1)
+    client.pump()
+    assert client.close_code == 1001
+    after = Room(gate=room.gate.restart())
+    assert after.messages() == [("user", "hi"), ("assistant", "late")]
+
+
+def test_a_session_of_somebody_else_does_not_exist() -> None:
+    room = Room(held=True)
+    mine, stranger = room.gate.pair(scopes=["chat", "read"]), room.gate.pair(scopes=["chat", "read"])
+    client = room.join(token=mine)
+    assert room.join(token=stranger).status == 404
+    say(client)
+    assert room.join(token=stranger).status == 404
+    room.agent.release()
+    room.gate.pump()
+    client.leave()
+    assert room.join(token=stranger).status == 404
+    paths = ("messages", "state")
+    assert [room.gate.client.get(f"/api/sessions/{SESSION}/{path}", token=stranger).status for path in paths] == [404, 404]
+    assert room.gate.client.get("/api/sessions", token=stranger).json == {"sessions": []}
+    assert room.join().status == 101
+
+
+@pytest.mark.parametrize(("wanted", "is_kept"), [("wf-live-" + SESSION, True), ("a", True), ("../x", False), ("x" * 129, False), ("", False)])
+def test_a_client_names_its_session_within_bounds(wanted: str, is_kept: bool) -> None:
+    client = Room().join(query=f"?session_id={wanted}")
+    assert (client.json[0]["session_id"] == wanted) is is_kept
+
+
+@pytest.mark.parametrize("last", ["x", "-1", "9" * 16, "9" * 40, "٣"])
+def test_a_crooked_number_is_a_400(last: str) -> None:
+    assert Room().join(query=f"?last_seq={last}").status == 400
+
+
+def test_a_name_is_stored_once_the_session_is() -> None:
+    room = Room()
+    client = room.join(query=f"?session_id={SESSION}&name=Bills")
+    say(client)
+    assert room.get("/api/sessions")["sessions"][0]["name"] == "hi"
+    assert room.join(query=f"?session_id={SESSION}&name=Bills").json[0]["name"] == "Bills"
+    assert room.get("/api/sessions")["sessions"][0]["name"] == "Bills"
+
+
+def test_the_turn_asks_with_the_sessions_history() -> None:
+    room = Room("one", "two")
+    client = room.join()
+    say(client, "first")
+    say(client, "second")
+    assert [line.text for line in room.agent.prompts[1].lines] == ["first", "one", "second"]
+
+
+def test_more_than_is_kept_is_missed_and_nothing_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clawgate.services.chats.KEPT_EVENTS", 10)
+    room = Room(Pieces(tuple("abcdefghijklmnopqrstuvwxyz")))
+    client = room.join()
+    say(client)
+    first, tenth = numbered(client)[0]["seq"], numbered(client)[-10]["seq"]
+    assert room.join(query=f"?session_id={SESSION}&last_seq={first}").json[0]["missed"] is True
+    again = room.join(query=f"?session_id={SESSION}&last_seq={tenth}")
+    again.send({"type": "connect"})
+    assert (again.json[0]["missed"], numbered(again)) == (False, numbered(client)[-9:])
+
+
+def test_empty_rooms_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clawgate.services.chats.MOST_IDLE", 5)
+    room = Room()
+    match = room.gate.gateway.router.match("GET", b"/ws/chat")
+    assert isinstance(match, Match)
+    rooms = match.route.handler.__self__.chats._rooms  # type: ignore[attr-defined]  # a bound method of the surface
+    for number in range(10):
+        room.join(query=f"?session_id=s{number}").close()
+    assert list(rooms) == ["s5", "s6", "s7", "s8", "s9"]
+    room.gate.clock.advance(601)
+    room.join(query="?session_id=last")
+    assert list(rooms) == ["last"]
