@@ -102,7 +102,7 @@ def test_what_is_typed_is_run_and_its_output_comes_back(opening: ExitStack, daem
 
 def test_the_environment_is_small(opening: ExitStack, daemon: Daemon) -> None:
     screen = Screen(opening, daemon, "cwd=/tmp")
-    screen.type("/usr/bin/env; pwd; echo DO''NE")
+    screen.type("echo; /usr/bin/env; pwd; echo DO''NE")
     screen.until("DONE")
     names = set(re.findall(r"^(\w+)=", screen.seen.replace("\r", ""), re.MULTILINE))
     assert {"TERM", "COLORTERM", "PATH", "HOME"} <= names
