@@ -25,6 +25,8 @@ from clawgate.lifecycle import Step
 from clawgate.services.access import Access
 from clawgate.services.approvals import Approvals
 from clawgate.services.backends import Backends
+from clawgate.services.canvas_tools import CanvasTools
+from clawgate.services.canvases import Canvases
 from clawgate.services.channel_ingress import ChannelIngress
 from clawgate.services.channels import Channels
 from clawgate.services.chat_approvals import ChatApprovals
@@ -48,6 +50,8 @@ from clawgate.services.live_parts import ChannelsPart, McpPart, ModelPart, Token
 from clawgate.services.mcp import McpServers
 from clawgate.services.memory_projection import MemoryProjection
 from clawgate.services.memory_tools import MemoryTools
+from clawgate.services.node_tools import NodeTools
+from clawgate.services.nodes import Nodes
 from clawgate.services.onboarding import Onboarding
 from clawgate.services.pairing import Pairing
 from clawgate.services.personality import Personalities
@@ -100,6 +104,7 @@ class Assembly:
         self.terminals = Terminals(edges.ptys, clock, edges.ids, self.events, lambda: self.settings.terminal)
         self._wire_cron()
         self._wire_skills()
+        self._wire_shown()
         self.toolbox.add(self.mcp)  # last: other people's tools never push out our own
         self._wire_live()
 
@@ -232,6 +237,14 @@ class Assembly:
         edges = self.edges
         self.knowledge = Knowledge(edges.store.knowledge, edges.extractor, edges.clock, edges.ids, self.events, lambda: self.settings.knowledge)
         self.toolbox.add(KnowledgeTools(self.knowledge))
+
+    def _wire_shown(self) -> None:
+        """What agents show and reach on machines that connect by themselves."""
+        edges = self.edges
+        self.canvases = Canvases(edges.clock, edges.ids, self.events)
+        self.nodes = Nodes(edges.clock, edges.ids, self.events, self.settings.nodes)
+        self.toolbox.add(CanvasTools(self.canvases))
+        self.toolbox.add(NodeTools(self.nodes))
 
     def _wire_tasks(self) -> None:
         edges = self.edges

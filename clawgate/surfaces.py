@@ -22,6 +22,7 @@ from clawgate.web.resource import GatewayResource
 from clawgate.web.router import Router, Surface
 from clawgate.web.surfaces.about import AboutSurface
 from clawgate.web.surfaces.agent_chat import AgentChatSurface
+from clawgate.web.surfaces.canvas import CanvasSurface
 from clawgate.web.surfaces.channels import ChannelDeskSurface, ChannelSurface
 from clawgate.web.surfaces.chat_sessions import ChatSessionsSurface
 from clawgate.web.surfaces.chat_socket import ChatSocketSurface
@@ -33,6 +34,7 @@ from clawgate.web.surfaces.knowledge import KnowledgeSurface
 from clawgate.web.surfaces.live_config import LiveConfigSurface
 from clawgate.web.surfaces.login import LoginSurface
 from clawgate.web.surfaces.memory import MemorySurface
+from clawgate.web.surfaces.nodes import NodesSurface
 from clawgate.web.surfaces.pairing import PairingSurface
 from clawgate.web.surfaces.personality import PersonalitySurface
 from clawgate.web.surfaces.sessions import SessionsSurface
@@ -106,6 +108,9 @@ def _surfaces(parts: Assembly) -> tuple[Surface, ...]:
         CronSurface(parts.cron),
         # in real time
         TerminalSurface(parts.terminals),
+        # what agents show and reach
+        CanvasSurface(parts.canvases),
+        NodesSurface(parts.nodes, parts.access, parts.guard),
         # the configuration
         LiveConfigSurface(parts.live, parts.channels, parts.mcp, parts.health, tuple(KINDS)),
         ConfigApiSurface(parts.live, tuple(KINDS)),

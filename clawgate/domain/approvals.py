@@ -4,9 +4,9 @@
     ------------+---------------------------------------+---------------------------------------------
     readonly    | reads                                 | allow
     readonly    | anything else                         | deny
-    full        | in always_ask                         | as gated below
+    full        | in always_ask, or a tool that asks    | as gated below
     full        | anything else                         | allow
-    supervised  | in always_ask                         | as gated below
+    supervised  | in always_ask, or a tool that asks    | as gated below
     supervised  | reads, in auto_approve, or granted    | allow
     supervised  | anything else                         | as gated below
 
@@ -88,9 +88,10 @@ def verdict(tool: Tool, policy: ToolPolicy, options: TurnOptions, granted: froze
         return Verdict.ALLOW
     is_guest = options.attendance is Attendance.CHAT and not policy.is_owner(options.sender)
     is_free = tool.risk is Risk.READ or tool.name in policy.auto_approve
+    must_ask = tool.always_asks or tool.name in policy.always_ask
     if is_guest:
-        return Verdict.ALLOW if (is_free and tool.name not in policy.always_ask) or tool.name in policy.guest_tools else Verdict.ASK
-    if tool.name not in policy.always_ask and (is_free or policy.level is Level.FULL):
+        return Verdict.ALLOW if (is_free and not must_ask) or tool.name in policy.guest_tools else Verdict.ASK
+    if not must_ask and (is_free or policy.level is Level.FULL):
         return Verdict.ALLOW
     if policy.autonomous_tools:
         return Verdict.ALLOW

@@ -30,6 +30,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         parameters: a JSON Schema of type "object", as JSON text.
         is_idempotent: a call that was begun before a crash may be made again.
+        always_asks: as if the operator had written it into `[autonomy] always_ask`.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     parameters: str = '{"type":"object","properties":{}}'
     risk: Risk = Risk.OUTSIDE
     is_idempotent: bool = False
+    always_asks: bool = False
 
     @property
     def spec(self) -> ToolSpec:

@@ -228,6 +228,11 @@ class Pending:
         producer: Any = self._transport.producer  # a push producer, once there is something to write
         producer.pauseProducing()
 
+    def resume(self) -> None:
+        """The client takes more again."""
+        producer: Any = self._transport.producer  # as above
+        producer.resumeProducing()
+
     @property
     def raw(self) -> bytes:
         """Everything written so far."""

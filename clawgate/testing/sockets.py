@@ -100,6 +100,11 @@ class SocketClient:
         """Takes nothing more: what is sent waits in the gateway."""
         self._pending.pause()
 
+    def resume(self) -> None:
+        """Takes what waited, and more."""
+        self._pending.resume()
+        self.pump()
+
     def pump(self) -> None:
         """Lets happen what needs no time, and reads what came of it."""
         for _ in range(_ROUNDS):

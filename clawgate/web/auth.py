@@ -127,7 +127,7 @@ class Doorkeeper:
         match route.auth:
             case Door.PUBLIC | Door.SIGNED:
                 return Caller("anonymous", frozenset(), call.peer.client)
-            case Door.LOCAL if call.peer.is_local:
+            case Door.LOCAL | Scope() if call.peer.is_local and (route.auth is Door.LOCAL or route.is_open_here):
                 return Caller(LOCAL, ALL_SCOPES, call.peer.client)
             case Door.LOCAL:
                 if call.header("authorization") is None:

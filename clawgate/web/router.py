@@ -53,6 +53,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         cap_bytes: body cap, 0 = the site's.
         timed: the resource answers 408 when the head of the answer takes too long; False for handlers that keep the time themselves.
         leaves_with_client: the handler is cancelled when the client goes; others run to their end (trap T3).
+        is_open_here: a peer on this machine (`Door.LOCAL`) needs no token; everybody else needs `auth`.
         is_socket: a WebSocket: without a handshake it is 426, from a foreign origin 403; the token may stand in a sub-protocol or in `?token=` too.
     """
 
@@ -65,6 +66,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     cap_bytes: int = 0
     timed: bool = True
     leaves_with_client: bool = False
+    is_open_here: bool = False
     is_socket: bool = False
     summary: str = ""
 

@@ -12,6 +12,7 @@ import pytest
 
 from clawgate.domain.caller import Scope
 from clawgate.testing.gateway import MemoryGateway, Response
+from clawgate.testing.sockets import SocketClient
 from clawgate.web.answers import Answer, text_answer
 from clawgate.web.call import Call
 from clawgate.web.router import Door, Match, NoRoute, Route, Router
@@ -137,6 +138,15 @@ ROWS: dict[str, tuple[int, str]] = {
     "PUT /api/v1/secrets": (415, JSON),
     "POST /api/v1/channels/telegram": (400, JSON),
     "DELETE /api/v1/channels/telegram": (404, JSON),
+    "GET /api/canvas": (200, JSON),
+    "GET /api/canvas/<canvas_id>": (404, JSON),
+    "GET /api/canvas/<canvas_id>/history": (200, JSON),
+    "POST /api/canvas/<canvas_id>": (415, JSON),
+    "DELETE /api/canvas/<canvas_id>": (200, JSON),
+    "GET /ws/canvas/<canvas_id>": (426, JSON),
+    "GET /api/nodes": (200, JSON),
+    "POST /api/nodes/<node_id>/invoke": (415, JSON),
+    "GET /ws/nodes": (426, JSON),
     "GET /whatsapp": (404, TEXT),
     "POST /whatsapp": (404, JSON),
     "POST /linq": (404, JSON),
@@ -152,7 +162,7 @@ ROUTES: tuple[Route, ...] = MemoryGateway(start=False).gateway.router.routes
 SOCKETS = [route for route in ROUTES if route.is_socket]
 GUARDED = [route for route in ROUTES if isinstance(route.auth, Scope) and not route.is_socket]
 LOCAL = [route for route in ROUTES if route.auth is Door.LOCAL]
-OPEN = [route for route in ROUTES if route.auth in (Door.PUBLIC, Door.SIGNED)]
+OPEN = [route for route in ROUTES if route.auth in (Door.PUBLIC, Door.SIGNED) and not route.is_socket]
 
 
 def path_of(route: Route) -> str:
@@ -209,6 +219,13 @@ def newest_device(gate: MemoryGateway) -> str:
 def test_guarded_route_refuses_a_stranger(route: Route) -> None:
     answer = ask(MemoryGateway(), route)
     assert (answer.status, answer.headers["content-type"]) == (401, JSON)
+
+
+@pytest.mark.parametrize("route", [each for each in SOCKETS if isinstance(each.auth, Scope)], ids=lambda each: each.endpoint)
+def test_guarded_socket_refuses_a_stranger_and_a_token_that_lacks_its_scope(route: Route) -> None:
+    gate = MemoryGateway()
+    narrow = without_scope(gate, Scope(str(route.auth)))
+    assert [SocketClient(gate, path_of(route), token=token).status for token in ("", "wrong", narrow)] == [401, 401, 403]
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=names(GUARDED))

@@ -272,6 +272,14 @@ class TerminalSettings(Section, frozen=True, kw_only=True):
     max_per_caller: Annotated[int, Note("Of these, by one device", live=True)] = 2
 
 
+class NodesSettings(Section, frozen=True, kw_only=True):
+    """`[nodes]`: machines that connect and let themselves be called."""
+
+    enabled: Annotated[bool, Note("Let nodes connect to /ws/nodes; off = 404")] = False
+    max_nodes: Annotated[int, Note("Nodes connected at once")] = 16
+    auth_token: Annotated[Secret | None, Note("What nodes present; unset = a paired device's token with `write`, blank = none is right")] = None
+
+
 class ReliabilitySettings(Section, frozen=True, kw_only=True):
     """`[reliability]`"""
 
@@ -379,6 +387,7 @@ class Settings(Section, frozen=True, kw_only=True):
     skills: SkillsSettings = SkillsSettings()
     knowledge: KnowledgeSettings = KnowledgeSettings()
     terminal: TerminalSettings = TerminalSettings()
+    nodes: NodesSettings = NodesSettings()
     reliability: ReliabilitySettings = ReliabilitySettings()
     observability: ObservabilitySettings = ObservabilitySettings()
     secrets: SecretsSettings = SecretsSettings()

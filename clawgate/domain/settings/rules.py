@@ -31,6 +31,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "heartbeat.interval_minutes": (5, 525_600),
     "agent.recalled_memories": (0, 50),
     "cron.runs_kept": (1, 10_000),
+    "nodes.max_nodes": (1, 1_000),
 }
 _AT_LEAST_ONE = frozenset(
     {

@@ -25,6 +25,9 @@ cron         /api/v1/cron…
 
 terminal     /ws/terminal
 
+canvas       /api/canvas… /ws/canvas/…
+nodes        /api/nodes… /ws/nodes
+
 live_config  /config /config/channels /config/mcp-servers /config/model /config/tools /config/agent
 config_api   /api/v1/config… /api/v1/secrets /api/v1/channels/telegram
 """
