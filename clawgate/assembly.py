@@ -106,6 +106,7 @@ class Assembly:
         self._wire_skills()
         self._wire_shown()
         self.toolbox.add(self.mcp)  # last: other people's tools never push out our own
+        self.toolbox.add(NodeTools(self.nodes))  # nor those that come by themselves the ones that the operator chose
         self._wire_live()
 
     def _wire_live(self) -> None:
@@ -244,7 +245,6 @@ class Assembly:
         self.canvases = Canvases(edges.clock, edges.ids, self.events)
         self.nodes = Nodes(edges.clock, edges.ids, self.events, self.settings.nodes)
         self.toolbox.add(CanvasTools(self.canvases))
-        self.toolbox.add(NodeTools(self.nodes))
 
     def _wire_tasks(self) -> None:
         edges = self.edges

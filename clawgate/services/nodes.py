@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from clawgate.domain.errors import Overloaded
 from clawgate.domain.nodes import (
@@ -29,6 +30,8 @@ from clawgate.ports.clock import Clock, Ids
 from clawgate.ports.nodes import NodeLink
 from clawgate.services.deadlines import Expired, within
 from clawgate.services.events import Events
+
+_log = Logger()
 
 
 @define(eq=False)
@@ -79,12 +82,14 @@ class Nodes:
         if present is None and len(self._nodes) >= self.settings.max_nodes:
             raise Overloaded(f"at most {self.settings.max_nodes} nodes may be connected")
         self._nodes[node_id] = (registration, link)
+        _log.info("node {node!r} of {principal} is connected", node=node_id, principal=link.principal)
         self.events.publish("node_connected", {"node_id": node_id, "capabilities": len(registration.capabilities)})
 
     def left(self, link: NodeLink) -> None:
         """Lets go of everything of a link that is gone."""
         for node_id in [node_id for node_id, (_, owner) in self._nodes.items() if owner is link]:
             del self._nodes[node_id]
+            _log.info("node {node!r} is gone", node=node_id)
             self.events.publish("node_disconnected", {"node_id": node_id})
         for call in [call for call in self._calls.values() if call.link is link]:
             call.happened(CallEvent.LINK_CLOSED)

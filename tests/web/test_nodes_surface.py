@@ -288,3 +288,12 @@ def test_arguments_that_are_not_utf8_are_a_400() -> None:
     raw = b'{"capability":"a","args":"\xff"}'
     response: Response = house.gate.client.post("/api/nodes/kitchen/invoke", raw, token=house.token, headers={"Content-Type": "application/json"})
     assert response.status == 400
+
+
+def test_an_agents_tools_of_nodes_come_last_and_go_with_them() -> None:
+    house = House()
+    client = house.node()
+    tools = list(house.gate.gateway.toolbox.tools())
+    assert [name.rpartition("_")[0] for name in tools[-2:]] == ["node_kitchen_system_notify", "node_kitchen_camera_snap"]
+    client.leave()
+    assert list(house.gate.gateway.toolbox.tools()) == tools[:-2]
