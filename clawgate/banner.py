@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+from clawgate.domain.control import Token
 from clawgate.domain.settings.findings import is_public
 from clawgate.domain.settings.model import Settings
+from clawgate.domain.times import rfc3339
 from clawgate.qr import BLOCKS, qr_text
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -32,6 +34,8 @@ _SUBSTITUTES = str.maketrans(
         "⚠": "!",
         "\ufe0f": "",
         "🚪": "*",
+        "🔑": "*",
+        "━": "-",
     }
 )
 
@@ -85,6 +89,13 @@ def code_block(url: str, code: str, reachable: bool) -> str:
     elif reachable:
         lines.append(f"  From another machine: the same, with this machine's address in place of {urlsplit(base).hostname}")
     return "\n".join([*lines, ""])
+
+
+def control_token(token: Token) -> str:
+    """The control plane's token, as scripts of OpenClaw Enterprise look for it (openclaw-enterprise.md §2)."""
+    rule = "━" * 58
+    lines = [f"   Token ID : {token.id}", f"   Expires  : {rfc3339(token.expires_ms).replace('+00:00', 'Z')}", f"   Token    : {token.text.reveal()}"]
+    return "\n".join(["", rule, "🔑  OPENCLAW GATEWAY — SESSION TOKEN", rule, *lines, rule, ""])
 
 
 def pair_line(base: str, code: str) -> str:

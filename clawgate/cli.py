@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from clawgate.commands import channels, checking, cron, daemon, inbox, pairing, sessions, tasks, trigger
+from clawgate.commands import channels, checking, control, cron, daemon, inbox, pairing, sessions, tasks, trigger
 from clawgate.commands.operator import EX_USAGE, exit_code_of
 from clawgate.commands.output import safe
 from clawgate.domain.errors import GatewayError, InvalidSettings
@@ -103,6 +103,7 @@ for command in (
     channels.channels,
     tasks.tasks,
     trigger.trigger,
+    control.control,
 ):
     cli.add_command(command)
 

@@ -18,7 +18,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
-from clawgate.banner import code_block, listening, outside_url
+from clawgate.banner import code_block, control_token, listening, outside_url
+from clawgate.domain.caller import parse_networks
 from clawgate.domain.errors import GatewayError, Invalid
 from clawgate.domain.settings import Settings
 from clawgate.domain.settings.findings import bind_refusal
@@ -35,6 +36,7 @@ from clawgate.system.notify import Heartbeat, Notifier
 from clawgate.system.tunnel import Tunnel
 from clawgate.system.watch import FileWatch
 from clawgate.system.watchdog import StallWatchdog, UnhandledErrors, enable_faulthandler, force_exit_after, raise_nofile, tune_gc
+from clawgate.web.control_plane import ControlPlaneListener
 from clawgate.web.front import FrontSite
 from clawgate.web.limits import Limits
 from clawgate.web.listen import Certificate, ControlListener, PublicListener
@@ -99,6 +101,7 @@ class Daemon:
         tunnel = Tunnel(settings.tunnel, reactor=reactor, clock=edges.clock, health=self.gateway.health, on_url=self._tunnel_up)
         watch = FileWatch(edges.clock, (settings.config_path, overlay_path(settings.config_path)), lambda _: self.reload())
         tls_watch = FileWatch(edges.clock, self._tls.paths if self._tls is not None else (), lambda _: self._reload_tls())
+        plane = self._control_plane()
         heartbeat = Heartbeat(self._notifier, edges.clock)
         watchdog = StallWatchdog(edges.clock, edges.meter)
         self.gateway.add_steps(
@@ -106,6 +109,7 @@ class Daemon:
             Step("heartbeat", _sync(heartbeat.start), _sync(heartbeat.stop)),
             Step("control", control.start, self._closing(control_site, control.stop)),
             Step("listener", self._listening, self._closing(self._site, self._listener.stop)),
+            *([Step("control plane", plane.start, plane.stop)] if plane is not None else []),
             Step("config watch", _sync(watch.start), _sync(watch.stop)),
             *([Step("certificate watch", _sync(tls_watch.start), _sync(tls_watch.stop))] if self._tls is not None else []),
             Step("tunnel", lambda: self._tunnel(tunnel), lambda: tunnel.stop(), 10.0),
@@ -182,6 +186,14 @@ class Daemon:
         return close
 
     # --- details
+
+    def _control_plane(self) -> ControlPlaneListener | None:
+        plane, own = self.gateway.control, self.settings.control
+        if plane is None:
+            return None
+        plane.tokens.announce = lambda token: self.show(control_token(token))
+        edges, trusted = self.gateway.edges, parse_networks(own.trusted_ips)
+        return ControlPlaneListener(plane, edges.clock, self.gateway.health, self.reactor, own.host, own.port, trusted)
 
     def _announce(self, code: str) -> None:
         outside = self._public_url or outside_url(self._listener.url, outward_address())

@@ -16,12 +16,14 @@ from twisted.internet.defer import execute
 from clawgate.agents.catalog import build_catalog
 from clawgate.agents.choose import build_backend
 from clawgate.channels.kinds import build_channels
+from clawgate.domain.secret import Secret
 from clawgate.domain.settings import Settings
 from clawgate.lifecycle import Step
 from clawgate.ports.agents import AgentBackend, ModelCatalog
 from clawgate.ports.channels import Channel
 from clawgate.ports.clock import Clock, Entropy, Ids
 from clawgate.ports.config import ChannelAllowlist, ConfigStore, SkillSwitch, TokenMirror
+from clawgate.ports.control import Signer
 from clawgate.ports.cron import Schedules
 from clawgate.ports.events import Meter
 from clawgate.ports.knowledge import Extractor
@@ -41,6 +43,7 @@ from clawgate.system.clock import SystemClock, SystemEntropy, SystemIds
 from clawgate.system.configfile import ConfigFile, PairedTokensFile, gather_facts
 from clawgate.system.configstore import ConfigFiles, FileConfigStore
 from clawgate.system.extraction import FileExtractor
+from clawgate.system.jwt import Hs256
 from clawgate.system.lock import StateLock
 from clawgate.system.marketplace import HttpMarketplace
 from clawgate.system.mcp import Connector
@@ -86,6 +89,8 @@ class Edges:
     build_channels: Callable[[Settings], Mapping[str, Channel]] | None = None
     """Makes the channels of changed settings; None = `channels` whatever they say."""
     passwords: Passwords = field(factory=Argon2Passwords)
+    build_signer: Callable[[Secret], Signer] = Hs256
+    """Makes what signs the control plane's tokens."""
     facts: FileFacts = lambda settings: execute(gather_facts, settings)
     memory_file: MemoryFile | None = None
     """Where what is remembered is written for people; None = nowhere."""

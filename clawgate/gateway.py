@@ -18,6 +18,7 @@ from clawgate.assembly import Assembly
 from clawgate.domain.settings import Settings
 from clawgate.edges import Edges, Reactor
 from clawgate.lifecycle import GatewayService, Lifecycle, Step
+from clawgate.services.control_plane import ControlPlane
 from clawgate.services.devices import Devices
 from clawgate.services.dispatch import Dispatch
 from clawgate.services.events import Events
@@ -39,6 +40,7 @@ class Gateway:
         resource: `IResource`, mountable anywhere.
         toolbox: an embedder's own tools for the agent are added here.
         events: what happens, for whoever watches.
+        control: the control plane's commands, None = it is off.
         service: `IService`; its `started` fires when the gateway runs.
     """
 
@@ -54,6 +56,7 @@ class Gateway:
     events: Events
     router: Router
     web: GatewayResource
+    control: ControlPlane | None
     _steps: tuple[Step, ...]
     _outer: tuple[Step, ...] = field(default=(), init=False)
     _service: GatewayService | None = field(default=None, init=False)
@@ -100,6 +103,7 @@ class Gateway:
             parts.events,
             router,
             web,
+            parts.control,
             parts.steps(web),
         )
 

@@ -27,6 +27,7 @@ from clawgate.web.surfaces.channels import ChannelDeskSurface, ChannelSurface
 from clawgate.web.surfaces.chat_sessions import ChatSessionsSurface
 from clawgate.web.surfaces.chat_socket import ChatSocketSurface
 from clawgate.web.surfaces.config_api import ConfigApiSurface
+from clawgate.web.surfaces.control import ControlSurface
 from clawgate.web.surfaces.cron import CronSurface
 from clawgate.web.surfaces.health import HealthSurface
 from clawgate.web.surfaces.inbox import InboxSurface
@@ -114,6 +115,7 @@ def _surfaces(parts: Assembly) -> tuple[Surface, ...]:
         # the configuration
         LiveConfigSurface(parts.live, parts.channels, parts.mcp, parts.health, tuple(KINDS)),
         ConfigApiSurface(parts.live, tuple(KINDS)),
+        ControlSurface(parts.control),
     )
 
 

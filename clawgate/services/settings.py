@@ -36,6 +36,7 @@ from clawgate.services.shield import shielded
 _log = Logger()
 _T = TypeVar("_T")
 COMPONENT = "config"
+StandIn = Callable[[Settings], Settings]
 PREPARE_SECONDS = 60.0
 """What one part may take to build its next state."""
 _MOST_RETIRING = 64
@@ -64,6 +65,11 @@ class LiveSettings:
     _lock: DeferredLock = field(factory=DeferredLock, init=False)
     _retiring: list[Deferred[None]] = field(factory=list, init=False)
     _is_stopped: bool = field(default=False, init=False)
+    _stand_in: StandIn | None = field(default=None, init=False)
+    _own_model: Settings = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._own_model = self.settings
 
     async def change(self, make: Callable[[Settings], Edit]) -> Changes:
         """Makes a change, persists it and takes it up; or leaves everything as it was. Whoever waits may leave: it runs to its end.
@@ -86,6 +92,20 @@ class LiveSettings:
         """Takes up the files as they are now; None when they cannot be, which `/health` then says."""
         return await self._alone(self._reload)
 
+    async def stand_in(self, make: StandIn) -> None:
+        """Lets another model stand over the one of the configuration; nothing is written. It lasts until the process ends, another one stands in, or the
+        configuration names another provider, model, key or address.
+
+        Args:
+            make: the settings with the other model, from those with the configured one; may raise a `GatewayError`, and nothing changes then.
+
+        Raises:
+            NotApplied, Unavailable: as `change`.
+        """
+        if self._is_stopped or len(self._lock.waiting) >= _MOST_WAITING:
+            raise Unavailable("the configuration takes no changes now")
+        await self._alone(lambda: self._stand(make))
+
     async def stop(self) -> None:
         """Takes no more changes, lets the one under way end, and closes what is still open of old states."""
         self._is_stopped = True
@@ -102,8 +122,7 @@ class LiveSettings:
 
     async def _change(self, make: Callable[[Settings], Edit]) -> Changes:
         edit, old = make(self.settings), self.settings
-        new = await self.store.preview(edit)
-        await self._apply(new, lambda: self._persist(edit))
+        await self._apply_own(await self.store.preview(edit), lambda: self._persist(edit))
         self.health.ok(COMPONENT)
         return self._told(changes(old, self.settings, edit.paths), "changed")
 
@@ -113,7 +132,7 @@ class LiveSettings:
         old = self.settings
         try:
             fresh = await self.store.load()
-            await self._apply(fresh, lambda: succeed(fresh.config_fingerprint))
+            await self._apply_own(fresh, lambda: succeed(fresh.config_fingerprint))
         except CancelledError:
             raise
         except GatewayError as problem:
@@ -126,6 +145,22 @@ class LiveSettings:
             return None
         self.health.ok(COMPONENT)
         return self._told(changes(old, self.settings), "taken up")
+
+    async def _stand(self, make: StandIn) -> None:
+        old = self.settings
+        await self._apply(make(_with_model_of(old, self._own_model)), lambda: succeed(old.config_fingerprint))
+        self._stand_in = make
+        self._told(changes(old, self.settings), "covered")
+
+    async def _apply_own(self, own: Settings, persist: Callable[[], Deferred[str]]) -> None:
+        """`_apply` for what the files say, below what stands in."""
+        stand_in = self._stand_in if _with_model_of(own, self._own_model) == own else None
+        try:
+            new = own if stand_in is None else stand_in(own)
+        except GatewayError:  # it cannot work any more
+            new, stand_in = own, None
+        await self._apply(new, persist)
+        self._own_model, self._stand_in = own, stand_in
 
     async def _apply(self, new: Settings, persist: Callable[[], Deferred[str]]) -> None:
         """Raises what a part or the files have against it; everything is as before then."""
@@ -180,6 +215,13 @@ class LiveSettings:
             self.events.publish("config_changed", {"live": list(found.live), "restart": list(found.restart)})
             _log.info("configuration {how}: {live}; at the next start: {restart}", how=how, live=found.live, restart=found.restart)
         return found
+
+
+def _with_model_of(settings: Settings, other: Settings) -> Settings:
+    """`settings` with the other's provider, model, key and address."""
+    return msgspec.structs.replace(
+        settings, default_provider=other.default_provider, default_model=other.default_model, api_key=other.api_key, api_url=other.api_url
+    )
 
 
 def _unheard(failure: Failure) -> None:

@@ -34,6 +34,7 @@ ROWS: dict[str, tuple[int, str]] = {
     "GET /pair/code": (200, JSON),
     "GET /admin/paircode": (200, JSON),
     "POST /admin/paircode/new": (200, JSON),
+    "GET /admin/control/token": (404, JSON),
     "POST /api/pairing/initiate": (200, JSON),
     "GET /api/devices": (200, JSON),
     "DELETE /api/devices/<device_id>": (404, JSON),

@@ -70,7 +70,18 @@ VARIABLES = (
     Variable("channels_config.whatsapp.app_secret", _named("WHATSAPP_APP_SECRET", *_ALL), needs_table=True),
     Variable("channels_config.linq.signing_secret", _named("LINQ_SIGNING_SECRET", *_ALL), needs_table=True),
     Variable("channels_config.nextcloud_talk.webhook_secret", _named("NEXTCLOUD_TALK_WEBHOOK_SECRET", *_ALL), needs_table=True),
+    Variable("control.host", ("WS_CONTROL_HOST",)),
+    Variable("control.port", ("WS_CONTROL_PORT",)),
+    Variable("control.trusted_ips", ("TRUSTED_CLIENT_IPS",)),
+    Variable("control.jwt_secret", ("JWT_SECRET",)),
+    Variable("control.token_ttl_hours", ("SESSION_TTL_HOURS",)),
+    Variable("control.node_env", ("NODE_ENV",)),
+    Variable("control.gemini_model", ("GEMINI_MODEL",)),
+    Variable("control.kimi_model", ("MOONSHOT_MODEL",)),
 )
+CONTROL_NAMES = ("WS_CONTROL_PORT", "JWT_SECRET", "TRUSTED_CLIENT_IPS")
+"""Any of them switches the control plane on where `control.enabled` is not written (openclaw-enterprise.md §1)."""
+ACTIVE_PROVIDER = "ACTIVE_AI_PROVIDER"
 _FILE_ONLY = frozenset({"gateway.paired_tokens"})
 _PATHS = {variable.path: variable for variable in VARIABLES}
 
@@ -135,19 +146,21 @@ def _first(key: Key, places: tuple[Mapping[str, str], ...], file_provider: str) 
             if name == "PROVIDER" and file_provider.strip().lower() not in ("", "openrouter"):
                 continue
             text = place.get(name)
-            if text is None or (not text.strip() and name not in _BLANK_COUNTS):
+            if text is None or (not text.strip() and name not in BLANK_COUNTS):
                 continue
             said = _as_said(variable, name, text)
             return Override(key.path, name, said, lenient=name in variable.lenient, needs_table=variable.needs_table and name in variable.names)
     return None
 
 
-_BLANK_COUNTS = frozenset(_PATHS["gateway.allow_public_bind"].names)
+_PUBLIC_BIND = frozenset(_PATHS["gateway.allow_public_bind"].names)
+BLANK_COUNTS = _PUBLIC_BIND | {"TRUSTED_CLIENT_IPS"}
+"""Blank, they say something: no public bind, nobody is trusted."""
 
 
 def _as_said(variable: Variable, name: str, text: str) -> str:
     """`ALLOW_PUBLIC_BIND`: 1 and true are true, anything else at all is false (zeroclaw.md A4)."""
-    if name in _BLANK_COUNTS:
+    if name in _PUBLIC_BIND:
         return "true" if text.strip().lower() in ("1", "true") else "false"
     return text
 

@@ -280,6 +280,20 @@ class NodesSettings(Section, frozen=True, kw_only=True):
     auth_token: Annotated[Secret | None, Note("What nodes present; unset = a paired device's token with `write`, blank = none is right")] = None
 
 
+class ControlSettings(Section, frozen=True, kw_only=True):
+    """`[control]`: the control plane of OpenClaw Enterprise, a WebSocket on a port of its own."""
+
+    enabled: Annotated[bool, Note("Serve it; unset = on when WS_CONTROL_PORT, JWT_SECRET or TRUSTED_CLIENT_IPS is set")] = False
+    host: Annotated[str, Note("Address to listen on; another than loopback needs trusted_ips")] = "127.0.0.1"
+    port: Annotated[int, Note("TCP port; 0 picks a free one")] = 18789
+    trusted_ips: Annotated[tuple[str, ...], Note("Addresses or networks whose clients may speak; empty = nobody")] = ("127.0.0.1", "::1")
+    jwt_secret: Annotated[Secret | None, Note("Key that signs its token; unset = a random one for each start")] = None
+    token_ttl_hours: Annotated[int, Note("Life of its token in hours")] = 24
+    node_env: Annotated[str, Note("Shown by its command status")] = "development"
+    gemini_model: Annotated[str, Note("Model after switching to gemini without one; empty = the provider's default", live=True)] = ""
+    kimi_model: Annotated[str, Note("Model after switching to kimi without one; empty = the provider's default", live=True)] = ""
+
+
 class ReliabilitySettings(Section, frozen=True, kw_only=True):
     """`[reliability]`"""
 
@@ -389,6 +403,7 @@ class Settings(Section, frozen=True, kw_only=True):
     terminal: TerminalSettings = TerminalSettings()
     nodes: NodesSettings = NodesSettings()
     reliability: ReliabilitySettings = ReliabilitySettings()
+    control: ControlSettings = ControlSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
     secrets: SecretsSettings = SecretsSettings()
     tunnel: TunnelSettings = TunnelSettings()

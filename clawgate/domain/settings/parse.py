@@ -16,7 +16,7 @@ from clawgate.domain.errors import Invalid, InvalidSettings
 from clawgate.domain.overlay import effective, merged
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings import environment, providers, rules
-from clawgate.domain.settings.model import Section, Settings
+from clawgate.domain.settings.model import ControlSettings, Section, Settings
 from clawgate.domain.settings.schema import Key, Kind, Table, join, keys, tree
 from clawgate.domain.settings.values import coerce, described, from_text
 from clawgate.domain.tokens import is_hash, stored_hash
@@ -29,6 +29,7 @@ CONFIG_VERSION = 1
 _OWN_TABLES = ("clawgate", "inbox", "store")
 _RANTAICLAW_TIMEOUT = 300
 _MOST_UNKNOWN = 1000
+_SAFE_KEY_BYTES = 32
 _SECRET_KINDS = (Kind.SECRET, Kind.SECRETS)
 _MEMBER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z")
 _TITLE = re.compile(r"[^\x00-\x1f\x7f]{1,200}\Z")
@@ -110,7 +111,33 @@ class _Reader:
         file_provider = whole.get("default_provider")
         for found in environment.overrides(self._environ, self._dotenv, file_provider=file_provider if isinstance(file_provider, str) else ""):
             self._override(whole, found)
+        self._control(whole)
         self.warnings += [f"{name} names no setting and is ignored" for name in environment.strangers(self._environ, self._dotenv)]
+
+    def _control(self, whole: dict[str, object]) -> None:
+        """Switches the control plane on, and then takes up its provider (design §4.18)."""
+        control = whole.get("control", {})
+        if not isinstance(control, dict):
+            return
+        said = {**self._dotenv, **self._environ}
+        is_on = control.get(
+            "enabled", any(name in said and (said[name].strip() or name in environment.BLANK_COUNTS) for name in environment.CONTROL_NAMES)
+        )
+        if is_on is True:
+            whole["control"] = {**control, "enabled": True}
+        wanted = said.get(environment.ACTIVE_PROVIDER, "").strip().lower()
+        if is_on is not True or not wanted or "default_provider" in self.sources:
+            return
+        if wanted not in ("gemini", "kimi"):
+            self.warnings.append(f"{environment.ACTIVE_PROVIDER} is ignored: write gemini or kimi")
+            return
+        provider = providers.normalised("default_provider", wanted)
+        if whole.get("default_provider") not in (wanted, provider):
+            for key in ("api_key", "api_url", "default_model"):  # they belong to the provider of the file
+                if key not in self.sources:
+                    whole.pop(key, None)
+        whole["default_provider"] = provider
+        self.sources["default_provider"] = environment.ACTIVE_PROVIDER
 
     def _override(self, whole: dict[str, object], found: environment.Override) -> None:
         key = keys()[found.path]
@@ -333,6 +360,13 @@ def _check_together(reader: _Reader, settings: Settings) -> None:
         reader.refuse(
             "gateway.tls.client_auth.ca_cert_path", "is missing while client certificates are checked", 'Write ca_cert_path = "/path/to/ca.pem"'
         )
+    control = settings.control
+    if control.enabled and not _is_loopback(control.host) and control.trusted_ips == ControlSettings().trusted_ips:
+        reader.refuse(
+            "control.host", f"{control.host} is reached from other machines, and none is trusted", "Write control.trusted_ips, or TRUSTED_CLIENT_IPS"
+        )
+    if control.enabled and control.jwt_secret and len(control.jwt_secret.reveal().encode()) < _SAFE_KEY_BYTES:
+        reader.warnings.append("control.jwt_secret: shorter than 32 bytes, so it may be guessed from a token; leave it out, and a random one is used")
     if agent.retry_max_secs < agent.retry_initial_secs:
         reader.refuse("agent.retry_max_secs", "is less than agent.retry_initial_secs", "Write the larger number there")
     if bool(settings.gateway.login.username) != bool(settings.gateway.login.password_hash):
@@ -344,6 +378,10 @@ def _check_together(reader: _Reader, settings: Settings) -> None:
     already = tuple(problem.path for problem in reader.problems)
     if tunnel.provider in _TUNNEL_NEEDS and not any(path.startswith(f"tunnel.{tunnel.provider}") for path in already):
         _check_tunnel(reader, settings)
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "::1" or host.startswith("127.")
 
 
 _TUNNEL_NEEDS = {"cloudflare": 'token = "…"', "ngrok": 'auth_token = "…"', "custom": 'start_command = "…"'}

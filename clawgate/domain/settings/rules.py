@@ -26,6 +26,8 @@ TUNNELS = ("none", "cloudflare", "tailscale", "ngrok", "custom")
 _RANGES: Mapping[str, tuple[float, float]] = {
     "gateway.port": (0, 65_535),
     "channels_config.webhook.port": (0, 65_535),
+    "control.port": (0, 65_535),
+    "control.token_ttl_hours": (1, 87_600),
     "default_temperature": (0.0, 2.0),
     "gateway.listen_backlog": (1, 65_535),
     "heartbeat.interval_minutes": (5, 525_600),
@@ -90,7 +92,7 @@ def checked(path: str, value: object, warn: Warn) -> object:
         return _number(path, value)
     if isinstance(value, str):
         return _TEXT_RULES.get(path, _as_is)(path, value, warn)
-    if isinstance(value, tuple) and path == "gateway.trusted_proxies":
+    if isinstance(value, tuple) and path in ("gateway.trusted_proxies", "control.trusted_ips"):
         return tuple(_network(path, str(entry)) for entry in value)
     if isinstance(value, tuple) and path == "gateway.tls.client_auth.pinned_certs":
         return tuple(_pin(path, str(entry)) for entry in value)
@@ -252,6 +254,7 @@ def _pin(path: str, text: str) -> str:
 _TEXT_RULES: Mapping[str, Rule] = {
     "default_provider": _provider,
     "gateway.host": _host,
+    "control.host": _host,
     "gateway.path_prefix": _path_prefix,
     "gateway.token_prefix": _matching(_TOKEN_PREFIX, "Write at most 32 letters, digits, '_' or '-'"),
     "tunnel.provider": _tunnel,
