@@ -67,10 +67,13 @@ from clawgate.services.supervisor import Supervisor
 from clawgate.services.task_tools import TaskTools
 from clawgate.services.tasks import Tasks
 from clawgate.services.terminals import Terminals
+from clawgate.services.tickets import Tickets
 from clawgate.services.toolbox import Toolbox
 from clawgate.services.triggers import Triggers
+from clawgate.services.turn_events import TurnEvents
 from clawgate.services.turns import TurnPolicy, Turns
 from clawgate.services.waiters import Waiters
+from clawgate.services.workflow_approvals import WorkflowApprovals
 from clawgate.system.memoryconfig import MemoryConfigStore
 from clawgate.web.resource import GatewayResource
 
@@ -91,6 +94,7 @@ class Assembly:
         self.access = Access(edges.store.devices, clock, own.require_pairing)
         self.devices = Devices(edges.store.devices, self.access, edges.mirror, clock, edges.entropy, edges.ids, own.token_prefix)
         self.pairing = Pairing(self.devices, clock, edges.entropy, edges.meter, own.require_pairing, own.pairing_code_ttl_secs, announce)
+        self.tickets = Tickets(clock, edges.entropy)
         self.guard = Guard(_windows(settings), auth_limiter(own.rate_limit_max_keys), clock, edges.meter)
         self._wire_memory()
         self._wire_road()
@@ -166,9 +170,21 @@ class Assembly:
             edges.meter,
             lambda: self.settings.agent.tool_timeout_secs,
             self._question,
+            TurnEvents(self.events),
         )
         context = Context(store.inbox, self.sessions.history, self._preface, edges.memory.recalled)
-        turns = Turns(self.backends, context, rounds, self.streams, clock, edges.entropy, edges.meter, retry, lambda: _turn_policy(self.settings))
+        turns = Turns(
+            self.backends,
+            context,
+            rounds,
+            self.streams,
+            clock,
+            edges.entropy,
+            edges.meter,
+            retry,
+            lambda: _turn_policy(self.settings),
+            TurnEvents(self.events),
+        )
         self.waiters = Waiters(settings.inbox.max_waiters)
         self.delivery = Delivery(store.outbox, self.channels, clock, edges.entropy, edges.ids, edges.meter, self.health, _sends(settings))
         self.dispatch = Dispatch(
@@ -251,6 +267,7 @@ class Assembly:
         self.tasks = Tasks(edges.store.tasks, edges.clock, edges.ids, self.events, lambda: self.settings.tasks)
         self.toolbox.add(TaskTools(self.tasks))
         self.triggers = Triggers(edges.routes, self.health)
+        self.workflow_approvals = WorkflowApprovals(edges.store.facts, edges.clock, self.events)
 
     def _wire_cron(self) -> None:
         edges, clock, rows = self.edges, self.edges.clock, self.edges.store.cron
@@ -312,6 +329,7 @@ class Assembly:
             self.health.failed("daemon", "shutdown requested")
             web.draining = True
             web.sockets.end_all()
+            web.streams.end_endless()
 
         return (
             *edges.steps,

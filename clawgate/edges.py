@@ -25,7 +25,7 @@ from clawgate.ports.clock import Clock, Entropy, Ids
 from clawgate.ports.config import ChannelAllowlist, ConfigStore, SkillSwitch, TokenMirror
 from clawgate.ports.control import Signer
 from clawgate.ports.cron import Schedules
-from clawgate.ports.events import Meter
+from clawgate.ports.events import LogLines, Meter
 from clawgate.ports.knowledge import Extractor
 from clawgate.ports.mcp import McpConnector
 from clawgate.ports.personality import PersonalityFile
@@ -45,6 +45,7 @@ from clawgate.system.configstore import ConfigFiles, FileConfigStore
 from clawgate.system.extraction import FileExtractor
 from clawgate.system.jwt import Hs256
 from clawgate.system.lock import StateLock
+from clawgate.system.logs import TAIL
 from clawgate.system.marketplace import HttpMarketplace
 from clawgate.system.mcp import Connector
 from clawgate.system.memoryfile import MemoryMarkdown
@@ -105,6 +106,8 @@ class Edges:
     extractor: Extractor = field(factory=FileExtractor)
     build_catalog: Callable[[Callable[[], Settings]], ModelCatalog] | None = None
     """Makes what asks vendors for their models; None = nobody is asked."""
+    logs: LogLines = TAIL
+    """The last lines of the log."""
 
     @classmethod
     def real(

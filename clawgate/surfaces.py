@@ -29,11 +29,13 @@ from clawgate.web.surfaces.chat_socket import ChatSocketSurface
 from clawgate.web.surfaces.config_api import ConfigApiSurface
 from clawgate.web.surfaces.control import ControlSurface
 from clawgate.web.surfaces.cron import CronSurface
+from clawgate.web.surfaces.events import EventsSurface
 from clawgate.web.surfaces.health import HealthSurface
 from clawgate.web.surfaces.inbox import InboxSurface
 from clawgate.web.surfaces.knowledge import KnowledgeSurface
 from clawgate.web.surfaces.live_config import LiveConfigSurface
 from clawgate.web.surfaces.login import LoginSurface
+from clawgate.web.surfaces.logs import LogsSurface
 from clawgate.web.surfaces.memory import MemorySurface
 from clawgate.web.surfaces.nodes import NodesSurface
 from clawgate.web.surfaces.pairing import PairingSurface
@@ -45,6 +47,7 @@ from clawgate.web.surfaces.terminal import TerminalSurface
 from clawgate.web.surfaces.triggers import TriggersSurface
 from clawgate.web.surfaces.webhook import WebhookSurface
 from clawgate.web.surfaces.welcome import WelcomeSurface
+from clawgate.web.surfaces.workflow_approvals import WorkflowApprovalsSurface
 
 
 def build_web(parts: Assembly) -> tuple[Router, GatewayResource]:
@@ -57,6 +60,7 @@ def build_web(parts: Assembly) -> tuple[Router, GatewayResource]:
     def revoked(device_id: str) -> None:
         parts.pairing.withdraw(device_id)
         parts.onboarding.withdraw(device_id)
+        parts.tickets.end_of(device_id)
         web.streams.end_of(device_id)
         web.sockets.end_of(device_id)
 
@@ -107,6 +111,10 @@ def _surfaces(parts: Assembly) -> tuple[Surface, ...]:
         # work
         TasksSurface(parts.tasks),
         CronSurface(parts.cron),
+        WorkflowApprovalsSurface(parts.workflow_approvals),
+        # what happens
+        EventsSurface(parts.events, parts.tickets, edges.clock),
+        LogsSurface(edges.logs, edges.clock),
         # in real time
         TerminalSurface(parts.terminals),
         # what agents show and reach
@@ -142,7 +150,7 @@ def _resource(parts: Assembly, router: Router) -> GatewayResource:
     trusted = parse_networks(own.trusted_proxies) if own.trust_forwarded_headers else ()
     return GatewayResource(
         router=router,
-        doorkeeper=Doorkeeper(parts.access, parts.guard),
+        doorkeeper=Doorkeeper(parts.access, parts.guard, parts.tickets),
         peers=Peers(trusted, parts.settings.tunnel.provider != "none"),
         clock=parts.edges.clock,
         meter=parts.edges.meter,

@@ -24,7 +24,7 @@ from clawgate.domain.errors import GatewayError
 from clawgate.domain.redaction import Redactor
 from clawgate.domain.settings import Settings
 from clawgate.system.configfile import load_settings
-from clawgate.system.logs import LineObserver, log_observer
+from clawgate.system.logs import TAIL, LineObserver, log_observer
 
 
 def port_number(text: str) -> int:
@@ -161,7 +161,7 @@ def hide(settings: Settings, redactor: Redactor) -> None:
 
 def _observer(settings: Settings, stream: Any, redactor: Redactor) -> LineObserver:  # any text stream
     own = settings.observability
-    return log_observer(stream, own.log_format, own.log_level, redactor)
+    return log_observer(stream, own.log_format, own.log_level, redactor, tail=TAIL)
 
 
 def secrets_of(settings: Any) -> list[Any]:  # walks Structs of any shape; Secret values are found by type

@@ -14,7 +14,8 @@
       SendError          a reply could not be handed to its channel
         SendRefused · SendUnavailable · SendUncertain
 
-Those that only one noun raises stand with it: `triggers.NoTrigger`, `skills.AmbiguousSkill`, `skills.SkillSourceFailed`, `jsonrpc.Malformed`.
+Those that only one noun raises stand with it: `triggers.NoTrigger`, `skills.AmbiguousSkill`, `skills.SkillSourceFailed`, `jsonrpc.Malformed`,
+`workflow_approvals.AlreadyAnswered`.
 
 Status codes and sentences for clients are not here: they exist in `web/answers.py` and `web/dialects`. `detail` is for the operator's log
 and is never sent to a client.

@@ -1,8 +1,10 @@
-"""What the house tells whoever listens: meters and health. Ring: ports."""
+"""What the house tells whoever listens: meters, health, the log. Ring: ports."""
 
 from __future__ import annotations
 
 from typing import Protocol
+
+from clawgate.domain.events import LogLine
 
 
 class Meter(Protocol):
@@ -35,3 +37,16 @@ class ComponentHealth(Protocol):
 
     def forget(self, component: str) -> None:
         """It is no longer part of the gateway."""
+
+
+class LogLines(Protocol):
+    """The last lines of the daemon's log.
+
+    Attributes:
+        is_fed: whether this process writes its log through our observer.
+    """
+
+    is_fed: bool
+
+    def after(self, number: int) -> tuple[LogLine, ...]:
+        """The lines after a number that are still there, oldest first."""

@@ -106,11 +106,11 @@ class Approvals:
         word: Deferred[bool] = Deferred()
         self._pending[pending.id] = (pending, word)
         self.streams.tell(item.id, ApprovalAsked(pending.id, call))
-        self.events.publish("approval_requested", {"id": pending.id, "tool": call.name, "item": item.id})
+        self.events.publish("approval_requested", {"id": pending.id, "tool": call.name, "item": item.id}, item.principal)
         try:
             return await within(word, seconds, self.clock)
         except Expired:
-            self.events.publish("approval_expired", {"id": pending.id, "tool": call.name, "item": item.id})
+            self.events.publish("approval_expired", {"id": pending.id, "tool": call.name, "item": item.id}, item.principal)
             return False
         finally:
             self._pending.pop(pending.id, None)
@@ -130,7 +130,8 @@ class Approvals:
         if approve and always and pending.session:
             self._grant(pending.session, pending.call.name)
         resolved = Resolved(approval_id, approve, approve and always)
-        self.events.publish("approval_resolved", {"id": approval_id, "tool": pending.call.name, "item": pending.item_id, "approved": approve})
+        data = {"id": approval_id, "tool": pending.call.name, "item": pending.item_id, "approved": approve}
+        self.events.publish("approval_resolved", data, pending.principal)
         word.callback(approve)
         return resolved
 

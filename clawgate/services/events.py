@@ -1,6 +1,7 @@
 """The event bus: what happened, told to whoever watches. Ring: services. Source: design §1, §6 (bounded everything).
 
-In memory and best effort: what must not be lost is in the store. A watcher that does not keep up loses the oldest events and is told how many.
+In memory and best effort: what must not be lost is in the store. Kinds of a high rate are for those who watch at the moment and cost nothing when nobody does;
+of the others the last ones are kept, so that who comes back can be told what they missed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from attrs import define, field
 from twisted.logger import Logger
 
 from clawgate.domain.errors import Overloaded
-from clawgate.domain.events import BusEvent
+from clawgate.domain.events import BusEvent, rule_of
 from clawgate.ports.clock import Clock
 
 _log = Logger()
@@ -26,19 +27,43 @@ class Events:
 
     clock: Clock
     _number: int = field(default=0, init=False)
+    _forgotten: int = field(default=0, init=False)
     _recent: deque[BusEvent] = field(factory=lambda: deque(maxlen=KEPT), init=False)
     _watchers: list[Callable[[BusEvent], None]] = field(factory=list, init=False)
 
-    def publish(self, kind: str, data: Mapping[str, object]) -> None:
-        """Tells that `kind` happened; a watcher that breaks is logged and stays."""
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody would be told now: whoever publishes often asks first."""
+        return bool(self._watchers)
+
+    @property
+    def number(self) -> int:
+        """The number of the last event, 0 = there was none."""
+        return self._number
+
+    def publish(self, kind: str, data: Mapping[str, object], principal: str | None = None) -> None:
+        """Tells that `kind` happened; a watcher that breaks is logged and stays.
+
+        Args:
+            principal: whose it is, None = nobody's (`domain.events.RULES` says who is shown it).
+        """
+        is_kept = rule_of(kind).is_kept
+        if not is_kept and not self._watchers:
+            return
         self._number += 1
-        event = BusEvent(number=self._number, kind=kind, at_ms=self.clock.wall_ms(), data=data)
-        self._recent.append(event)
+        event = BusEvent(number=self._number, kind=kind, at_ms=self.clock.wall_ms(), data=data, principal=principal)
+        if is_kept:
+            self._keep(event)
         for watcher in tuple(self._watchers):
             try:
                 watcher(event)
             except Exception:
                 _log.failure("a watcher of {kind} broke", kind=kind)
+
+    def _keep(self, event: BusEvent) -> None:
+        if len(self._recent) == KEPT:
+            self._forgotten = self._recent[0].number
+        self._recent.append(event)
 
     def watch(self, watcher: Callable[[BusEvent], None]) -> Callable[[], None]:
         """Calls `watcher` with every event from now on; returns what ends it.
@@ -57,5 +82,11 @@ class Events:
         return end
 
     def recent(self, after: int = 0) -> tuple[BusEvent, ...]:
-        """What is remembered of the events after number `after`, oldest first."""
+        """What is remembered of the events after number `after`, oldest first; all of it for a number of an earlier process."""
+        if after > self._number:
+            after = 0
         return tuple(event for event in self._recent if event.number > after)
+
+    def forgotten_since(self, after: int) -> int:
+        """At most how many events after number `after` are remembered no more; 0 for who never saw one."""
+        return max(0, self._forgotten - after) if 0 < after <= self._number else 0

@@ -28,6 +28,7 @@ from clawgate.services.approvals import PLAIN, Approvals
 from clawgate.services.deadlines import Expired, within
 from clawgate.services.streams import Streams
 from clawgate.services.toolbox import Toolbox
+from clawgate.services.turn_events import TurnEvents
 
 _log = Logger()
 CALLS_AT_ONCE = 32
@@ -70,6 +71,7 @@ class Rounds:
     meter: Meter
     timeout_seconds: Callable[[], float]
     question: Question
+    tells: TurnEvents
     _journalled: set[str] = field(factory=set, init=False)
 
     def has_journalled(self, item_id: str) -> bool:
@@ -164,10 +166,13 @@ class Rounds:
     async def _made(self, item: Item, step: ToolStep) -> ToolStep:
         await self._written(lambda: self.journal.begin(item.owner, step, self.clock.wall_ms()))
         self.streams.tell(item.id, ToolStarted(step.call))
+        label = step.call.name if step.call.name in self.toolbox.tools() else _UNKNOWN
+        self.tells.tool_started(item, label)
         started = self.clock.monotonic()
         result = await self._result(item, step)
-        label = step.call.name if step.call.name in self.toolbox.tools() else _UNKNOWN
-        self.meter.observe("tool_duration_seconds", self.clock.monotonic() - started, label)
+        seconds = self.clock.monotonic() - started
+        self.tells.tool_ended(item, label, seconds, ok=result.ok)
+        self.meter.observe("tool_duration_seconds", seconds, label)
         self.meter.count("tool_calls_total", label, "true" if result.ok else "false")
         done = msgspec.structs.replace(step, state=StepState.DONE, result=bounded(result.text), ok=result.ok)
         await self._written(lambda: self.journal.finish(item.owner, done, self.clock.wall_ms()))

@@ -68,7 +68,7 @@ class Sessions:
             raise BadRequest("title is empty after normalisation")
         if not await self.rows.rename(session.id, normalised):
             raise _none(key)
-        self.events.publish("session_renamed", {"id": session.id})
+        self.events.publish("session_renamed", {"id": session.id}, session.principal)
         return msgspec.structs.replace(session, title=normalised)
 
     async def remove(self, caller: Caller, key: str) -> tuple[str, bool]:
@@ -76,7 +76,7 @@ class Sessions:
         session = await self._found(caller, key)
         is_removed = await self.rows.remove(session.id)
         if is_removed:
-            self.events.publish("session_removed", {"id": session.id})
+            self.events.publish("session_removed", {"id": session.id}, session.principal)
         return session.id, is_removed
 
     async def insights(self, caller: Caller) -> Insights:

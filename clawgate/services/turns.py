@@ -32,6 +32,7 @@ from clawgate.services.context import Context
 from clawgate.services.deadlines import Expired, within
 from clawgate.services.rounds import Rounds, TurnEnded
 from clawgate.services.streams import Streams
+from clawgate.services.turn_events import TurnEvents
 
 _log = Logger()
 Outcome = Completed | Failed | Denied | ToolUnsettled
@@ -81,6 +82,7 @@ class Turns:
     meter: Meter
     retry: RetryPolicy
     policy: Callable[[], TurnPolicy]
+    tells: TurnEvents
 
     async def run(self, item: Item) -> tuple[Item, Outcome]:
         """What became of one turn of `item`: the item as the turn leaves it (journalled or not), and the event for its record.
@@ -130,12 +132,19 @@ class Turns:
         if around.recalled:
             self.streams.tell(item.id, Recalled(tuple(entry.key for entry in around.recalled)))
         self.meter.count("agent_starts_total", backend.name, model)
+        self.tells.started(item, backend.name, model)
         started = self.clock.monotonic()
         try:
             completion = await self._rounds(item, lease, policy, around)
+        except TurnEnded:
+            self.tells.ended(item, backend.name, model, self.clock.monotonic() - started, 0)
+            raise
         finally:
             self.meter.observe("agent_duration_seconds", self.clock.monotonic() - started, backend.name, model)
-        return Completed(item.owner, completion.text, lease.model or completion.model or model)
+        told = lease.model or completion.model or model
+        usage = completion.usage
+        self.tells.ended(item, backend.name, told, self.clock.monotonic() - started, usage.input_tokens + usage.output_tokens)
+        return Completed(item.owner, completion.text, told)
 
     async def _rounds(self, item: Item, lease: Lease, policy: TurnPolicy, around: Surroundings) -> Completion:
         """Asks until the agent answers without wanting a tool; after the last round it is asked without tools."""
@@ -161,6 +170,7 @@ class Turns:
             AgentError: it failed, or the turn's time is over.
         """
         sink = _Sink(self.streams, item.id)
+        self.tells.asked(item, backend.name, prompt.model or backend.default_model)
         try:
             completion = await within(backend.run(prompt, sink), max(seconds, 0.0), self.clock)
         except Expired:
@@ -179,6 +189,7 @@ class Turns:
             detail=problem.detail,
         )
         self.meter.count("errors_total", "gateway")
+        self.tells.failed(item, problem.code)
         delay_seconds = self.retry.delay_seconds(max(item.attempts, 1), self.entropy.jitter(), problem.retry_after_seconds)
         return Failed(item.owner, problem.code, problem.retryable, delay_seconds, self.retry.max_attempts)
 

@@ -12,7 +12,9 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from typing import IO, Any, cast
 
@@ -23,6 +25,7 @@ from zope.interface import implementer
 
 from clawgate.domain import times
 from clawgate.domain.errors import Invalid
+from clawgate.domain.events import LogLine
 from clawgate.domain.redaction import Redactor, cut, escaped
 
 MAX_MESSAGE_CHARS = 4096
@@ -36,8 +39,45 @@ _NOT_FIELDS = frozenset(
     }
 )
 _CHATTER = ("Starting factory", "Stopping factory")
+_LAST_MOMENT = 253_000_000_000.0
+"""Seconds; in the year 9987."""
 _UNLOGGABLE = "a log event could not be written"
 _encoder = msgspec.json.Encoder()
+
+
+class LogTail:
+    """The last lines of the log, from whatever thread they come; implements `ports.events.LogLines`.
+
+    Attributes:
+        is_fed: an observer writes here.
+    """
+
+    def __init__(self, lines: int = 2_000, chars: int = 128 * 1024) -> None:
+        self.is_fed = False
+        self._most_lines, self._most_chars = lines, chars
+        self._lines: deque[LogLine] = deque()
+        self._chars = self._number = 0
+        self._lock = threading.RLock()  # again in the same thread: a collected failure may log while a line is added
+
+    def add(self, text: str, at_ms: int) -> None:
+        """One more line; the oldest give way."""
+        with self._lock:
+            self._number += 1
+            self._lines.append(LogLine(self._number, at_ms, text))
+            self._chars += len(text)
+            while len(self._lines) > self._most_lines or self._chars > self._most_chars:
+                self._chars -= len(self._lines.popleft().text)
+
+    def after(self, number: int) -> tuple[LogLine, ...]:
+        """`ports.events.LogLines.after`."""
+        if number == self._number:
+            return ()
+        with self._lock:
+            return tuple(line for line in self._lines if line.number > number)
+
+
+TAIL = LogTail()
+"""The tail of this process's log: a process has one."""
 
 
 def log_observer(
@@ -47,6 +87,7 @@ def log_observer(
     redactor: Redactor | None = None,
     *,
     timestamps: bool | None = None,
+    tail: LogTail | None = None,
 ) -> LineObserver:
     """The observer for `ILogObserver` components and `globalLogBeginner`.
 
@@ -56,6 +97,7 @@ def log_observer(
         level: "debug", "info", "warn" or "error"; what is below is dropped.
         redactor: knows the secrets; None = one that knows shapes and names only.
         timestamps: None = yes, unless the stream is journald's (`$JOURNAL_STREAM`). JSON lines always have them.
+        tail: keeps the last lines.
 
     Raises:
         Invalid: `format` or `level` is none of these.
@@ -64,7 +106,7 @@ def log_observer(
     if format not in _FORMATS:
         raise Invalid("observability.log_format", f"{format!r} is unknown", "Use text or json")
     stamped = not goes_to_journal(target) if timestamps is None else timestamps
-    observer = LineObserver(target, is_json=format == "json", redactor=redactor or Redactor(), timestamps=stamped)
+    observer = LineObserver(target, is_json=format == "json", redactor=redactor or Redactor(), timestamps=stamped, tail=tail)
     observer.set_level(level)
     return observer
 
@@ -86,6 +128,14 @@ def _level(event: Mapping[str, Any]) -> Any:  # Any: a log event holds whatever 
     return LogLevel.debug if is_chatter else level
 
 
+def _moment_ms(event: Mapping[str, Any]) -> int:  # Any: see `_level`
+    """When it happened, milliseconds since the epoch; now, when the event does not say."""
+    moment = event.get("log_time")
+    if isinstance(moment, int | float) and 0 <= moment < _LAST_MOMENT:
+        return round(moment * 1000)
+    return time.time_ns() // 1_000_000
+
+
 @implementer(ILogObserver)
 class LineObserver:
     """Writes events as lines.
@@ -94,8 +144,19 @@ class LineObserver:
         lost: lines that could not be written (closed pipe, full disk).
     """
 
-    def __init__(self, stream: IO[str] | IO[bytes] | None, *, is_json: bool, redactor: Redactor, timestamps: bool) -> None:
+    def __init__(
+        self,
+        stream: IO[str] | IO[bytes] | None,
+        *,
+        is_json: bool,
+        redactor: Redactor,
+        timestamps: bool,
+        tail: LogTail | None = None,
+    ) -> None:
         self.lost = 0
+        self._tail = tail
+        if tail is not None:
+            tail.is_fed = True
         self._stream, self._redactor, self._timestamps = stream, redactor, timestamps
         self._render = self._json if is_json else self._text
         self._threshold = _LEVELS["info"]
@@ -120,6 +181,8 @@ class LineObserver:
         except Exception as problem:
             line = f"{_UNLOGGABLE} ({type(problem).__name__})"
         self._write(line)
+        if self._tail is not None:
+            self._tail.add(line[:MAX_LINE_CHARS].encode("utf-8", "backslashreplace").decode(), _moment_ms(event))
 
     def _write(self, line: str) -> None:
         data = (line[:MAX_LINE_CHARS] + "\n").encode("utf-8", "backslashreplace")
@@ -155,8 +218,7 @@ class LineObserver:
         return _encoder.encode({key: record[key] for key in ("time", "level", "source", "message", "failure") if key in record}).decode()
 
     def _time(self, event: Mapping[str, Any]) -> str:  # Any: see __call__
-        moment = event.get("log_time")
-        return times.rfc3339(round(moment * 1000) if isinstance(moment, int | float) else time.time_ns() // 1_000_000)
+        return times.rfc3339(_moment_ms(event))
 
     def _source(self, event: Mapping[str, Any]) -> str:  # Any: see __call__
         return self._redactor.untrusted(str(event.get("log_namespace") or event.get("log_system") or "-"))

@@ -13,6 +13,7 @@ from clawgate.domain.errors import Forbidden, NoHandshake, Unauthenticated
 from clawgate.domain.tokens import bearer
 from clawgate.services.access import Access
 from clawgate.services.guard import Guard
+from clawgate.services.tickets import Tickets
 from clawgate.web.call import Call
 from clawgate.web.dialects.root_wire import LOCAL_ONLY
 from clawgate.web.router import Door, Route
@@ -113,6 +114,7 @@ class Doorkeeper:
 
     access: Access
     guard: Guard
+    tickets: Tickets
 
     async def admit(self, route: Route, call: Call) -> Caller:
         """The caller for a route.
@@ -140,11 +142,17 @@ class Doorkeeper:
                 return await self._bearer(route, call, scope)
 
     async def _bearer(self, route: Route, call: Call, scope: Scope) -> Caller:
-        token = socket_token(call) if route.is_socket else bearer(call.header("authorization"), lower_too=route.path.startswith("/api/v1/"))
-        caller = await self.access.identify(token, call.peer.client)
+        caller = await self._identified(route, call)
         if caller is None:
             self.guard.refused(call.peer, route.path, counts=route.limiter == "webhook")
             raise Unauthenticated("bearer")
         if not caller.may(scope):
             raise Forbidden(f"Forbidden — this token lacks the scope `{scope}`", scope=scope)
         return caller
+
+    async def _identified(self, route: Route, call: Call) -> Caller | None:
+        ticket = call.query("ticket") if route.takes_ticket and call.header("authorization") is None else None
+        if ticket is not None:
+            return self.tickets.redeem(ticket, call.peer.client)
+        token = socket_token(call) if route.is_socket else bearer(call.header("authorization"), lower_too=route.path.startswith("/api/v1/"))
+        return await self.access.identify(token, call.peer.client)

@@ -55,6 +55,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         leaves_with_client: the handler is cancelled when the client goes; others run to their end (trap T3).
         is_open_here: a peer on this machine (`Door.LOCAL`) needs no token; everybody else needs `auth`.
         is_socket: a WebSocket: without a handshake it is 426, from a foreign origin 403; the token may stand in a sub-protocol or in `?token=` too.
+        takes_ticket: `?ticket=` of `services.tickets` stands for a bearer, once.
     """
 
     method: str
@@ -68,6 +69,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     leaves_with_client: bool = False
     is_open_here: bool = False
     is_socket: bool = False
+    takes_ticket: bool = False
     summary: str = ""
 
     @property

@@ -38,6 +38,18 @@ class EventStream:
     _is_paused: bool = field(default=False, init=False)
     _is_over: bool = field(default=False, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
+    resumed: Callable[[], None] = field(default=lambda: None, init=False)
+    """Told when a client that was slow has taken everything."""
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the connection takes nothing more for now."""
+        return self._is_paused
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What a slow client has not taken yet."""
+        return self._waiting_bytes
 
     def open(self) -> None:
         """Begins; the head has been set on the request."""
@@ -46,7 +58,11 @@ class EventStream:
 
     def data(self, value: object) -> None:
         """Sends one event: a `data:` line with a JSON object."""
-        self._write(b"data: " + msgspec.json.encode(value, order="sorted") + b"\n\n")
+        self.frame(msgspec.json.encode(value, order="sorted"))
+
+    def frame(self, encoded: bytes, number: int = 0) -> None:
+        """Sends one event that is JSON already; `number` is its `id:`, 0 = none."""
+        self._write((b"id: %d\n" % number if number else b"") + b"data: " + encoded + b"\n\n")
 
     def end(self) -> None:
         """Finishes the answer; a second call does nothing."""
@@ -73,6 +89,8 @@ class EventStream:
         waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
         if waiting and not self._is_over:
             self.request.write(b"".join(waiting))
+        if not self._is_paused and not self._is_over:
+            self.resumed()
 
     def stopProducing(self) -> None:
         """The connection is gone."""
@@ -90,6 +108,11 @@ class EventStream:
         self._waiting.append(piece)
         self._waiting_bytes += len(piece)
         if self._waiting_bytes > MOST_WAITING:
+            self.cut()
+
+    def cut(self) -> None:
+        """Ends the connection: its client does not keep up."""
+        if not self._is_over:
             _log.info("an event stream is cut, its client does not keep up")
             self.leave()
             self.request.loseConnection()
@@ -103,11 +126,13 @@ class StreamAnswer(msgspec.Struct, frozen=True):
 
     Attributes:
         caller: whose credential opened it; the stream ends when that does.
+        is_endless: nothing is waited for: it is cut when the gateway stops.
     """
 
     run: Run
     caller: Caller
     status: int = 200
+    is_endless: bool = False
 
 
 @define(eq=False)
@@ -115,7 +140,7 @@ class OpenStreams:
     """Every open stream, so that each can be ended."""
 
     clock: Clock
-    _open: dict[EventStream, tuple[str, Deferred[None]]] = field(factory=dict, init=False)
+    _open: dict[EventStream, tuple[StreamAnswer, Deferred[None]]] = field(factory=dict, init=False)
 
     def begin(self, request: Request, answer: StreamAnswer) -> None:
         """Runs a stream on a request whose head has been set."""
@@ -125,7 +150,7 @@ class OpenStreams:
         if work.called:
             work.addErrback(self._broke).addBoth(lambda _: stream.end())
             return
-        self._open[stream] = (answer.caller.principal, work)
+        self._open[stream] = (answer, work)
         if answer.caller.expires_ms:
             seconds = (answer.caller.expires_ms - self.clock.wall_ms()) / 1000
             timer = self.clock.call_later(max(seconds, 0.0), self._cut, stream)
@@ -135,22 +160,28 @@ class OpenStreams:
 
     def end_of(self, principal: str) -> None:
         """Ends what a credential has opened: it is dead."""
-        for stream, (whose, _) in tuple(self._open.items()):
-            if whose == principal:
+        for stream, (answer, _) in tuple(self._open.items()):
+            if answer.caller.principal == principal:
+                self._cut(stream)
+
+    def end_endless(self) -> None:
+        """The gateway stops: what waits for nothing ends, what waits for a turn goes on until that has ended."""
+        for stream, (answer, _) in tuple(self._open.items()):
+            if answer.is_endless:
                 self._cut(stream)
 
     def __len__(self) -> int:
         return len(self._open)
 
     def _cut(self, stream: EventStream) -> None:
-        _, work = self._open.get(stream, ("", None))
+        _, work = self._open.get(stream, (None, None))
         if work is not None:
             work.cancel()
             stream.end()
 
     def _left(self, stream: EventStream) -> None:
         stream.leave()
-        _, work = self._open.get(stream, ("", None))
+        _, work = self._open.get(stream, (None, None))
         if work is not None:
             work.cancel()
 

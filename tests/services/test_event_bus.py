@@ -47,3 +47,26 @@ def test_watchers_are_bounded() -> None:
         events.watch(lambda event: None)
     with pytest.raises(Overloaded):
         events.watch(lambda event: None)
+
+
+def test_what_nobody_watches_and_nobody_keeps_leaves_no_trace() -> None:
+    events, seen = Events(ManualClock()), list[BusEvent]()
+    events.publish("agent_start", {})
+    assert (events.number, events.recent()) == (0, ())
+    events.watch(seen.append)
+    events.publish("agent_start", {}, "ann")
+    assert [(event.number, event.principal) for event in seen] == [(1, "ann")]
+    assert events.recent() == ()
+
+
+def test_who_comes_back_late_is_told_how_many_are_forgotten_at_most() -> None:
+    events = Events(ManualClock())
+    for _ in range(KEPT + 5):
+        events.publish("task_created", {})
+    assert [events.forgotten_since(after) for after in (0, 2, 5, KEPT + 5, KEPT + 6)] == [0, 3, 0, 0, 0]
+
+
+def test_a_number_of_an_earlier_process_gets_everything() -> None:
+    events = Events(ManualClock())
+    events.publish("task_created", {})
+    assert [event.number for event in events.recent(500)] == [1]

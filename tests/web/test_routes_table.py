@@ -22,8 +22,10 @@ JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 HTML = "text/html; charset=utf-8"
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
+EVENTS = "text/event-stream"
 UNAUTHORIZED = "Unauthorized — pair first via POST /pair, then send Authorization: Bearer <token>"
 CONFIG_UNAUTHORIZED = "Unauthorized — pair first via POST /pair"
+EVENTS_UNAUTHORIZED = "Unauthorized — provide Authorization: Bearer <token>"
 
 ROWS: dict[str, tuple[int, str]] = {
     "GET /health": (200, JSON),
@@ -155,9 +157,18 @@ ROWS: dict[str, tuple[int, str]] = {
     "POST /wati": (404, JSON),
     "GET /admin/channels": (200, JSON),
     "POST /admin/channels/codes": (415, JSON),
+    "GET /api/events": (200, EVENTS),
+    "GET /api/events/history": (200, JSON),
+    "POST /api/events/ticket": (200, JSON),
+    "GET /api/daemon/logs": (200, EVENTS),
+    "POST /api/channel-events": (415, JSON),
+    "GET /api/workflows/approvals": (200, JSON),
+    "POST /api/workflows/runs/<run_id>/approve": (415, JSON),
     "GET /ws/terminal": (426, JSON),
 }
 """Status and content type that a full token gets with no body, on a gateway without channels, for an id that does not exist."""
+
+LOCAL_WORDS = {"/api/channel-events": "channel-events only accepts localhost connections"}
 
 ROUTES: tuple[Route, ...] = MemoryGateway(start=False).gateway.router.routes
 SOCKETS = [route for route in ROUTES if route.is_socket]
@@ -208,7 +219,7 @@ def test_no_handler_runs_without_a_live_token(route: Route) -> None:
     gate.clock.advance(10)
     refused = [ask(gate, route, token) for token in ("", "wrong", " " + revoked, revoked.upper(), "x" * 10_000, expiring, revoked)]
     assert [answer.status for answer in refused] == [401] * 7
-    assert {answer.json["error"] for answer in refused} <= {UNAUTHORIZED, "Unauthorized", "unauthorized", CONFIG_UNAUTHORIZED}
+    assert {answer.json["error"] for answer in refused} <= {UNAUTHORIZED, "Unauthorized", "unauthorized", CONFIG_UNAUTHORIZED, EVENTS_UNAUTHORIZED}
     assert not any("www-authenticate" in answer.headers for answer in refused)
 
 
@@ -241,7 +252,8 @@ def test_guarded_route_refuses_a_token_that_lacks_its_scope(route: Route) -> Non
 def test_local_route_is_for_loopback_the_operator_or_an_administrator(route: Route) -> None:
     gate = MemoryGateway()
     narrow, admin = without_scope(gate, Scope.ADMIN), gate.pair(scopes=["admin"])
-    assert ask(gate, route).json == {"error": "Admin endpoints are restricted to localhost"}
+    words = LOCAL_WORDS.get(route.path, "Admin endpoints are restricted to localhost")
+    assert ask(gate, route).json == {"error": words}
     assert ask(gate, route).status == 403
     assert ask(gate, route, narrow).status == 403
     assert [ask(gate, route, admin).status, ask(gate, route, peer="127.0.0.1").status, ask(gate, route, peer="operator").status] == [
@@ -301,7 +313,7 @@ def test_head_answers_like_get_without_a_body(route: Route) -> None:
     got, head = answers
     assert head.body == b""
     assert (head.status, head.headers["content-type"]) == (got.status, got.headers["content-type"])
-    if route.path not in ("/health", "/readyz", "/metrics"):
+    if route.path not in ("/health", "/readyz", "/metrics") and ROWS[route.endpoint][1] != EVENTS:
         assert head.headers["content-length"] == str(len(got.body))
 
 

@@ -22,6 +22,10 @@ personality  /api/v1/personality
 
 tasks        /tasks…
 cron         /api/v1/cron…
+workflow_approvals /api/channel-events /api/workflows…
+
+events       /api/events /api/events/history /api/events/ticket
+logs         /api/daemon/logs
 
 terminal     /ws/terminal
 
