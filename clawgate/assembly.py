@@ -32,6 +32,7 @@ from clawgate.services.channels import Channels
 from clawgate.services.chat_approvals import ChatApprovals
 from clawgate.services.chats import Chats
 from clawgate.services.context import Context
+from clawgate.services.control_plane import ControlPlane, ControlTokens, signing_key
 from clawgate.services.cron import Cron, CronPolicy
 from clawgate.services.cron_runs import CronRuns
 from clawgate.services.delivery import Delivery
@@ -124,6 +125,13 @@ class Assembly:
             McpPart(self.mcp),
             TokensPart(self.devices),
         ]
+
+        self.control = self._control_plane() if self.settings.control.enabled else None
+
+    def _control_plane(self) -> ControlPlane:
+        edges, own = self.edges, self.settings.control
+        signer = edges.build_signer(signing_key(own.jwt_secret, edges.entropy))
+        return ControlPlane(ControlTokens(signer, edges.clock, edges.entropy, own.token_ttl_hours), self.live, self.backends, edges.clock)
 
     def _taken_up(self, settings: Settings) -> None:
         is_autonomy_new, self.settings = settings.autonomy != self.settings.autonomy, settings
