@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from clawgate.domain.errors import AgentAuth, AgentBadRequest
+from clawgate.domain.errors import AgentAuth, AgentBadRequest, AgentOverloaded
 from clawgate.domain.tools import ToolResult
 from clawgate.domain.turn import ToolCall, Usage
 from clawgate.testing.agents import Answer, Hang, Pieces, ScriptedAgent
@@ -280,6 +280,15 @@ def test_a_turn_that_fails_is_an_error_with_its_code_and_without_the_vendors_wor
     say(client)
     assert [frame["type"] for frame in told(client)[1:]] == ["chunk", "chunk_reset", "done"]
     assert room.get(f"/api/sessions/{SESSION}/state") == {"session_id": SESSION, "state": "idle"}
+
+
+def test_a_turn_that_may_succeed_later_is_tried_again() -> None:
+    room = Room(AgentOverloaded(), "better")
+    client = room.join()
+    say(client)
+    assert (told(client), room.get(f"/api/sessions/{SESSION}/state")["state"]) == ([], "running")
+    room.gate.clock.advance(3)
+    assert [frame["type"] for frame in told(client)] == ["chunk", "chunk_reset", "done"]
 
 
 def test_a_failure_shows_in_the_state_of_a_session_until_a_turn_goes_well() -> None:
