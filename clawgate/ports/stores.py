@@ -112,6 +112,9 @@ class Inbox(Protocol):
     def history(self, conversation: str, before_id: str, limit: int) -> Deferred[tuple[Item, ...]]:
         """The last `limit` answered items of a conversation before `before_id`, oldest first."""
 
+    def open_in(self, conversation: str, limit: int) -> Deferred[tuple[Item, ...]]:
+        """The first `limit` open items of a conversation, oldest first."""
+
     def counts(self) -> Deferred[dict[State, int]]:
         """Items per state; states without items are 0."""
 

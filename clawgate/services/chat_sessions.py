@@ -31,7 +31,7 @@ class ChatSessions:
     async def running(self, caller: Caller) -> tuple[Running, ...]:
         """Sessions with a turn that runs or waits, in the order of their first one."""
         first: dict[str, Item] = {}
-        for item in await self.chats.open_items():
+        for item in await self.chats.open_anywhere():
             if caller.may_see(item.principal):
                 first.setdefault(session_of(item), item)
         return tuple([await self._running(session_id, item) for session_id, item in first.items()])

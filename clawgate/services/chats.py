@@ -247,11 +247,14 @@ class Chats:
             if caller.may_see(item.principal):
                 await self._dropped(item.id)
 
-    async def open_items(self, session_id: str | None = None) -> tuple[Item, ...]:
-        """Messages of a session that run or wait, oldest first; None = of any session."""
+    async def open_items(self, session_id: str) -> tuple[Item, ...]:
+        """Messages of a session that run or wait, oldest first."""
+        return await self.inbox.open_in(conversation(session_id), _MOST_OPEN_ITEMS)
+
+    async def open_anywhere(self) -> tuple[Item, ...]:
+        """Messages of sessions that run or wait, oldest first; among the newest 500 of all open messages."""
         page = await self.inbox.page(OPEN, 0, "", _MOST_OPEN_ITEMS)
-        found = [item for item in page.items if session_of(item) and session_id in (None, session_of(item))]
-        return tuple(reversed(found))
+        return tuple(item for item in reversed(page.items) if session_of(item))
 
     def has_failed(self, session_id: str) -> bool:
         """Whether the session's last turn ended without an answer, as far as this process knows."""

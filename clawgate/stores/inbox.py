@@ -145,6 +145,10 @@ class SqliteInbox:
         params = (conversation, _AFTER_ALL if before is None else before, limit)
         return self.readers.read(lambda connection: inbox_rows.many(connection.execute(inbox_rows.HISTORY, params))[::-1])
 
+    def open_in(self, conversation: str, limit: int) -> Deferred[tuple[Item, ...]]:
+        """`ports.stores.Inbox.open_in`."""
+        return self.readers.read(lambda connection: tuple(inbox_rows.many(connection.execute(inbox_rows.OPEN_OF, (conversation, limit)))))
+
     def counts(self) -> Deferred[dict[State, int]]:
         """`ports.stores.Inbox.counts`."""
         return self.readers.read(_counts)

@@ -75,6 +75,7 @@ READY = "UPDATE inbox SET ready = 1 WHERE id = ? AND ready = 0"
 PAGE_OF_STATE = f"SELECT {_COLUMNS} FROM inbox WHERE state = ? AND id < ? AND id >= ? AND accepted_ms >= ? ORDER BY id DESC LIMIT ?"  # noqa: S608
 PAGE = f"SELECT {_COLUMNS} FROM inbox WHERE id < ? AND id >= ? AND accepted_ms >= ? ORDER BY id DESC LIMIT ?"  # noqa: S608
 HISTORY = f"SELECT {_COLUMNS} FROM inbox WHERE conversation = ? AND answer IS NOT NULL AND id < ? ORDER BY id DESC LIMIT ?"  # noqa: S608
+OPEN_OF = f"SELECT {_COLUMNS} FROM inbox WHERE conversation = ? AND {_OPEN} ORDER BY id LIMIT ?"  # noqa: S608
 COUNTS = "SELECT state, count(*) FROM inbox GROUP BY state"
 COUNT_OPEN = f"SELECT count(*) FROM inbox WHERE {_OPEN}"  # noqa: S608
 OLDEST_OF_STATE = "SELECT accepted_ms FROM inbox WHERE state = ? ORDER BY id LIMIT 1"

@@ -24,6 +24,19 @@ async def a_conversation_runs_one_at_a_time_in_order(open_store: OpenStore) -> N
     assert await _claim(store) == [3]
 
 
+async def what_is_open_in_a_conversation_is_told_oldest_first(open_store: OpenStore) -> None:
+    store = await open_store()
+    for number in (1, 2, 3, 4):
+        await store.inbox.accept(an_item(number, conversation="c"))
+    await store.inbox.accept(an_item(5, conversation="another"))
+    await store.inbox.accept(an_item(6))
+    await _claim(store)
+    await store.inbox.settle(item_id(1), completed(), NOW_MS)
+    assert [item.id for item in await store.inbox.open_in("c", 10)] == [item_id(2), item_id(3), item_id(4)]
+    assert [item.id for item in await store.inbox.open_in("c", 2)] == [item_id(2), item_id(3)]
+    assert await store.inbox.open_in("nobody's", 10) == ()
+
+
 async def items_accepted_at_once_still_form_one_line(open_store: OpenStore) -> None:
     store = await open_store()
     under_way = [store.inbox.accept(an_item(number, conversation=f"c{number % 3}")) for number in range(30)]

@@ -42,6 +42,18 @@ async def a_session_goes_on_under_its_first_title_and_model(open_store: OpenStor
     assert [message.content for message in await store.sessions.messages(SESSION, 3)] == ["one", "second", "two"]
 
 
+async def the_session_with_the_newest_message_is_the_first_active_one(open_store: OpenStore) -> None:
+    store = await open_store()
+    await _said(store, 1, "older", "one")
+    await _said(store, 2, "newer", "two", session="second", principal=BOB)
+    await _said(store, 3, "again", "three")
+    active = await store.sessions.active(None, 10)
+    assert [(one.session.id, one.session.message_count) for one in active] == [(SESSION, 4), ("second", 2)]
+    assert active[0].last_ms == (await store.sessions.messages(SESSION, 1))[0].at_ms
+    assert [one.session.id for one in await store.sessions.active(BOB, 10)] == ["second"]
+    assert len(await store.sessions.active(None, 1)) == 1
+
+
 async def what_has_no_answer_or_no_session_is_not_saved(open_store: OpenStore) -> None:
     store = await open_store()
     await _said(store, 1, "blank", " \n")

@@ -28,6 +28,7 @@ _INDEXED = {
     "next due": (inbox_rows.NEXT_DUE, "inbox_due"),
     "running in a line": (inbox_rows.BUSY, "inbox_busy"),
     "first of a line": (inbox_rows.FIRST_OPEN, "inbox_line"),
+    "open in a line": (inbox_rows.OPEN_OF, "inbox_line"),
     "unready": (inbox_rows.UNREADY, "inbox_lead"),
     "page of a state": (inbox_rows.PAGE_OF_STATE, "inbox_state"),
     "history": (inbox_rows.HISTORY, "inbox_answered"),
