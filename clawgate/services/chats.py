@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
 from clawgate.domain import chat
@@ -87,6 +87,7 @@ class Room:
     turns: dict[str, _Turn] = field(factory=dict, init=False)
     guests: int = field(default=0, init=False)
     accepting: int = field(default=0, init=False)
+    intake: DeferredLock = field(factory=DeferredLock, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.lost = self.seq
@@ -207,21 +208,16 @@ class Chats:
         """Takes a message; its turn comes when those before it have ended.
 
         Raises:
-            SessionBusy: as many are open as may be. Draining, Overloaded, StoreUnavailable: it was not taken.
+            SessionBusy: as many are open as may be. NotFound: the session has become somebody else's. Draining, Overloaded, StoreUnavailable: it was not taken.
         """
         if len(room.turns) + room.accepting >= chat.MOST_OPEN:
             raise SessionBusy(room.id)
         room.accepting += 1
         try:
-            accepted = await self.ingress.accept(
-                Inbound(
-                    source="chat",
-                    principal=caller.principal,
-                    text=text,
-                    conversation=conversation(room.id),
-                    options=TurnOptions(session=room.id, attendance=Attendance.CONSOLE),
-                )
-            )
+            async with room.intake:  # messages stay in the order in which they came
+                # Another door may have begun a session of this name meanwhile, and its history is not for everybody.
+                await self.sessions.exact(room.id, caller)
+                accepted = await self.ingress.accept(_inbound(room, caller, text))
         finally:
             room.accepting -= 1
         self._attend(room, accepted.item)
@@ -361,6 +357,11 @@ class Chats:
         except (Conflict, NotFound):
             return False
         return True
+
+
+def _inbound(room: Room, caller: Caller, text: str) -> Inbound:
+    options = TurnOptions(session=room.id, attendance=Attendance.CONSOLE)
+    return Inbound(source="chat", principal=caller.principal, text=text, conversation=conversation(room.id), options=options)
 
 
 def conversation(session_id: str) -> str:

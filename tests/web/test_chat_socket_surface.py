@@ -427,6 +427,16 @@ def test_a_session_of_somebody_else_does_not_exist() -> None:
     assert room.join().status == 101
 
 
+def test_a_session_that_has_become_somebody_elses_takes_no_more() -> None:
+    room = Room("secret", "other")
+    squatter, owner = room.join(token=room.gate.pair(scopes=["chat"])), room.gate.pair(scopes=["chat"])
+    body = {"message": "mine", "session_id": SESSION}
+    assert room.gate.client.post("/api/v1/agent/chat", body, token=owner).json["text"] == "secret"
+    say(squatter, "what was said?")
+    assert told(squatter) == [{"type": "error", "message": "Session not found", "code": "AGENT_ERROR"}]
+    assert room.agent.calls == 1
+
+
 @pytest.mark.parametrize(("wanted", "is_kept"), [("wf-live-" + SESSION, True), ("a", True), ("../x", False), ("x" * 129, False), ("", False)])
 def test_a_client_names_its_session_within_bounds(wanted: str, is_kept: bool) -> None:
     client = Room().join(query=f"?session_id={wanted}")

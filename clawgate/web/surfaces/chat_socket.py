@@ -41,6 +41,7 @@ from clawgate.web.router import Router
 from clawgate.web.sockets import SocketAnswer
 
 _log = Logger()
+NOT_FOUND = "Session not found"
 UNAVAILABLE = "Service temporarily unavailable. Please retry later."
 
 
@@ -169,6 +170,8 @@ class ChatConnection:
             self._complain(Problem.SESSION_BUSY, failure.getErrorMessage())
         elif failure.check(Unavailable):
             self._complain(Problem.SESSION_BUSY, UNAVAILABLE)
+        elif failure.check(NotFound):
+            self._complain(Problem.AGENT_ERROR, NOT_FOUND)
         else:
             _log.failure("a frame of {principal} could not be carried out", failure, principal=self.caller.principal)
             self._complain(Problem.AGENT_ERROR, "Internal error")
