@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from websockets.frames import Frame
 from websockets.http11 import Request as Handshake
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -124,6 +125,10 @@ class BareSocket(WebSocket):
         elif self._wire.handshake_exc is None:
             return
         super().connectionMade()
+        for event in events[1:]:
+            if isinstance(event, Frame) and not self._is_over:
+                self._frame(event)
+        self._read()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Nothing is waited for any more."""

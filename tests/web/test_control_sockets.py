@@ -373,3 +373,31 @@ def test_health_check_asks_each_provider_that_has_a_key(scene: Scene) -> None:
     Client(scene).ask("health_check")
 
     assert [each.default_provider for each in scene.built] == ["gemini", "moonshot"]
+
+
+def test_a_message_that_comes_with_the_handshake_is_answered(scene: Scene) -> None:
+    protocol: Any = scene.listener.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
+    transport = Transport()
+    protocol.makeConnection(transport)
+    wire = ClientProtocol(parse_uri("ws://host/"))
+    wire.send_request(wire.connect())
+    masked = b"\x81\x84\0\0\0\0null"
+    protocol.dataReceived(b"".join(wire.data_to_send()) + masked)
+
+    answered = bytes(transport.value())  # type: ignore[no-untyped-call]  # untyped upstream
+    assert answered.startswith(b"HTTP/1.1 101")
+    assert answered.endswith(b'jwt must be provided"}')
+
+
+@pytest.mark.parametrize("early", [b"\x88\x80\0\0\0\0", b"\xff\xff\xff", b"\x80\x80\0\0\0\0"])
+def test_what_comes_too_early_breaks_nothing(scene: Scene, early: bytes) -> None:
+    protocol: Any = scene.listener.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
+    transport = Transport()
+    protocol.makeConnection(transport)
+    wire = ClientProtocol(parse_uri("ws://host/"))
+    wire.send_request(wire.connect())
+    protocol.dataReceived(b"".join(wire.data_to_send()) + early)
+    scene.gate.clock.advance(HANDSHAKE_SECONDS)
+
+    assert transport.disconnecting
+    assert Client(scene).ask("ping")["ok"] is True
