@@ -69,7 +69,7 @@ class LiveSettings:
     _own_model: Settings = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._own_model = self.settings
+        self._own_model = _with_model_of(Settings(), self.settings)
 
     async def change(self, make: Callable[[Settings], Edit]) -> Changes:
         """Makes a change, persists it and takes it up; or leaves everything as it was. Whoever waits may leave: it runs to its end.
@@ -160,7 +160,7 @@ class LiveSettings:
         except GatewayError:  # it cannot work any more
             new, stand_in = own, None
         await self._apply(new, persist)
-        self._own_model, self._stand_in = own, stand_in
+        self._own_model, self._stand_in = _with_model_of(Settings(), own), stand_in
 
     async def _apply(self, new: Settings, persist: Callable[[], Deferred[str]]) -> None:
         """Raises what a part or the files have against it; everything is as before then."""

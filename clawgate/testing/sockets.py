@@ -14,7 +14,6 @@ from websockets.uri import parse_uri
 
 from clawgate.testing.gateway import MemoryGateway
 
-
 _ROUNDS = 20
 
 

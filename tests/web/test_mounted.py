@@ -57,7 +57,9 @@ def test_t12_locks_hold_two_levels_deep() -> None:
     for route in gate.gateway.router.routes:
         if route.auth not in (Door.PUBLIC, Door.SIGNED):
             path = "/our/agents" + route.path.replace("<device_id>", "x").replace("<item_id>", "x")
-            assert foreign.send(route.method, path, Authorization="Bearer wrong").status == 401, route.endpoint
+            shake = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+            headers = {"Authorization": "Bearer wrong"} | (shake if route.is_socket else {})
+            assert foreign.send(route.method, path, **headers).status == 401, route.endpoint
 
 
 def test_a_turn_and_its_addresses_know_where_the_gateway_is_mounted() -> None:
