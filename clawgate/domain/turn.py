@@ -80,6 +80,9 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def question(self) -> str:
         """The text to be answered."""
+        last = self.lines[-1]
+        if not last.tool_call_id and not last.tool_calls:
+            return last.text
         return next((line.text for line in reversed(self.lines) if line.role is Role.USER), "")
 
 
