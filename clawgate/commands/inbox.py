@@ -12,6 +12,7 @@ from clawgate.commands.operator import EX_TEMPFAIL, Operator, Refused, accepted,
 from clawgate.commands.options import config_option, duration, json_option, parse_duration, states
 from clawgate.commands.output import pairs, rows_of, safe, second, show, show_json, table, terminal_width
 from clawgate.domain.times import parse_rfc3339
+from clawgate.system.control import Reply
 
 _MAX_PAGE = 500
 _MOST_STDIN_CHARS = 1_000_000
@@ -107,6 +108,11 @@ def send(
     reply = own.exchange(
         "POST", "/webhook", {"message": message, "session_id": session}, headers=_headers(own, is_async, key), timeout_seconds=timeout
     )
+    show_answer(context, reply, as_json)
+
+
+def show_answer(context: click.Context, reply: Reply, as_json: bool) -> None:
+    """What came of a message that was sent; exit code 75 when there is no answer yet. Raises Refused."""
     if reply.status == 408:
         item_id = reply.headers.get("location", "").rpartition("/")[2]
         show_json({"id": item_id, "status": "running"}) if as_json else show(f"No answer yet. Look later with: clawgate inbox show {safe(item_id)}")

@@ -7,9 +7,9 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from clawgate.commands.operator import EX_TEMPFAIL, accepted, operator
+from clawgate.commands.inbox import show_answer
+from clawgate.commands.operator import operator
 from clawgate.commands.options import config_option, duration, json_option
-from clawgate.commands.output import safe, show, show_json
 
 
 def _value(text: str) -> tuple[str, str]:
@@ -55,14 +55,4 @@ def trigger(
     body = None if payload is None else {"payload": payload}
     headers = {"Prefer": "respond-async"} if is_async else {}
     reply = operator(config).exchange("POST", url, body, headers=headers, timeout_seconds=timeout)
-    if reply.status == 408:
-        item_id = reply.headers.get("location", "").rpartition("/")[2]
-        show_json({"id": item_id, "status": "running"}) if as_json else show(f"No answer yet. Look later with: clawgate inbox show {safe(item_id)}")
-        context.exit(EX_TEMPFAIL)
-    answer = accepted(reply)
-    if as_json:
-        show_json(answer)
-    elif reply.status == 202:
-        show(f"Accepted as {safe(answer.get('id'))}. Look later with: clawgate inbox show {safe(answer.get('id'))}")
-    else:
-        show(safe(answer.get("response"), keep_lines=True))
+    show_answer(context, reply, as_json)
