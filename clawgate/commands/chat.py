@@ -1,35 +1,13 @@
-"""`clawgate chat`: a conversation on the terminal, line by line. Ring: entry. Source: design §4.16; frames of `web/dialects/chat_frames_wire.py` (zeroclaw.v1).
-
-A line is a message. While the agent answers, Ctrl-C gives the turn up; at the prompt, Ctrl-D leaves. What was answered is in the session.
-"""
+"""`clawgate chat`. Ring: entry. The conversation itself: `commands/conversation.py`."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from urllib.parse import urlencode, urlsplit
-
 import click
-from attrs import define
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
-from websockets.sync.client import ClientConnection, connect, unix_connect
-from websockets.typing import Subprotocol
 
-from clawgate.commands.operator import Operator, Refused, operator
+from clawgate.commands.operator import operator
 from clawgate.commands.options import base_url, config_option
-from clawgate.commands.output import complain, row_of, safe, show
-from clawgate.domain.errors import Unavailable
-from clawgate.system.control import CONTROL_SOCKET, NotRunning, short_address
 
 TOKEN = "CLAWGATE_TOKEN"
-_PROMPT = "> "
-_MOST_BYTES = 16 * 1024 * 1024
-_CONNECT_SECONDS = 10.0
-_ENDS = ("done", "aborted", "error")
-_UNUSABLE_WORD = "INVALID_APPROVAL_RESPONSE"
 
 
 @click.command()
@@ -38,149 +16,7 @@ _UNUSABLE_WORD = "INVALID_APPROVAL_RESPONSE"
 @config_option
 def chat(session: str, url: str | None, config: str | None) -> None:
     """Talk to the agent. Ctrl-C gives a turn up, Ctrl-D leaves."""
+    from clawgate.commands.conversation import converse  # late: no other command needs a WebSocket client
+
     own = operator(config)
-    with ExitStack() as stack:
-        try:
-            _Talk(_opened(stack, own, url, session)).run()
-        except ConnectionClosed:
-            raise Unavailable("the connection broke off; what was accepted is answered, see the session") from None
-
-
-def _opened(stack: ExitStack, own: Operator, url: str | None, session: str) -> ClientConnection:
-    """A connection to the named gateway, which ends with `stack`. Raises NotRunning, Refused, Unavailable."""
-    query = "/ws/chat" + (f"?{urlencode({'session_id': session})}" if session else "")
-    try:
-        return stack.enter_context(_remote(own, url + query) if url else _local(own, query))
-    except InvalidStatus as problem:
-        raise Refused(_refusal(problem)) from None
-    except (OSError, InvalidHandshake) as problem:
-        if url is None and isinstance(problem, FileNotFoundError | ConnectionRefusedError):
-            raise NotRunning("no daemon is running: start it with `clawgate run`") from None
-        raise Unavailable(f"no connection: {problem or type(problem).__name__}") from None
-
-
-@contextmanager
-def _local(own: Operator, query: str) -> Iterator[ClientConnection]:
-    daemon = own.daemon()
-    prefix = urlsplit(daemon.url).path.rstrip("/") if daemon is not None else ""
-    with (
-        short_address(os.path.join(own.state_dir, CONTROL_SOCKET)) as path,
-        unix_connect(path, f"ws://localhost{prefix}{query}", subprotocols=_DIALECT, max_size=_MOST_BYTES, open_timeout=_CONNECT_SECONDS) as socket,
-    ):
-        yield socket
-
-
-@contextmanager
-def _remote(own: Operator, url: str) -> Iterator[ClientConnection]:
-    token = own.environ.get(TOKEN, "")
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    address = "ws" + url.removeprefix("http")
-    with connect(
-        address, subprotocols=_DIALECT, additional_headers=headers, max_size=_MOST_BYTES, open_timeout=_CONNECT_SECONDS, proxy=None
-    ) as socket:
-        yield socket
-
-
-_DIALECT = [Subprotocol("zeroclaw.v1")]
-
-
-@define
-class _Talk:
-    """The conversation; one turn after the other."""
-
-    socket: ClientConnection
-
-    def run(self) -> None:
-        """Until there is no more input."""
-        start = self._frame()
-        complain(f"session {safe(start.get('session_id'))}, {safe(start.get('message_count'))} messages. Ctrl-C gives a turn up, Ctrl-D leaves.")
-        self._send({"type": "connect"})
-        while (line := _line(_PROMPT)) is not None:
-            if line.strip():
-                self._missed()
-                self._send({"type": "message", "content": line})
-                self._turn()
-
-    def _turn(self) -> None:
-        """Shows one turn to its end."""
-        has_shown = False
-        while True:
-            try:
-                frame = self._frame()
-                kind = frame.get("type")
-                if kind == "done" and not has_shown:
-                    _write(frame.get("full_response"))
-                has_shown = _shown(frame) or has_shown
-                if kind == "approval_request":
-                    self._answer(frame)
-                elif kind in _ENDS and frame.get("code") != _UNUSABLE_WORD:
-                    return
-            except KeyboardInterrupt:
-                self._send({"type": "cancel"})
-
-    def _answer(self, question: dict[str, object]) -> None:
-        """Asks; no answer at all is a no."""
-        word = _line(f"Allow {safe(question.get('tool'))} {safe(question.get('arguments_summary'))}? [y/N/always] ")
-        decision = {"y": "approve", "yes": "approve", "a": "always", "always": "always"}.get((word or "").strip().lower(), "deny")
-        self._send({"type": "approval_response", "request_id": question.get("request_id"), "decision": decision})
-
-    def _missed(self) -> None:
-        """Shows what happened in the session while nobody looked, so that another's answer is not taken for ours."""
-        while True:
-            try:
-                _shown(self._frame(0))
-            except TimeoutError:
-                return
-
-    def _frame(self, seconds: float | None = None) -> dict[str, object]:
-        return row_of(json.loads(self.socket.recv(timeout=seconds)))
-
-    def _send(self, frame: dict[str, object]) -> None:
-        self.socket.send(json.dumps(frame))
-
-
-def _shown(frame: dict[str, object]) -> bool:
-    """Shows a frame; whether text of the answer was among it."""
-    match frame.get("type"):
-        case "chunk":
-            _write(frame.get("content"))
-            return True
-        case "tool_call":
-            show(f"\n[{safe(frame.get('name'))} {safe(json.dumps(frame.get('args'), ensure_ascii=False))}]")
-        case "tool_result":
-            show(f"[{safe(frame.get('name'))}: {safe(frame.get('output'))[:200]}]")
-        case "done":
-            show()
-        case "aborted":
-            show("\n(given up)")
-        case "error":
-            complain(f"\n{safe(frame.get('message'))}")
-    return False
-
-
-def _write(text: object) -> None:
-    """A piece of the answer, without what a terminal would obey."""
-    pieces = str(text or "")
-    click.echo("".join(char if char.isprintable() or char in "\n\t" else "�" for char in pieces), nl=False)
-
-
-def _line(prompt: str) -> str | None:
-    """A line of the input, None at its end. The prompt is for people only: a pipe gets none."""
-    if sys.stdin.isatty():
-        click.echo(prompt, nl=False, err=True)
-    try:
-        line = sys.stdin.readline()
-    except KeyboardInterrupt:
-        complain("")
-        return ""
-    return line.rstrip("\r\n") if line else None
-
-
-def _refusal(problem: InvalidStatus) -> str:
-    """The gateway's own words."""
-    status = problem.response.status_code
-    try:
-        said = row_of(json.loads(problem.response.body or b"{}")).get("error")
-    except ValueError:
-        said = None
-    return safe(said) if isinstance(said, str) else f"the gateway answered {status}"
+    converse(own, url, own.environ.get(TOKEN, ""), session)
