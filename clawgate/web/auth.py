@@ -108,6 +108,12 @@ def socket_token(call: Call) -> str | None:
     return header or named or call.query("token") or None
 
 
+def require(caller: Caller, scope: Scope) -> None:
+    """Raises Forbidden, naming the scope, when the caller lacks it."""
+    if not caller.may(scope):
+        raise Forbidden(f"Forbidden — this token lacks the scope `{scope}`", scope=scope)
+
+
 @define
 class Doorkeeper:
     """Decides whether a route's handler runs, and for whom."""
@@ -146,8 +152,7 @@ class Doorkeeper:
         if caller is None:
             self.guard.refused(call.peer, route.path, counts=route.limiter == "webhook")
             raise Unauthenticated("bearer")
-        if not caller.may(scope):
-            raise Forbidden(f"Forbidden — this token lacks the scope `{scope}`", scope=scope)
+        require(caller, scope)
         return caller
 
     async def _identified(self, route: Route, call: Call) -> Caller | None:

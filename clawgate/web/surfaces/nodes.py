@@ -10,7 +10,7 @@ from typing import Any
 from attrs import define
 
 from clawgate.domain.caller import Caller, Scope
-from clawgate.domain.errors import BadRequest, Forbidden, GatewayError, Unauthenticated
+from clawgate.domain.errors import BadRequest, GatewayError, Unauthenticated
 from clawgate.domain.messages import is_storable
 from clawgate.domain.nodes import NeedsApproval, Registration, Result, is_sensitive
 from clawgate.domain.secret import Secret
@@ -19,7 +19,7 @@ from clawgate.services.access import Access
 from clawgate.services.guard import Guard
 from clawgate.services.nodes import Nodes
 from clawgate.web.answers import Answer, json_answer
-from clawgate.web.auth import socket_token
+from clawgate.web.auth import require, socket_token
 from clawgate.web.call import Call
 from clawgate.web.dialects import nodes_wire
 from clawgate.web.router import Door, Router
@@ -74,7 +74,9 @@ class NodesSurface:
             raise BadRequest(nodes_wire.CAPABILITY_REQUIRED)
         self.nodes.check(node_id)
         if is_sensitive(name):
-            _check_approved(call.caller, name, is_approved=body.approved)
+            if not body.approved:
+                raise NeedsApproval(name)
+            require(call.caller, Scope.APPROVE)
         return json_answer(200, nodes_wire.result_object(await self.nodes.invoke(node_id, name, nodes_wire.arguments(body))))
 
     async def connect(self, call: Call) -> SocketAnswer:
@@ -94,8 +96,7 @@ class NodesSurface:
         if caller is None:
             self.guard.refused(call.peer, "/ws/nodes", counts=False)
             raise Unauthenticated(nodes_wire.NO_TOKEN)
-        if not caller.may(Scope.WRITE):
-            raise Forbidden(f"Forbidden — this token lacks the scope `{Scope.WRITE}`", scope=Scope.WRITE)
+        require(caller, Scope.WRITE)
         return caller
 
     def _with_token(self, call: Call, expected: Secret) -> Caller:
@@ -105,13 +106,6 @@ class NodesSurface:
             self.guard.refused(call.peer, "/ws/nodes", counts=True)
             raise Unauthenticated(nodes_wire.BAD_TOKEN)
         return Caller(NODE, frozenset(), call.peer.client)
-
-
-def _check_approved(caller: Caller, capability: str, *, is_approved: bool) -> None:
-    if not is_approved:
-        raise NeedsApproval(capability)
-    if not caller.may(Scope.APPROVE):
-        raise Forbidden(f"Forbidden — this token lacks the scope `{Scope.APPROVE}`", scope=Scope.APPROVE)
 
 
 @define(eq=False)
