@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 
 from clawgate.agents.choose import build_backend
 from clawgate.domain.errors import AgentUnavailable
@@ -20,10 +18,9 @@ from clawgate.domain.turn import Completion
 from clawgate.ports.agents import AgentBackend
 from clawgate.system.clock import SystemClock
 from clawgate.testing.agents import ListSink, prompt
+from tests.acceptance.waits import is_alive, until, within
 
 pytestmark = pytest.mark.acceptance
-
-T = TypeVar("T")
 
 ANSWERS = """
 import json, os, sys
@@ -43,31 +40,11 @@ time.sleep(300)
 """
 
 
-def within(deferred: Deferred[T], seconds: float = 30) -> Deferred[T]:
-    return deferred.addTimeout(seconds, reactor)
-
-
 def build(tmp_path: Path, script: str) -> AgentBackend:
     file = tmp_path / "agent.py"
     file.write_text(script)
     settings = Settings(default_provider=f"command:{shlex.join([sys.executable, '-I', str(file)])}")
     return build_backend(settings, reactor=reactor, clock=SystemClock(reactor), notes=None)
-
-
-async def until(is_so: Callable[[], bool], seconds: float = 20) -> None:
-    clock = SystemClock(reactor)
-    deadline = clock.monotonic() + seconds
-    while not is_so():
-        assert clock.monotonic() < deadline, "it never happened"
-        await clock.sleep(0.02)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 @pytest_twisted.ensureDeferred

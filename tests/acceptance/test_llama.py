@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from clawgate.domain.settings.model import AgentSettings, Settings
 from clawgate.domain.turn import Completion
 from clawgate.system.clock import SystemClock
 from clawgate.testing.agents import ListSink, prompt
+from tests.acceptance.waits import until
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -84,14 +85,6 @@ async def backend() -> AsyncIterator[LocalBackend]:
     assert built.child_pid is None
 
 
-async def until(is_so: Callable[[], bool], seconds: float = 30) -> None:
-    clock = SystemClock(reactor)
-    deadline = clock.monotonic() + seconds
-    while not is_so():
-        assert clock.monotonic() < deadline, "it never happened"
-        await clock.sleep(0.02)
-
-
 @pytest_twisted.ensureDeferred
 async def test_it_streams_and_counts(backend: LocalBackend) -> None:
     sink = ListSink()
@@ -136,7 +129,7 @@ async def test_a_child_that_is_killed_is_started_again(backend: LocalBackend) ->
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(AgentUnavailable):
         await within(running)
-    await until(lambda: backend.child_pid != pid)
+    await until(lambda: backend.child_pid != pid, 30)
     completion: Completion = await within(backend.run(prompt("Hello", temperature=0.0), ListSink()))
     assert completion.usage.output_tokens > 0
     assert backend.child_pid not in (None, pid)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 from pytest_twisted import ensureDeferred
@@ -17,11 +15,10 @@ from clawgate.ports.processes import Finished
 from clawgate.system.clock import SystemClock
 from clawgate.system.processes import NoProcesses, SystemProcesses
 from clawgate.testing.clock import ManualClock
+from tests.acceptance.waits import is_alive, until, within
 
 pytestmark = pytest.mark.acceptance
 
-T = TypeVar("T")
-DEADLINE_SECONDS = 30
 SPAWNS = """
 import subprocess, signal, sys, time
 if "stubborn" in sys.argv: signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -32,29 +29,9 @@ if "leaves" not in sys.argv: time.sleep(300)
 """
 
 
-def within(deferred: Deferred[T]) -> Deferred[T]:
-    return deferred.addTimeout(DEADLINE_SECONDS, reactor)
-
-
 def run(workspace: Path, *argv: str, timeout_seconds: float = 20.0, output_bytes: int = 10_000) -> Deferred[Finished]:
     processes = SystemProcesses(reactor, SystemClock(reactor), str(workspace))
     return within(processes.run(argv, timeout_seconds=timeout_seconds, output_bytes=output_bytes))
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    clock = SystemClock(reactor)
-    deadline = clock.monotonic() + DEADLINE_SECONDS
-    while not is_so():
-        assert clock.monotonic() < deadline, "it never came to be"
-        await clock.sleep(0.02)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 @ensureDeferred

@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tests.acceptance.daemon import DEADLINE_SECONDS, Daemon, settings, until
+from tests.acceptance.waits import is_alive
 
 pytestmark = pytest.mark.acceptance
 SWITCHED_ON = '[terminal]\nenabled = true\nshell = "/bin/sh"\nmax_terminals = 20\nmax_per_caller = 20\n'
@@ -60,13 +61,6 @@ class Screen:
         """Of the shell."""
         self.type("echo pid=$$.")
         return int(self.until(r"pid=(\d+)\."))
-
-
-def running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -160,9 +154,9 @@ def test_everything_in_the_session_ends_with_the_socket(opening: ExitStack, daem
     )
     names = ("job", "deaf", "grandchild")
     pids = [screen.pid(), *(int(screen.until(rf"{name}=(\d+)\.")) for name in names)]
-    assert [running(pid) for pid in pids] == [True] * 4
+    assert [is_alive(pid) for pid in pids] == [True] * 4
     screen.socket.close()
-    until(lambda: not any(running(pid) for pid in pids), f"{pids} are gone")
+    until(lambda: not any(is_alive(pid) for pid in pids), f"{pids} are gone")
 
 
 def test_what_a_shell_leaves_behind_ends_with_it(opening: ExitStack, daemon: Daemon) -> None:
@@ -171,7 +165,7 @@ def test_what_a_shell_leaves_behind_ends_with_it(opening: ExitStack, daemon: Dae
     left = int(screen.until(r"left=(\d+)\."))
     screen.type("exit 4")
     assert screen.to_the_end() == 1000
-    assert not running(left)
+    assert not is_alive(left)
 
 
 def test_the_program_waits_for_a_slow_client(opening: ExitStack, daemon: Daemon) -> None:
@@ -239,7 +233,7 @@ def test_a_revoked_token_takes_its_terminals_along(opening: ExitStack, daemon: D
     newest = daemon.call("GET", "/api/devices").json["devices"][0]["id"]
     assert daemon.call("DELETE", f"/api/devices/{newest}").status == 200
     assert screen.to_the_end() == 4401
-    until(lambda: not running(pid), "the shell is gone")
+    until(lambda: not is_alive(pid), "the shell is gone")
 
 
 def test_an_idle_terminal_ends_and_stopping_ends_all(opening: ExitStack, tmp_path: Path) -> None:
@@ -248,13 +242,13 @@ def test_an_idle_terminal_ends_and_stopping_ends_all(opening: ExitStack, tmp_pat
         pid = idle.pid()
         assert idle.to_the_end() == 1000
         assert "The terminal was idle for too long" in idle.seen
-        until(lambda pid=pid: not running(pid), "the idle shell is gone")  # type: ignore[misc]  # bound at once
+        until(lambda pid=pid: not is_alive(pid), "the idle shell is gone")  # type: ignore[misc]  # bound at once
         last = Screen(opening, daemon)
         last.type("trap '' HUP")
         pid = last.pid()
         assert daemon.stop(signal.SIGTERM) == 0
         assert last.to_the_end() == 1001
-        assert not running(pid)
+        assert not is_alive(pid)
 
 
 def test_it_is_off_unless_it_is_switched_on(opening: ExitStack, tmp_path: Path) -> None:
