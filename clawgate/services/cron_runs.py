@@ -224,11 +224,8 @@ class CronRuns:
     # --- shell
 
     async def _shell(self, run: Run, job: Job, is_approved: bool) -> None:
-        await self._shells.acquire()
-        try:
+        async with self._shells:
             status, output = await self._worked(run, job, is_approved)
-        finally:
-            self._shells.release()
         over = ended(run, status, output, self.clock.wall_ms())
         await self._finish(over)
         await self._announce(over, job)

@@ -146,13 +146,10 @@ class McpServers:
             return ToolResult(f"there is no tool named {name[:64]}", ok=False)
         if len(held.slots.waiting) >= MAX_WAITING:
             raise Overloaded(f"too many calls wait for MCP server '{held.name}'")
-        await held.slots.acquire()
-        try:
+        async with held.slots:
             if held.connection is None or name not in held.tools:
                 raise Unavailable(f"MCP server '{held.name}' is not connected")
             return await held.connection.call(held.tools[name][1], arguments)
-        finally:
-            held.slots.release()
 
     # --- lives
 

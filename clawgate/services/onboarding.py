@@ -85,14 +85,11 @@ class Onboarding:
         )
 
     async def _withdraw(self, device_id: str) -> None:
-        await self._lock.acquire()  # a use that is being written down would bring the code back
-        try:
+        async with self._lock:  # a use that is being written down would bring the code back
             codes = await self.facts.all(KIND, self.clock.wall_ms(), MOST_CODES)
             for name, kept in codes.items():
                 if msgspec.json.decode(kept, type=StoreCode).issuer == device_id:
                     await self.facts.remove(KIND, name)
-        finally:
-            self._lock.release()
 
     async def redeem(self, surface: str, typed: str, identity: str = "") -> StoreCode | None:
         """The code after its use, or None when it lets nobody in here.
@@ -107,8 +104,7 @@ class Onboarding:
         code = onboarding.normal(typed)
         if not code:
             return None
-        await self._lock.acquire()
-        try:
+        async with self._lock:
             name, now_ms = onboarding.code_hash(code), self.clock.wall_ms()
             found = await self.facts.get(KIND, name, now_ms)
             before = None if found is None else msgspec.json.decode(found, type=StoreCode)
@@ -116,8 +112,6 @@ class Onboarding:
             if after is not None and after != before:
                 await self._keep(name, after)
             return after
-        finally:
-            self._lock.release()
 
     async def vouch(self, typed: str) -> bool:
         """Uses a code for `POST /pair`; whether it was one. Raises StoreUnavailable: nothing was used."""

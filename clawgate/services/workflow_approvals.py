@@ -6,13 +6,11 @@ the event `human_approval_resolved`, or the list of answered questions for whoev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Mapping
 
 import msgspec
 from attrs import define, field
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import DeferredLock
 
 from clawgate.domain.caller import Caller
 from clawgate.domain.errors import NotFound, Overloaded
@@ -25,7 +23,6 @@ KIND = "human_approval"
 MOST_KEPT = 1_000
 _ANSWERED_MS = 86_400_000
 """How long an answer can be read."""
-Result = TypeVar("Result")
 
 
 @define(eq=False)
@@ -36,6 +33,7 @@ class WorkflowApprovals:
     clock: Clock
     events: Events
     _lock: DeferredLock = field(factory=DeferredLock, init=False)
+    """Whoever reads and then writes holds it."""
 
     async def heard(self, body: object) -> None:
         """Passes on what a workflow engine says, and keeps it when it is a question.
@@ -45,7 +43,8 @@ class WorkflowApprovals:
         """
         approval = raised(body, self.clock.wall_ms())
         if approval is not None:
-            await self._alone(partial(self._keep, approval))
+            async with self._lock:
+                await self._keep(approval)
         self.events.publish("channel_event", {"payload": body})
         if approval is not None:
             self.events.publish(REQUEST, _asked(approval))
@@ -56,7 +55,8 @@ class WorkflowApprovals:
         Raises:
             NotFound: no run of that name asks, or its time is over. AlreadyAnswered: somebody was first.
         """
-        answered = await self._alone(partial(self._give, run_id, word, caller))
+        async with self._lock:
+            answered = await self._give(run_id, word, caller)
         told = {"run_id": run_id, "step_id": answered.step_id, "approved": word.approved, "feedback": word.feedback, "answered_by": caller.principal}
         self.events.publish("human_approval_resolved", told)
         return answered
@@ -90,11 +90,6 @@ class WorkflowApprovals:
         answered = msgspec.structs.replace(approval, given=Given(word, caller.principal, now_ms))
         await self.facts.put(KIND, run_id, _encoded(answered), now_ms + _ANSWERED_MS)
         return answered
-
-    async def _alone(self, work: Callable[[], Coroutine[Deferred[Any], Any, Result]]) -> Result:  # Any: as Deferred.fromCoroutine takes it
-        """Reads and then writes without anybody in between."""
-        done: Deferred[Result] = self._lock.run(lambda: Deferred.fromCoroutine(work()))
-        return await done
 
 
 def _asked(approval: WorkflowApproval) -> Mapping[str, object]:
