@@ -84,8 +84,7 @@ class LiveSettings:
             Invalid, InvalidSettings: the configuration could not work. NotApplied: a part could not follow.
             Conflict: a file was changed by somebody else meanwhile. Unavailable: it cannot be written, too many changes wait, or the gateway stops.
         """
-        if self._is_stopped or len(self._lock.waiting) >= _MOST_WAITING:
-            raise Unavailable("the configuration takes no changes now")
+        self._check_open()
         return await self._alone(lambda: self._change(make))
 
     async def reload(self) -> Changes | None:
@@ -102,8 +101,7 @@ class LiveSettings:
         Raises:
             NotApplied, Unavailable: as `change`.
         """
-        if self._is_stopped or len(self._lock.waiting) >= _MOST_WAITING:
-            raise Unavailable("the configuration takes no changes now")
+        self._check_open()
         await self._alone(lambda: self._stand(make))
 
     async def stop(self) -> None:
@@ -114,8 +112,12 @@ class LiveSettings:
         for retiring in tuple(self._retiring):
             retiring.cancel()
 
+    def _check_open(self) -> None:
+        if self._is_stopped or len(self._lock.waiting) >= _MOST_WAITING:
+            raise Unavailable("the configuration takes no changes now")
+
     async def _alone(self, work: Callable[[], Coroutine[Deferred[Any], Any, _T]]) -> _T:  # Any: what Deferreds in it fire with
-        running: Deferred[_T] = self._lock.run(lambda: Deferred.fromCoroutine(work()))
+        running: Deferred[_T] = self._lock.run(work)
         heard = shielded(running)
         running.addErrback(_unheard)
         return await heard
