@@ -14,6 +14,7 @@ from clawgate.domain.memory import CORE, markdown
 from clawgate.ports.clock import Clock
 from clawgate.ports.stores import Memory as MemoryRows
 from clawgate.ports.workspace import MemoryFile
+from clawgate.services.shield import shielded
 
 _log = Logger()
 _DELAY_SECONDS = 1.0
@@ -50,14 +51,9 @@ class MemoryProjection:
         if timer is not None and is_pending:
             timer.cancel()
         if self._writing is not None:
-            await self._waited(self._writing)
+            await shielded(self._writing)
         if is_pending:
             await self._write()
-
-    async def _waited(self, writing: Deferred[None]) -> None:
-        done: Deferred[None] = Deferred()
-        writing.addBoth(lambda _: done.callback(None))
-        await done
 
     def _due(self) -> None:
         self._timer = None
