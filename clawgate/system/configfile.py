@@ -11,7 +11,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
@@ -29,6 +28,7 @@ from clawgate.domain.settings.parse import Resolve, build, clear_text_secrets
 from clawgate.domain.tokens import stored_hash
 from clawgate.ports.threads import InThread
 from clawgate.system.atomic import mode_of, replace_file
+from clawgate.system.regular import open_regular
 from clawgate.system.secrets import KEY_FILE, SecretBox
 
 MOST_CONFIG_BYTES = 4 * 1024 * 1024
@@ -327,12 +327,12 @@ def _read(path: str) -> bytes | None:
 def _read_regular(path: str, most_bytes: int) -> bytes | None:
     """The whole file; None when it does not exist; OSError for a directory, a pipe (which could block) or a file over the cap."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = open_regular(path)
     except FileNotFoundError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", path)
+    if file is None:
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    with file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise OSError(errno.EFBIG, f"more than {most_bytes} bytes", path)

@@ -5,8 +5,6 @@ Source: rantaiclaw.md §8.
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable
 from functools import partial
 
@@ -18,6 +16,7 @@ from clawgate.domain.messages import is_storable
 from clawgate.domain.triggers import TriggerRoute, normalised
 from clawgate.ports.clock import Clock
 from clawgate.ports.threads import InThread
+from clawgate.system.regular import open_regular
 from clawgate.system.watch import FileWatch
 
 NAME = "webhook-routes.json"
@@ -97,7 +96,8 @@ def parse_routes(path: str, raw: bytes) -> tuple[TriggerRoute, ...]:
 
 def _read(path: str) -> bytes:
     """At most one byte more than the cap. What is no regular file (a pipe would hang) is an OSError."""
-    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError("is no regular file")
+    file = open_regular(path)
+    if file is None:
+        raise OSError("is no regular file")
+    with file:
         return file.read(MAX_BYTES + 1)

@@ -18,6 +18,7 @@ import msgspec
 
 from clawgate.domain.errors import BadRequest, GatewayError, TooLarge
 from clawgate.domain.skills import SKILL_FILE
+from clawgate.system.regular import open_regular
 
 MOST_FILES = 2_000
 MOST_DEPTH = 16
@@ -215,11 +216,11 @@ def _walk(path: str, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], 
 
 def _read_one(path: str, parts: tuple[str, ...], budget: int) -> tuple[int, bytes, int]:
     """What is left of the budget, the content, the mode."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            raise BadRequest(f"{'/'.join(parts)} is no regular file")
+    file = open_regular(path, is_followed=False)
+    if file is None:
+        raise BadRequest(f"{'/'.join(parts)} is no regular file")
+    with file:
+        mode = os.fstat(file.fileno()).st_mode
         content = file.read(budget + 1)
     if len(content) > budget:
         raise TooLarge("the skill is too large")

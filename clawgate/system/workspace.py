@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from functools import partial
 
 from attrs import define
@@ -12,6 +11,7 @@ from twisted.logger import Logger
 
 from clawgate.domain.settings.model import Settings
 from clawgate.ports.threads import InThread
+from clawgate.system.regular import open_regular
 
 _log = Logger()
 
@@ -45,14 +45,13 @@ class WorkspaceFiles:
 def read_text(path: str, most_bytes: int) -> str | None:
     """The beginning of an ordinary file; anything else (a pipe, a device, a folder) is no file. Blocks."""
     try:
-        number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
+        file = open_regular(path)
+    except (FileNotFoundError, IsADirectoryError):
         return None
     except OSError as problem:
         _log.warn("{path} cannot be read: {problem}", path=path, problem=problem.strerror)
         return None
-    if not stat.S_ISREG(os.fstat(number).st_mode):
-        os.close(number)
+    if file is None:
         return None
-    with open(number, "rb") as file:
+    with file:
         return file.read(most_bytes).decode("utf-8", "replace")
