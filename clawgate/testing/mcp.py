@@ -31,8 +31,9 @@ class ScriptedConnection:
         """Comes up, fails, or hangs, as the script says."""
         if self.script.hangs:
             return Deferred()
-        if self.script.problem is not None:
-            return fail(self.script.problem)
+        problem = self.script.problems.get(self.name, self.script.problem)
+        if problem is not None:
+            return fail(problem)
         self.is_open = True
         return succeed(None)
 
@@ -93,6 +94,7 @@ class ScriptedMcp:
     Attributes:
         tools: of every server.
         problem: what connecting fails with; None = it works.
+        problems: the same, of single servers.
         hangs: connecting never ends.
         answers_at_once: off = `connection.answer` gives each result.
         opened: every connection ever made, oldest first.
@@ -105,6 +107,7 @@ class ScriptedMcp:
     answers_at_once: bool = True
     opened: list[ScriptedConnection] = field(factory=list)
     calls: list[tuple[str, str, dict[str, object]]] = field(factory=list)
+    problems: dict[str, GatewayError] = field(factory=dict)
 
     def open(self, name: str, server: McpServer) -> ScriptedConnection:
         """One more conversation."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
 from road import OPEN_DOOR, agent_of, item, now
 from test_delivery_service import arrive, parts, sent
 from twisted.internet.defer import Deferred
 
-from clawgate.domain.errors import NotApplied, NotFound, SendUnavailable, Unavailable
+from clawgate.domain.errors import NotApplied, SendUnavailable, Unavailable
 from clawgate.domain.inbox import State
 from clawgate.domain.overlay import Change
 from clawgate.domain.secret import Secret
@@ -15,12 +18,19 @@ from clawgate.domain.settings.changes import Changes
 from clawgate.domain.settings.edits import Edit, Target
 from clawgate.domain.settings.model import ChannelsSettings, LinqChannel, McpServer
 from clawgate.ports.channels import Channel
+from clawgate.ports.parts import Prepared
+from clawgate.services.health import Health
 from clawgate.services.live_parts import McpPart
+from clawgate.services.mcp import McpServers
+from clawgate.services.supervisor import Supervisor
 from clawgate.testing.agents import ScriptedAgent
 from clawgate.testing.case import TestCase
 from clawgate.testing.channels import RecordingChannel
+from clawgate.testing.clock import ManualClock
 from clawgate.testing.gateway import MemoryGateway
+from clawgate.testing.mcp import ScriptedMcp
 
+_T = TypeVar("_T")
 LINQ = LinqChannel(api_token=Secret("linq-token"), from_phone="+1")
 
 
@@ -148,61 +158,59 @@ def test_a_channel_that_is_given_back_unchanged_survives_a_refused_change() -> N
     assert not gate.edges.channels["linq"].stopped
 
 
-class Servers:
-    """MCP servers that start or do not."""
-
-    def __init__(self) -> None:
-        self.running: dict[str, McpServer] = {}
-        self.broken: set[str] = set()
-
-    async def try_start(self, name: str, server: McpServer, seconds: float) -> None:
-        if name in self.broken:
-            raise Unavailable("no such program")
-        self.running[name] = server
-
-    async def start(self, name: str, server: McpServer) -> None:
-        self.running[name] = server
-
-    async def stop(self, name: str) -> None:
-        if name not in self.running:
-            raise NotFound(name)
-        del self.running[name]
-
-    def status(self) -> dict[str, tuple[str, str | None]]:
-        return dict.fromkeys(self.running, ("Running", None))
-
-
 def servers(**commands: str) -> Settings:
     return Settings(mcp_servers={name: McpServer(command=command) for name, command in commands.items()})
 
 
 class TestMcpServers(TestCase):
     def setUp(self) -> None:
-        self.servers, self.old = Servers(), servers(same="a", changed="a", gone="a")
-        self.servers.running = dict(self.old.mcp_servers)
-        self.part = McpPart(self.servers)
+        self.clock, self.script = ManualClock(), ScriptedMcp()
+        self.servers = McpServers(self.script, Supervisor(self.clock, Health(self.clock, 1)), self.clock)
+        self.old, self.part = servers(same="a", changed="a", gone="a"), McpPart(self.servers)
+        self.successResultOf(self.done(self.servers.start_all(self.old.mcp_servers)))
+        self.before = tuple(self.script.opened)
 
-    def prepared(self, new: Settings) -> Deferred[object]:
-        return Deferred.fromCoroutine(self.part.prepare(self.old, new))
+    def tearDown(self) -> None:
+        self.successResultOf(self.done(self.servers.stop_all()))
+        assert self.clock.pending == 0
+
+    def done(self, work: Coroutine[Any, Any, _T]) -> Deferred[_T]:  # Any: what coroutines are sent
+        waiting = Deferred.fromCoroutine(work)
+        self.clock.advance(0)
+        return waiting
+
+    def prepared(self, new: Settings) -> Deferred[Prepared | None]:
+        return self.done(self.part.prepare(self.old, new))
+
+    def running(self) -> dict[str, McpServer]:
+        assert {state for state, _ in self.servers.status().values()} == {"Running"}
+        found = {each.name: each.server for each in self.script.opened if each.is_open}
+        assert list(found) == [each.name for each in self.script.opened if each.is_open], "two of one name"
+        return found
 
     def test_only_what_differs_is_touched(self) -> None:
         new = servers(same="a", changed="b", fresh="a")
         ready = self.successResultOf(self.prepared(new))
         assert ready is not None
-        assert self.servers.running == dict(self.old.mcp_servers) | dict(new.mcp_servers)
-        self.successResultOf(Deferred.fromCoroutine(ready.retire()))  # type: ignore[attr-defined]  # a Prepared
-        assert self.servers.running == dict(new.mcp_servers)
+        assert self.running() == dict(self.old.mcp_servers) | dict(new.mcp_servers)
+        self.successResultOf(self.done(ready.retire()))
+        assert self.running() == dict(new.mcp_servers)
+        assert [each.name for each in self.before if each.is_open] == ["same"]
 
     def test_abandoned_it_is_as_before(self) -> None:
         ready = self.successResultOf(self.prepared(servers(changed="b", fresh="a")))
-        self.successResultOf(Deferred.fromCoroutine(ready.abandon()))  # type: ignore[attr-defined]  # a Prepared
-        assert self.servers.running == self.old.mcp_servers
+        assert ready is not None
+        self.successResultOf(self.done(ready.abandon()))
+        assert self.running() == self.old.mcp_servers
 
     def test_every_server_that_does_not_start_is_named_and_it_is_as_before(self) -> None:
-        self.servers.broken = {"fresh", "changed"}
-        failure = self.failureResultOf(self.prepared(servers(same="a", changed="b", fresh="a", good="a")), NotApplied)
+        self.script.problems = dict.fromkeys(("fresh", "changed"), Unavailable("no such program"))
+        failing = self.prepared(servers(same="a", changed="b", fresh="a", good="a"))
+        failure = self.failureResultOf(failing, NotApplied)
         assert failure.value.errors == {"changed": "no such program", "fresh": "no such program"}
-        assert self.servers.running == self.old.mcp_servers
+        self.script.problems = {}
+        self.clock.advance(60)
+        assert self.running() == self.old.mcp_servers
 
     def test_the_same_servers_are_no_concern(self) -> None:
         assert self.successResultOf(self.prepared(servers(same="a", changed="a", gone="a"))) is None
