@@ -90,8 +90,11 @@ class Turns:
         Cancelling it ends the call to the agent. It raises nothing else but what the store raises (`StoreUnavailable`; `Conflict` when the item is no longer
         ours).
         """
-        outcome = await self._outcome(item)
-        return (msgspec.structs.replace(item, journalled=True) if self.rounds.has_journalled(item.id) else item), outcome
+        try:
+            outcome = await self._outcome(item)
+        finally:  # asked also when nobody hears it, so that nothing of the turn is kept
+            is_journalled = self.rounds.has_journalled(item.id)
+        return (msgspec.structs.replace(item, journalled=True) if is_journalled else item), outcome
 
     async def _outcome(self, item: Item) -> Outcome:
         try:

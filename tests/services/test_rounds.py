@@ -326,6 +326,16 @@ def test_a_dropped_item_ends_its_turn_and_a_late_result_changes_nothing() -> Non
     assert item(road, item_id).state is State.DROPPED
 
 
+def test_nothing_is_kept_of_a_turn_that_was_ended_from_outside() -> None:
+    road, tools = gate(wants(PAY), "paid")
+    tools.outcomes["pay"] = None
+    item_id = tell(road)
+    assert item(road, item_id).journalled
+    assert road.client.post(f"/api/inbox/{item_id}/drop", peer="operator").status == 200
+    road.pump()
+    assert not road.gateway.dispatch.turns.rounds.has_journalled(item_id)
+
+
 def test_the_hours_budget_of_actions_is_kept() -> None:
     budget = AutonomySettings(level="full", max_actions_per_hour=1)
     road, tools = gate(wants(PAY, ToolCall("c2", "pay", "{}"), ToolCall("c3", "look", "{}")), "ok", autonomy=budget)
