@@ -21,11 +21,10 @@ from clawgate.domain.errors import (
     UnsupportedMedia,
     WrongShape,
 )
-from clawgate.web.dialects.root_wire import Refusal
+from clawgate.web.dialects.root_wire import UNAVAILABLE, Refusal
 
 UNAUTHORIZED = "Pair via POST /pair, then send `Authorization: Bearer <token>`."
 RATE_LIMITED = "Too many requests to /api/v1. Raise [gateway].api_rate_limit_per_minute if this is legitimate traffic."
-UNAVAILABLE = "Service temporarily unavailable. Please retry later."
 
 
 def failure(status: int, code: str, detail: str = "", seconds: int = 0, **more: object) -> Refusal:

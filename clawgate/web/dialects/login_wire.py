@@ -15,11 +15,9 @@ def refusal(error: GatewayError) -> Refusal:
     """The answer to an error."""
     match error:
         case RateLimited(limiter="pair"):
-            seconds = error.retry_after_seconds
-            return 429, {"error": TOO_MANY, "retry_after": seconds}, seconds
+            return root_wire.later(429, TOO_MANY, error.retry_after_seconds)
         case LockedOut():
-            seconds = error.retry_after_seconds
-            return 429, {"error": f"Too many failed logins. Try again in {seconds}s.", "retry_after": seconds}, seconds
+            return root_wire.later(429, f"Too many failed logins. Try again in {error.retry_after_seconds}s.", error.retry_after_seconds)
         case NotFound():
             return 404, {"error": NOT_ENABLED}, 0
         case Unauthenticated():

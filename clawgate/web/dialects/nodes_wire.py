@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from clawgate.domain.errors import BadRequest, Forbidden, GatewayError, NotFound, Refusal, Unauthenticated
-from clawgate.domain.nodes import ANY_OBJECT, CALL_SECONDS, Capability, NodeDropped, NodeTimedOut, NoNode, NotSent, Registration, Result
+from clawgate.domain.nodes import CALL_SECONDS, Capability, NodeDropped, NodeTimedOut, NoNode, NotSent, Registration, Result
 from clawgate.web.dialects import root_wire
 
 SUBPROTOCOLS = ("construct.nodes.v1", "zeroclaw.nodes.v1")

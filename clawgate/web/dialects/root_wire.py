@@ -38,6 +38,7 @@ LOCAL_ONLY = "Admin endpoints are restricted to localhost"
 LLM_FAILED = "LLM request failed"
 DUPLICATE = "Request already processed for this idempotency key"
 BAD_SIGNATURE = "Invalid signature"
+UNAVAILABLE = "Service temporarily unavailable. Please retry later."
 NO_CHANNEL_SECRET = "Webhook authentication not configured"
 
 _RATE_TEXTS = {
@@ -58,13 +59,13 @@ def refusal(error: GatewayError, *, unauthorized: str = UNAUTHORIZED) -> Refusal
     """
     match error:
         case RateLimited(limiter="auth"):
-            return _later(429, f"Too many auth attempts. Try again in {error.retry_after_seconds}s.", error.retry_after_seconds)
+            return later(429, f"Too many auth attempts. Try again in {error.retry_after_seconds}s.", error.retry_after_seconds)
         case RateLimited():
-            return _later(429, _RATE_TEXTS.get(error.limiter, _RATE_TEXTS["api"]), error.retry_after_seconds)
+            return later(429, _RATE_TEXTS.get(error.limiter, _RATE_TEXTS["api"]), error.retry_after_seconds)
         case LockedOut():
-            return _later(429, f"Too many failed attempts. Try again in {error.retry_after_seconds}s.", error.retry_after_seconds)
+            return later(429, f"Too many failed attempts. Try again in {error.retry_after_seconds}s.", error.retry_after_seconds)
         case Unavailable():
-            return _later(503, _UNAVAILABLE, error.retry_after_seconds)
+            return later(503, UNAVAILABLE, error.retry_after_seconds)
         case NoSecret():
             return 401, {"error": NO_CHANNEL_SECRET}, 0
         case Unauthenticated():
@@ -79,7 +80,6 @@ def refusal(error: GatewayError, *, unauthorized: str = UNAUTHORIZED) -> Refusal
     return 500, {"error": "Internal error"}, 0
 
 
-_UNAVAILABLE = "Service temporarily unavailable. Please retry later."
 _STATUS: tuple[tuple[type[GatewayError], int], ...] = (
     (UnsupportedMedia, 415),
     (NoHandshake, 426),
@@ -117,5 +117,6 @@ def _input(arguments: str) -> object:
         return arguments
 
 
-def _later(status: int, text: str, seconds: int) -> Refusal:
+def later(status: int, text: str, seconds: int) -> Refusal:
+    """A refusal that says when to come back."""
     return status, {"error": text, "retry_after": seconds}, seconds

@@ -15,7 +15,7 @@ def refusal(error: GatewayError) -> root_wire.Refusal:
     """The answer to an error: the root family's, in words of triggers."""
     match error:
         case RateLimited(limiter="webhook"):
-            return 429, {"error": TOO_MANY, "retry_after": error.retry_after_seconds}, error.retry_after_seconds
+            return root_wire.later(429, TOO_MANY, error.retry_after_seconds)
         case NoTrigger():
             return 404, {"error": str(error), "available_routes": list(error.available)}, 0
     return root_wire.refusal(error, unauthorized=UNAUTHORIZED)

@@ -26,7 +26,7 @@ from clawgate.services.ingress import Asked, Ingress
 from clawgate.services.streams import Streams
 from clawgate.web.answers import Answer, empty_answer, json_answer
 from clawgate.web.call import Call
-from clawgate.web.dialects import api_wire, chat_wire
+from clawgate.web.dialects import api_wire, chat_wire, root_wire
 from clawgate.web.router import Router
 from clawgate.web.streams import EventStream, StreamAnswer
 
@@ -190,7 +190,7 @@ class AgentChatSurface:
         except CancelledError:
             raise
         except Unavailable:
-            self._over(stream, body, api_wire.UNAVAILABLE)
+            self._over(stream, body, root_wire.UNAVAILABLE)
         except GatewayError as problem:
             self._over(stream, body, str(problem))
         else:

@@ -36,13 +36,13 @@ from clawgate.ports.sockets import Socket
 from clawgate.services.chats import Chats, Entered, Room
 from clawgate.web.call import Call
 from clawgate.web.dialects import chat_frames_wire as wire
+from clawgate.web.dialects.chat_sessions_wire import NOT_FOUND
 from clawgate.web.dialects.extractor_wire import bad_query
+from clawgate.web.dialects.root_wire import UNAVAILABLE
 from clawgate.web.router import Router
 from clawgate.web.sockets import SocketAnswer
 
 _log = Logger()
-NOT_FOUND = "Session not found"
-UNAVAILABLE = "Service temporarily unavailable. Please retry later."
 
 
 @define
