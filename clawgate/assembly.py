@@ -33,8 +33,8 @@ from clawgate.services.chat_approvals import ChatApprovals
 from clawgate.services.chats import Chats
 from clawgate.services.context import Context
 from clawgate.services.control_plane import ControlPlane, ControlTokens, signing_key
-from clawgate.services.cron import Cron, CronPolicy
-from clawgate.services.cron_runs import CronRuns
+from clawgate.services.cron import Cron
+from clawgate.services.cron_runs import CronPolicy, CronRuns
 from clawgate.services.delivery import Delivery
 from clawgate.services.desk import Desk
 from clawgate.services.devices import Devices

@@ -7,58 +7,16 @@ from collections.abc import Callable
 import msgspec
 from attrs import define, field
 
-from clawgate.domain.approvals import Level
 from clawgate.domain.caller import OPERATOR
-from clawgate.domain.commands import CommandPolicy, Say, judge
+from clawgate.domain.commands import Say, judge
 from clawgate.domain.cron import MOST_JOBS, DeliveryMode, Draft, Job, JobKind, Run, changed, made, needs_tick
 from clawgate.domain.errors import BadRequest, Forbidden, NotFound, SwitchedOff
-from clawgate.domain.settings.model import AutonomySettings, ChannelsSettings, CronSettings, SchedulerSettings
 from clawgate.ports.clock import Clock, Ids
 from clawgate.ports.cron import CronRows, Schedules
-from clawgate.services.cron_runs import CronRuns
+from clawgate.services.cron_runs import CronPolicy, CronRuns
 from clawgate.services.events import Events
 
 MOST_RUNS = 500
-
-
-class CronPolicy(msgspec.Struct, frozen=True):
-    """The live settings that decide about jobs.
-
-    Attributes:
-        workspace, home: absolute paths.
-    """
-
-    cron: CronSettings
-    scheduler: SchedulerSettings
-    autonomy: AutonomySettings
-    channels: ChannelsSettings
-    workspace: str
-    home: str
-
-    @property
-    def is_read_only(self) -> bool:
-        """Whether nothing may act."""
-        return self.autonomy.level == Level.READ_ONLY
-
-    @property
-    def is_running(self) -> bool:
-        """Whether ticks are run."""
-        return self.cron.enabled and self.scheduler.enabled
-
-    @property
-    def commands(self) -> CommandPolicy:
-        """What shell jobs may do."""
-        own = self.autonomy
-        return CommandPolicy(
-            level=Level(own.level),
-            allowed=own.allowed_commands,
-            forbidden_paths=own.forbidden_paths,
-            workspace_only=own.workspace_only,
-            workspace=self.workspace,
-            home=self.home,
-            block_high_risk=own.block_high_risk_commands,
-            ask_medium_risk=own.require_approval_for_medium_risk,
-        )
 
 
 class Listed(msgspec.Struct, frozen=True):

@@ -8,7 +8,6 @@ down: what a crash in between swallows can be read with the run.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Protocol
 
 import msgspec
 from attrs import define, field
@@ -16,12 +15,13 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from clawgate.domain.approvals import Level
 from clawgate.domain.commands import CommandPolicy, Say, judge
 from clawgate.domain.cron import OUTPUT_CHARS, DeliveryMode, Job, JobKind, Run, RunStatus, SessionTarget, ended, ended_as
 from clawgate.domain.errors import GatewayError, Overloaded, StoreUnavailable
 from clawgate.domain.inbox import Item
 from clawgate.domain.messages import DedupeKey, Inbound, ReplyTo, TurnOptions
-from clawgate.domain.settings.model import AutonomySettings, CronSettings
+from clawgate.domain.settings.model import AutonomySettings, ChannelsSettings, CronSettings, SchedulerSettings
 from clawgate.ports.clock import Clock
 from clawgate.ports.cron import CronRows
 from clawgate.ports.processes import Processes
@@ -44,24 +44,44 @@ _HOUR_MS = 3_600_000
 _MOST_OPEN = 200
 
 
-class Policy(Protocol):
-    """The live settings, as far as a run needs them."""
+class CronPolicy(msgspec.Struct, frozen=True):
+    """The live settings that decide about jobs.
 
-    @property
-    def cron(self) -> CronSettings:
-        """`[cron]`."""
+    Attributes:
+        workspace, home: absolute paths.
+    """
 
-    @property
-    def autonomy(self) -> AutonomySettings:
-        """`[autonomy]`."""
+    cron: CronSettings
+    scheduler: SchedulerSettings
+    autonomy: AutonomySettings
+    channels: ChannelsSettings
+    workspace: str
+    home: str
 
     @property
     def is_read_only(self) -> bool:
         """Whether nothing may act."""
+        return self.autonomy.level == Level.READ_ONLY
+
+    @property
+    def is_running(self) -> bool:
+        """Whether ticks are run."""
+        return self.cron.enabled and self.scheduler.enabled
 
     @property
     def commands(self) -> CommandPolicy:
         """What shell jobs may do."""
+        own = self.autonomy
+        return CommandPolicy(
+            level=Level(own.level),
+            allowed=own.allowed_commands,
+            forbidden_paths=own.forbidden_paths,
+            workspace_only=own.workspace_only,
+            workspace=self.workspace,
+            home=self.home,
+            block_high_risk=own.block_high_risk_commands,
+            ask_medium_risk=own.require_approval_for_medium_risk,
+        )
 
 
 @define(eq=False)
@@ -75,7 +95,7 @@ class CronRuns:
     processes: Processes
     clock: Clock
     events: Events
-    policy: Callable[[], Policy]
+    policy: Callable[[], CronPolicy]
     has_channel: Callable[[str | None], bool]
     delivery: Delivery
     _at_work: dict[Deferred[None], int] = field(factory=dict, init=False)

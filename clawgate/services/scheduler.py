@@ -17,8 +17,7 @@ from clawgate.domain.cron import AtSchedule, EverySchedule, Job, Run, RunStatus,
 from clawgate.domain.errors import BadRequest
 from clawgate.ports.clock import Clock
 from clawgate.ports.cron import CronRows, Schedules
-from clawgate.services.cron import CronPolicy
-from clawgate.services.cron_runs import CronRuns
+from clawgate.services.cron_runs import CronPolicy, CronRuns
 from clawgate.services.supervisor import Ready, Supervisor
 
 _log = Logger()
