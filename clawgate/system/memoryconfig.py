@@ -90,8 +90,7 @@ def _table(spec: Table, section: Section) -> dict[str, object]:
         below = getattr(section, child.name)
         values[child.name] = None if below is None else _table(child, below)
     for family in spec.families:
-        name = family.path.split(".")[-2]
-        values[name] = {member: _table(family, below) for member, below in getattr(section, name).items()}
+        values[family.name] = {member: _table(family, below) for member, below in getattr(section, family.name).items()}
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -61,8 +61,7 @@ def _differences(table: Table, path: Path, old: Section | None, new: Section | N
     for child in table.tables:
         yield from _differences(child, (*path, child.name), getattr(old, child.name), getattr(new, child.name))
     for family in table.families:
-        name = family.path.split(".")[-2]
-        yield from _members(family, (*path, name), getattr(old, name), getattr(new, name))
+        yield from _members(family, (*path, family.name), getattr(old, family.name), getattr(new, family.name))
 
 
 def _members(family: Table, path: Path, old: Mapping[str, Section], new: Mapping[str, Section]) -> Iterator[tuple[Path, bool]]:

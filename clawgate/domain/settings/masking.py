@@ -23,9 +23,7 @@ _redactor = Redactor()
 
 def masked(settings: Settings) -> dict[str, object]:
     """Every setting by its name in config.toml, as JSON values, secrets masked."""
-    top = tree()
-    names = (*(key.name for key in top.keys), *(table.name for table in top.tables), *(family.path.split(".")[-2] for family in top.families))
-    return {name: _shown(name, getattr(settings, name)) for name in names if name not in _HIDDEN}
+    return {name: _shown(name, getattr(settings, name)) for name in tree().names if name not in _HIDDEN}
 
 
 def _shown(name: str, value: object) -> object:

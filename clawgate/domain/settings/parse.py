@@ -179,8 +179,7 @@ class _Reader:
             if section is not None:
                 values[child.name] = section
         for family in spec.families:
-            name = family.path.split(".")[-2]
-            values[name] = self.family(family, found.get(name, {}))
+            values[family.name] = self.family(family, found.get(family.name, {}))
         if any(key.required and key.name not in values for key in spec.keys):
             return None
         return spec.type(**values)
@@ -245,7 +244,8 @@ class _Reader:
         return tuple(dict.fromkeys(stored_hash(entry) for entry in texts))
 
     def _note_unknown(self, spec: Table, found: Mapping[str, object]) -> None:
-        self.unknown += [join(spec.path, name) for name in found if name not in _names(spec) and join(spec.path, name) != "clawgate"]
+        known = spec.names
+        self.unknown += [join(spec.path, name) for name in found if name not in known and join(spec.path, name) != "clawgate"]
 
 
 def _whole(reader: _Reader, document: Mapping[str, object], overlay: Mapping[str, object]) -> dict[str, object]:
@@ -314,11 +314,6 @@ def _drop_foreign_timeout(reader: _Reader, document: Mapping[str, object], overl
     )
 
 
-def _names(spec: Table) -> frozenset[str]:
-    families = frozenset(family.path.split(".")[-2] for family in spec.families)
-    return frozenset(key.name for key in spec.keys) | frozenset(table.name for table in spec.tables) | families
-
-
 def _renamed(spec: Table, path: str) -> Table:
     """A family's table under the name of one member."""
     keys_ = tuple(msgspec.structs.replace(key, path=join(path, key.name)) for key in spec.keys)
@@ -328,7 +323,7 @@ def _renamed(spec: Table, path: str) -> Table:
 def _has_unknown(spec: Table, found: object) -> bool:
     if not isinstance(found, Mapping):
         return False
-    return any(name not in _names(spec) for name in found) or any(_has_unknown(child, found.get(child.name)) for child in spec.tables)
+    return not found.keys() <= set(spec.names) or any(_has_unknown(child, found.get(child.name)) for child in spec.tables)
 
 
 def _with_provider(reader: _Reader, settings: Settings, vendor_keys: tuple[tuple[str, Secret], ...]) -> Settings:

@@ -80,8 +80,13 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The last part of the path; "" for the whole document."""
-        return self.path.rpartition(".")[2]
+        """The last part of the path, of a family the last one that is a name; "" for the whole document."""
+        return self.path.removesuffix(".*").rpartition(".")[2]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What may stand in it: keys, then tables, then families."""
+        return (*(key.name for key in self.keys), *(table.name for table in (*self.tables, *self.families)))
 
 
 @functools.cache
