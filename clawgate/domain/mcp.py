@@ -5,22 +5,17 @@ What a server says about its own tools (annotations) is never believed: a tool r
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Collection, Iterable
 from enum import StrEnum
 
 import msgspec
 
-from clawgate.domain.tools import Risk, Tool
+from clawgate.domain.tools import Risk, Tool, hashed_name, is_name
 
 MOST_SERVERS, MOST_TOOLS = 10, 64
 MAX_SCHEMA_BYTES, MAX_DESCRIPTION_CHARS = 32 * 1024, 4096
 MAX_TOOL_NAME_CHARS = 256
 """As the server calls it; the names that models see are shorter."""
-MAX_NAME_CHARS = 64
-_STRANGE = re.compile(r"[^A-Za-z0-9_-]")
-_HASH_CHARS = 8
 
 
 class McpTool(msgspec.Struct, frozen=True):
@@ -41,17 +36,10 @@ class ServerState(StrEnum):
 
 
 def tool_name(server: str, tool: str) -> str:
-    """`<server>__<tool>` in at most 64 of the characters every vendor takes.
-
-    It depends on the two names alone, so that an approval that names a tool means the same one tomorrow: where characters had to go, or where the seam could be
-    read in two ways, a hash of the true names stands at the end.
-    """
+    """`<server>__<tool>`; where characters have to go, or where the seam could be read in two ways, with a hash (`tools.hashed_name`)."""
     plain = f"{server}__{tool}"
-    is_plain = not _STRANGE.search(plain) and len(plain) <= MAX_NAME_CHARS and "__" not in server and not server.endswith("_")
-    if is_plain:
-        return plain
-    mark = hashlib.sha256(f"{server}\0{tool}".encode("utf-8", "replace")).hexdigest()[:_HASH_CHARS]
-    return f"{_STRANGE.sub('_', plain)[: MAX_NAME_CHARS - _HASH_CHARS - 1]}_{mark}"
+    is_plain = is_name(plain) and "__" not in server and not server.endswith("_")
+    return plain if is_plain else hashed_name(plain, server, tool)
 
 
 def offered(server: str, tools: Iterable[McpTool], read_only: Collection[str]) -> dict[str, tuple[Tool, str]]:

@@ -10,8 +10,6 @@ A call, from its invocation on:
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Sequence
 from enum import Enum
 
@@ -19,7 +17,7 @@ import msgspec
 
 from clawgate.domain.errors import BadRequest, Conflict, Forbidden, GatewayError, NotFound, ToolUncertain, Unavailable
 from clawgate.domain.messages import is_storable
-from clawgate.domain.tools import Risk, Tool
+from clawgate.domain.tools import ANY_OBJECT, Risk, Tool, hashed_name
 
 MAX_ID_BYTES = 128
 MAX_NAME_BYTES, MAX_DESCRIPTION_CHARS, MAX_SCHEMA_BYTES = 256, 4096, 32 * 1024
@@ -27,10 +25,7 @@ MOST_CAPABILITIES = 64
 MOST_CALLS = 32
 """To one node at once."""
 CALL_SECONDS = 30.0
-ANY_OBJECT = '{"type":"object","properties":{}}'
 _SENSITIVE = ("camera.", "screen.", "location.")
-_STRANGE = re.compile(r"[^A-Za-z0-9_-]")
-_MAX_TOOL_NAME, _HASH_CHARS = 64, 8
 
 
 class CallState(Enum):
@@ -155,13 +150,8 @@ def _check_name(what: str, name: str, most_bytes: int) -> None:
 
 
 def tool_name(node_id: str, capability: str) -> str:
-    """`node_<id>_<capability>_<hash>` in at most 64 of the characters every vendor takes.
-
-    The hash of the true names (upstream's `node:<id>:<capability>`) keeps apart what looks the same, and an approval means the same tool tomorrow.
-    """
-    mark = hashlib.sha256(f"node\0{node_id}\0{capability}".encode()).hexdigest()[:_HASH_CHARS]
-    plain = _STRANGE.sub("_", f"node_{node_id}_{capability}")
-    return f"{plain[: _MAX_TOOL_NAME - _HASH_CHARS - 1]}_{mark}"
+    """`node_<id>_<capability>_<hash>`, for upstream's `node:<id>:<capability>` (`tools.hashed_name`)."""
+    return hashed_name(f"node_{node_id}_{capability}", "node", node_id, capability)
 
 
 def offered(registrations: Sequence[Registration]) -> dict[str, tuple[Tool, str, str]]:

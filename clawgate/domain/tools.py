@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from enum import StrEnum
 
 import msgspec
@@ -11,6 +13,12 @@ from clawgate.domain.turn import ToolSpec
 RESULT_CHARS = 64_000
 """Longest result that goes back to a model; the rest is cut with a note."""
 CUT = "\n… (cut)"
+ANY_OBJECT = '{"type":"object","properties":{}}'
+"""The schema of a tool that says nothing about its arguments."""
+MAX_NAME_CHARS = 64
+"""Of a tool's name; letters, digits, `_` and `-` are what every vendor takes."""
+_STRANGE = re.compile(r"[^A-Za-z0-9_-]")
+_HASH_CHARS = 8
 
 
 class Risk(StrEnum):
@@ -35,7 +43,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     description: str
-    parameters: str = '{"type":"object","properties":{}}'
+    parameters: str = ANY_OBJECT
     risk: Risk = Risk.OUTSIDE
     is_idempotent: bool = False
     always_asks: bool = False
@@ -70,3 +78,17 @@ def bounded(text: str) -> str:
     """A result as it is stored and shown to the model: at most `RESULT_CHARS` characters, NULs and lone surrogates out."""
     text = text.replace("\0", "").encode("utf-8", "replace").decode()
     return text if len(text) <= RESULT_CHARS else text[: RESULT_CHARS - len(CUT)] + CUT
+
+
+def is_name(text: str) -> bool:
+    """Whether every vendor takes it as the name of a tool."""
+    return 0 < len(text) <= MAX_NAME_CHARS and not _STRANGE.search(text)
+
+
+def hashed_name(shown: str, *true_names: str) -> str:
+    """`shown` as every vendor takes it, with a hash of the true names at the end.
+
+    So what looks the same is kept apart, and an approval that names a tool means the same one tomorrow.
+    """
+    mark = hashlib.sha256("\0".join(true_names).encode("utf-8", "replace")).hexdigest()[:_HASH_CHARS]
+    return f"{_STRANGE.sub('_', shown)[: MAX_NAME_CHARS - _HASH_CHARS - 1]}_{mark}"

@@ -14,6 +14,7 @@ import msgspec
 
 from clawgate.domain.errors import BadRequest, Forbidden, GatewayError, NotFound, Refusal, Unauthenticated
 from clawgate.domain.nodes import CALL_SECONDS, Capability, NodeDropped, NodeTimedOut, NoNode, NotSent, Registration, Result
+from clawgate.domain.tools import ANY_OBJECT
 from clawgate.web.dialects import root_wire
 
 SUBPROTOCOLS = ("construct.nodes.v1", "zeroclaw.nodes.v1")
