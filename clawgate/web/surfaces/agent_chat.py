@@ -6,6 +6,7 @@ A sync caller and a streaming one stand at the end of the same road; both are as
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -73,36 +74,18 @@ class AgentChatSurface:
 
     def register(self, router: Router) -> None:
         """Adds the routes."""
-        add, refusal = router.add, api_wire.refusal
+        add = partial(router.add, limiter="api", dialect=api_wire.refusal)
         add(
             "POST",
             "/api/v1/agent/chat",
             self.chat,
             auth=Scope.CHAT,
-            limiter="api",
-            dialect=refusal,
             timed=False,
             leaves_with_client=True,
             summary="Ask the agent in a session; streams with `Accept: text/event-stream`",
         )
-        add(
-            "POST",
-            "/api/v1/approvals/<approval_id>",
-            self.resolve,
-            auth=Scope.APPROVE,
-            limiter="api",
-            dialect=refusal,
-            summary="Allow or deny a tool that waits",
-        )
-        add(
-            "GET",
-            "/api/v1/approvals",
-            self.pending,
-            auth=Scope.APPROVE,
-            limiter="api",
-            dialect=refusal,
-            summary="Tools that wait for somebody's word",
-        )
+        add("POST", "/api/v1/approvals/<approval_id>", self.resolve, auth=Scope.APPROVE, summary="Allow or deny a tool that waits")
+        add("GET", "/api/v1/approvals", self.pending, auth=Scope.APPROVE, summary="Tools that wait for somebody's word")
 
     async def chat(self, call: Call) -> Answer | StreamAnswer:
         """An answer, or a stream of frames."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from attrs import define, field
 
@@ -25,32 +26,15 @@ class CanvasSurface:
 
     def register(self, router: Router) -> None:
         """Adds the routes."""
-        add, refusal, path = router.add, canvas_wire.refusal, "/api/canvas/<canvas_id>"
-        add("GET", "/api/canvas", self.list, auth=Scope.READ, limiter="api", dialect=refusal, summary="Names of the canvases")
-        add("GET", path, self.show, auth=Scope.READ, limiter="api", dialect=refusal, summary="What a canvas shows")
-        add("GET", f"{path}/history", self.history, auth=Scope.READ, limiter="api", dialect=refusal, summary="What it has shown")
-        add(
-            "POST",
-            path,
-            self.render,
-            auth=Scope.WRITE,
-            is_open_here=True,
-            limiter="api",
-            dialect=refusal,
-            cap_bytes=canvas_wire.CAP_BYTES,
-            summary="Show HTML, SVG, Markdown or text",
-        )
-        add("DELETE", path, self.clear, auth=Scope.WRITE, is_open_here=True, limiter="api", dialect=refusal, summary="Empty a canvas")
-        add(
-            "GET",
-            "/ws/canvas/<canvas_id>",
-            self.watch,
-            auth=Scope.READ,
-            limiter="api",
-            dialect=canvas_wire.socket_refusal,
-            is_socket=True,
-            summary="Watch a canvas",
-        )
+        look = partial(router.add, auth=Scope.READ, limiter="api", dialect=canvas_wire.refusal)
+        draw = partial(router.add, auth=Scope.WRITE, is_open_here=True, limiter="api", dialect=canvas_wire.refusal)
+        path = "/api/canvas/<canvas_id>"
+        look("GET", "/api/canvas", self.list, summary="Names of the canvases")
+        look("GET", path, self.show, summary="What a canvas shows")
+        look("GET", f"{path}/history", self.history, summary="What it has shown")
+        draw("POST", path, self.render, cap_bytes=canvas_wire.CAP_BYTES, summary="Show HTML, SVG, Markdown or text")
+        draw("DELETE", path, self.clear, summary="Empty a canvas")
+        look("GET", "/ws/canvas/<canvas_id>", self.watch, dialect=canvas_wire.socket_refusal, is_socket=True, summary="Watch a canvas")
 
     async def list(self, call: Call) -> Answer:
         """Those that have frames or watchers."""

@@ -6,8 +6,6 @@ config.runtime.toml for the same key is dropped: this is the newer word.
 
 from __future__ import annotations
 
-from typing import Any
-
 from attrs import define
 
 from clawgate.domain.caller import Scope
@@ -41,8 +39,8 @@ class ConfigApiSurface:
         """Adds the routes."""
 
         def add(method: str, path: str, handler: Handler, summary: str) -> None:
-            common: dict[str, Any] = {"limiter": "api", "dialect": wire.api_refusal, "timed": method == "GET"}  # Router.add's keywords
-            router.add(method, f"/api/v1{path}", handler, auth=Scope.ADMIN, summary=summary, **common)
+            is_timed, path = method == "GET", f"/api/v1{path}"
+            router.add(method, path, handler, auth=Scope.ADMIN, limiter="api", dialect=wire.api_refusal, timed=is_timed, summary=summary)
 
         add("GET", "/config", self.show, "The whole configuration, secrets masked")
         add("PUT", "/config/model", self.put_model, "Change provider, model, temperature in config.toml")

@@ -7,6 +7,7 @@ comes back with `Last-Event-ID` gets what is remembered of what it missed. Wheth
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -44,35 +45,16 @@ class EventsSurface:
 
     def register(self, router: Router) -> None:
         """Adds the routes."""
-        add, refusal = router.add, events_wire.refusal
+        add = partial(router.add, auth=Scope.READ, limiter="api", dialect=events_wire.refusal)
         add(
             "GET",
             "/api/events",
             self.watch,
-            auth=Scope.READ,
-            limiter="api",
-            dialect=refusal,
             takes_ticket=True,
             summary="What happens, as Server-Sent Events; `Last-Event-ID` repeats what was missed",
         )
-        add(
-            "GET",
-            "/api/events/history",
-            self.history,
-            auth=Scope.READ,
-            limiter="api",
-            dialect=refusal,
-            summary="What is remembered of what happened, oldest first",
-        )
-        add(
-            "POST",
-            "/api/events/ticket",
-            self.ticket,
-            auth=Scope.READ,
-            limiter="api",
-            dialect=refusal,
-            summary="A ticket for `?ticket=` of an event stream: once, within 30 seconds",
-        )
+        add("GET", "/api/events/history", self.history, summary="What is remembered of what happened, oldest first")
+        add("POST", "/api/events/ticket", self.ticket, summary="A ticket for `?ticket=` of an event stream: once, within 30 seconds")
 
     async def watch(self, call: Call) -> Answer | StreamAnswer:
         """A stream without an end."""

@@ -6,9 +6,7 @@ body · the whole configuration · every part of the gateway · the file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from attrs import define
 
@@ -16,7 +14,6 @@ from clawgate.domain.caller import Scope
 from clawgate.domain.health import Status
 from clawgate.domain.settings import Settings
 from clawgate.domain.settings import requests as asked
-from clawgate.domain.settings.changes import Changes
 from clawgate.domain.settings.edits import Edit, Target
 from clawgate.domain.settings.masking import masked
 from clawgate.services.channels import Channels
@@ -48,8 +45,8 @@ class LiveConfigSurface:
 
         def add(method: str, path: str, handler: Handler, summary: str) -> None:
             # A server or a model may take longer to start than other answers may: the parts keep the time.
-            common: dict[str, Any] = {"limiter": "api", "dialect": wire.refusal, "timed": method == "GET"}  # Router.add's keywords
-            router.add(method, path, handler, auth=Scope.ADMIN, summary=summary, **common)
+            is_timed = method == "GET"
+            router.add(method, path, handler, auth=Scope.ADMIN, limiter="api", dialect=wire.refusal, timed=is_timed, summary=summary)
 
         add("GET", "/config", self.show, "The whole configuration, secrets masked")
         add("GET", "/config/channels", self.show_channels, "How each channel is")
@@ -83,13 +80,13 @@ class LiveConfigSurface:
     async def patch_channels(self, call: Call) -> Answer:
         """`applied` are the names."""
         wanted = call.json(wire.Tables)
-        changes = await self._change(partial(asked.channels_edit, wanted=wanted, supported=self.kinds))
+        changes = await self.live.change(partial(asked.channels_edit, wanted=wanted, supported=self.kinds))
         return json_answer(200, wire.applied(list(wanted), changes))
 
     async def patch_servers(self, call: Call) -> Answer:
         """`applied` are the names."""
         wanted = call.json(wire.Tables)
-        changes = await self._change(partial(asked.mcp_edit, wanted=wanted))
+        changes = await self.live.change(partial(asked.mcp_edit, wanted=wanted))
         return json_answer(200, wire.applied(list(wanted), changes))
 
     async def patch_model(self, call: Call) -> Answer:
@@ -99,23 +96,20 @@ class LiveConfigSurface:
         def edit(settings: Settings) -> Edit:
             return asked.model_edit(settings, Target.OVERLAY, body.provider, body.model, body.temperature)
 
-        changes, settings = await self._change(edit), self.live.settings
+        changes, settings = await self.live.change(edit), self.live.settings
         given = {"default_provider": body.provider, "default_model": body.model, "default_temperature": body.temperature}
         return json_answer(200, wire.applied({name: getattr(settings, name) for name, value in given.items() if value is not None}, changes))
 
     async def patch_tools(self, call: Call) -> Answer:
         """`applied` is the list, if it was sent."""
         body = call.json(wire.ToolsBody)
-        changes = await self._change(lambda _: asked.tools_edit(body.auto_approve))
+        changes = await self.live.change(lambda _: asked.tools_edit(body.auto_approve))
         return json_answer(200, wire.applied({} if body.auto_approve is None else {"auto_approve": body.auto_approve}, changes))
 
     async def patch_agent(self, call: Call) -> Answer:
         """`applied` says whether there is a new prompt, and which files were written."""
         body = call.json(wire.AgentBody)
-        changes = await self._change(lambda _: asked.agent_edit(body.system_prompt, body.workspace_files))
+        changes = await self.live.change(lambda _: asked.agent_edit(body.system_prompt, body.workspace_files))
         prompt = {} if body.system_prompt is None else {"system_prompt": True}
         files = {"workspace_files": list(body.workspace_files)} if body.workspace_files else {}
         return json_answer(200, wire.applied(prompt | files, changes))
-
-    async def _change(self, make: Callable[[Settings], Edit]) -> Changes:
-        return await self.live.change(make)

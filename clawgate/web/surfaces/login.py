@@ -27,8 +27,7 @@ class LoginSurface:
 
     def register(self, router: Router) -> None:
         """Adds the route."""
-        add = router.add
-        add(
+        router.add(
             "POST",
             "/login",
             self.check,

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 from attrs import define
 
@@ -49,16 +49,15 @@ class NodesSurface:
             is_socket=True,
             summary="Connect as a node that can be called",
         )
-        common: dict[str, Any] = {"limiter": "api", "dialect": nodes_wire.refusal}  # Router.add's keywords
-        router.add("GET", "/api/nodes", self.list, auth=Scope.READ, summary="Nodes that are connected", **common)
-        router.add(
+        add = partial(router.add, limiter="api", dialect=nodes_wire.refusal)
+        add("GET", "/api/nodes", self.list, auth=Scope.READ, summary="Nodes that are connected")
+        add(
             "POST",
             "/api/nodes/<node_id>/invoke",
             self.invoke,
             auth=Scope.WRITE,
             timed=False,
             summary="Call a capability of a node and wait for its result",
-            **common,
         )
 
     async def list(self, call: Call) -> Answer:

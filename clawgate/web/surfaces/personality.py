@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from attrs import define
 
 from clawgate.domain.caller import Scope
@@ -24,11 +26,9 @@ class PersonalitySurface:
 
     def register(self, router: Router) -> None:
         """Adds the routes."""
-        dialect = api_wire.refusal
-        router.add("GET", _PATH, self.show, auth=Scope.READ, limiter="api", dialect=dialect, summary="Who the agent says it is")
-        router.add(
-            "PUT", _PATH, self.change, auth=Scope.WRITE, limiter="api", dialect=dialect, summary="Change preset, name, role, tone or what to avoid"
-        )
+        add = partial(router.add, limiter="api", dialect=api_wire.refusal)
+        add("GET", _PATH, self.show, auth=Scope.READ, summary="Who the agent says it is")
+        add("PUT", _PATH, self.change, auth=Scope.WRITE, summary="Change preset, name, role, tone or what to avoid")
 
     async def show(self, call: Call) -> Answer:
         """The personality, or that there is none."""

@@ -5,8 +5,6 @@ Order of checks: limiter · bearer · `[tasks] enabled` · query and body.
 
 from __future__ import annotations
 
-from typing import Any
-
 from attrs import define
 
 from clawgate.domain.caller import Scope
@@ -31,8 +29,7 @@ class TasksSurface:
         """Adds the routes."""
 
         def add(method: str, path: str, handler: Handler, scope: Scope, summary: str) -> None:
-            common: dict[str, Any] = {"limiter": "api", "dialect": tasks_wire.refusal, "summary": summary}  # Router.add's keywords
-            router.add(method, path, self._when_enabled(handler), auth=scope, **common)
+            router.add(method, path, self._when_enabled(handler), auth=scope, limiter="api", dialect=tasks_wire.refusal, summary=summary)
 
         add("GET", "/tasks", self.list, Scope.READ, "Tasks, filtered, a page at a time")
         add("POST", "/tasks", self.create, Scope.WRITE, "Add a task")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 from attrs import define
 
@@ -37,8 +39,7 @@ class WorkflowApprovalsSurface:
 
     def register(self, router: Router) -> None:
         """Adds the routes."""
-        add, refusal = router.add, workflows_wire.refusal
-        add(
+        router.add(
             "POST",
             "/api/channel-events",
             self.heard,
@@ -47,24 +48,14 @@ class WorkflowApprovalsSurface:
             dialect=workflows_wire.event_refusal,
             summary="A workflow engine on this machine says something, or asks for an approval",
         )
+        add = partial(router.add, auth=Scope.APPROVE, limiter="api", dialect=workflows_wire.refusal)
         add(
             "GET",
             "/api/workflows/approvals",
             self.listed,
-            auth=Scope.APPROVE,
-            limiter="api",
-            dialect=refusal,
             summary="Workflows that wait for somebody's word; with `answered=true` those of the last day that have it, too",
         )
-        add(
-            "POST",
-            "/api/workflows/runs/<run_id>/approve",
-            self.answer,
-            auth=Scope.APPROVE,
-            limiter="api",
-            dialect=refusal,
-            summary="Approve or reject what a workflow waits for",
-        )
+        add("POST", "/api/workflows/runs/<run_id>/approve", self.answer, summary="Approve or reject what a workflow waits for")
 
     async def heard(self, call: Call) -> Answer:
         """Whatever it is, it is passed on."""
