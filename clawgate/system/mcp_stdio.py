@@ -17,14 +17,10 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ProcessExitedAlready
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -34,7 +30,8 @@ from clawgate.domain.lines import LineSplitter
 from clawgate.domain.redaction import Redactor
 from clawgate.domain.settings.model import McpServer
 from clawgate.ports.clock import Clock
-from clawgate.system import leash, tunnel_wire
+from clawgate.system import tunnel_wire
+from clawgate.system.leashed import LeashedProtocol, how_it_ended, leashed
 from clawgate.system.mcp_session import Listener, Outgoing
 from clawgate.system.mcp_wire import Agreed, clean
 
@@ -42,7 +39,6 @@ _log = Logger()
 LINE_CAP_BYTES = 4 << 20
 KILL_AFTER_SECONDS = 3.0
 PIPES_SECONDS = 1.0
-"""How long its pipes may stay open after it has gone: a grandchild that left the group may hold them."""
 
 
 def child_environment(server: McpServer) -> dict[str, str]:
@@ -79,9 +75,8 @@ class StdioCarrier:
         self._child = child
 
     def _start(self, child: _Child, program: str, environment: Mapping[str, str]) -> None:
-        argv = [sys.executable, "-I", "-S", str(Path(leash.__file__)), str(os.getpid()), program, *self.server.args]
         try:
-            self.reactor.spawnProcess(child, sys.executable, argv, env=environment)
+            self.reactor.spawnProcess(child, sys.executable, leashed([program, *self.server.args]), env=environment)
         except (OSError, ValueError) as problem:
             raise Unavailable(f"MCP server '{self.name}': the program cannot be started", detail=repr(problem)[:500]) from None
 
@@ -102,23 +97,20 @@ class StdioCarrier:
         return self._child.end() if self._child is not None else succeed(None)
 
 
-class _Child(ProcessProtocol):
+class _Child(LeashedProtocol):
     """One process and its group."""
 
     def __init__(self, name: str, listener: Listener, clock: Clock, redact: Redactor) -> None:
-        self._name, self._listener, self._clock, self._redact = name, listener, clock, redact
+        super().__init__(clock, KILL_AFTER_SECONDS, PIPES_SECONDS)
+        self._name, self._listener, self._redact = name, listener, redact
         self._lines, self._errors = LineSplitter(LINE_CAP_BYTES), tunnel_wire.Lines()
-        self._pid = 0
-        self._timer: IDelayedCall | None = None
-        self._waiters: list[Deferred[None]] = []
         self._is_full = False
         self._problem: GatewayError | None = None
-        self.is_over = False
 
     def connectionMade(self) -> None:
         """It runs."""
+        super().connectionMade()
         if self.transport is not None:
-            self._pid = self.transport.pid
             self.transport.registerProducer(self, True)  # type: ignore[attr-defined]  # every process transport has it
 
     def write(self, outgoing: Outgoing) -> None:
@@ -168,63 +160,11 @@ class _Child(ProcessProtocol):
             _log.debug("MCP server {name}: {line}", name=self._name, line=self._redact.untrusted(line))
 
     def end(self) -> Deferred[None]:
-        """Asks the group to end, insists after 3 seconds, and fires when it is gone."""
-        if self.is_over:
-            return succeed(None)
-        done: Deferred[None] = Deferred()
-        self._waiters.append(done)
-        if self._timer is None:
-            if self.transport is not None:
-                self.transport.closeStdin()
-            self._signal(signal.SIGTERM)
-            self._wait(KILL_AFTER_SECONDS, self._signal, signal.SIGKILL)
-        return done
-
-    def _signal(self, number: signal.Signals) -> None:
-        if not self._pid:  # to a process group of 0 it would be sent to ourselves
-            return
-        try:
-            os.killpg(self._pid, number)
-        except (ProcessLookupError, PermissionError):  # it has not made its group yet, or it is over
-            self._signal_leader(number)
-
-    def _signal_leader(self, number: signal.Signals) -> None:
-        if self.transport is None or self.transport.pid is None:
-            return
-        try:
-            self.transport.signalProcess(number.name.removeprefix("SIG"))
-        except ProcessExitedAlready:
-            pass  # and its end is about to be told
-
-    def processExited(self, reason: Failure) -> None:
-        """The program is gone; what it started goes with it, and its pipes are not waited for."""
-        if self._pid:
-            try:
-                os.killpg(self._pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
-        self._wait(PIPES_SECONDS, self._drop_pipes)
-
-    def _drop_pipes(self) -> None:
+        """Closes its input, which tells it to end, and sees to it that it does."""
         if self.transport is not None:
-            self.transport.loseConnection()
+            self.transport.closeStdin()
+        return super().end()
 
-    def processEnded(self, reason: Failure) -> None:
-        """The program is gone and its output has been read."""
-        self._stop_timer()
-        self.is_over = True
-        status = getattr(reason.value, "exitCode", None)
-        how = f"exit code {status}" if status is not None else f"signal {getattr(reason.value, 'signal', None)}"
-        self._listener.lost(Unavailable(f"MCP server '{self._name}': the program ended with {how}"))
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter.callback(None)
-
-    def _wait(self, seconds: float, then: Any, *args: Any) -> None:  # Any: whatever `then` takes
-        self._stop_timer()
-        self._timer = self._clock.call_later(seconds, then, *args)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
+    def ended(self, reason: Failure) -> None:
+        """Nothing can be sent any more."""
+        self._listener.lost(Unavailable(f"MCP server '{self._name}': the program ended with {how_it_ended(reason)}"))

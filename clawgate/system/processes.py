@@ -7,25 +7,20 @@ When its time is over or nobody wants it any more, the group is asked to end and
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredList, succeed
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from clawgate.ports.clock import Clock
 from clawgate.ports.processes import Finished
-from clawgate.system import leash
+from clawgate.system.leashed import LeashedProtocol, leashed
 
 KILL_AFTER_SECONDS = 3.0
-_DRAIN_SECONDS = 1.0
-"""How long its pipes may stay open after it has gone."""
+_PIPES_SECONDS = 1.0
 _CANNOT_BEGIN = 126
 
 
@@ -58,18 +53,16 @@ class SystemProcesses:
     clock: Clock
     workspace: str
     home: str = field(factory=lambda: os.path.expanduser("~"))
-    signal_group: Callable[[int, int], None] = os.killpg
     _running: set[_Child] = field(factory=set, init=False)
 
     def run(self, argv: Sequence[str], *, timeout_seconds: float, output_bytes: int) -> Deferred[Finished]:
         """`ports.processes.Processes.run`."""
-        child = _Child(self.clock, self.signal_group, output_bytes)
+        child = _Child(self.clock, output_bytes)
         path = os.pathsep.join(folder for folder in os.get_exec_path() if os.path.isabs(folder))
-        leashed = [sys.executable, "-I", "-S", str(Path(leash.__file__)), str(os.getpid()), *argv]
         environment = {"PATH": path, "HOME": self.home, "LANG": "C.UTF-8"}
         try:
             os.makedirs(self.workspace, mode=0o700, exist_ok=True)
-            self.reactor.spawnProcess(child, sys.executable, leashed, env=environment, path=self.workspace)
+            self.reactor.spawnProcess(child, sys.executable, leashed(argv), env=environment, path=self.workspace)
         except (OSError, ValueError) as problem:
             return succeed(Finished(_CANNOT_BEGIN, f"cannot be started: {problem}"))
         self._running.add(child)
@@ -79,13 +72,10 @@ class SystemProcesses:
 
     def stop(self) -> Deferred[None]:
         """`ports.processes.Processes.stop`."""
-        running = tuple(self._running)
-        for child in running:
-            child.end()
-        return DeferredList([child.gone for child in running]).addCallback(lambda _: None)
+        return DeferredList([child.end() for child in tuple(self._running)]).addCallback(lambda _: None)
 
 
-class _Child(ProcessProtocol):
+class _Child(LeashedProtocol):
     """One program.
 
     Attributes:
@@ -93,24 +83,23 @@ class _Child(ProcessProtocol):
         gone: fires with that end, also of a program that nobody waits for any more.
     """
 
-    def __init__(self, clock: Clock, signal_group: Callable[[int, int], None], output_bytes: int) -> None:
-        self.done: Deferred[Finished] = Deferred(lambda _: self.end())
+    def __init__(self, clock: Clock, output_bytes: int) -> None:
+        super().__init__(clock, KILL_AFTER_SECONDS, _PIPES_SECONDS)
+        self.done: Deferred[Finished] = Deferred(self._unwanted)
         self.gone: Deferred[None] = Deferred()
-        self._clock, self._signal_group, self._most_bytes = clock, signal_group, output_bytes
+        self._most_bytes = output_bytes
         self._output = bytearray()
-        self._pid = 0
-        self._is_cut = self._timed_out = self._is_over = False
-        self._timer: IDelayedCall | None = None
+        self._is_cut = self._timed_out = False
 
     def begin(self, timeout_seconds: float) -> None:
         """Its time runs from now."""
-        if not self._is_over:
+        if not self.is_over:
             self._wait(timeout_seconds, self._late)
 
     def connectionMade(self) -> None:
         """It runs; it has nothing to read."""
+        super().connectionMade()
         if self.transport is not None:
-            self._pid = self.transport.pid or 0
             self.transport.closeStdin()
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
@@ -119,50 +108,17 @@ class _Child(ProcessProtocol):
         self._output += data[: max(room, 0)]
         self._is_cut = self._is_cut or len(data) > room
 
-    def processExited(self, reason: Failure) -> None:
-        """The program is gone: whatever it started goes too, and its pipes are not waited for."""
-        self._signal(signal.SIGKILL)
-        self._wait(_DRAIN_SECONDS, self._drop_pipes)
-
-    def processEnded(self, reason: Failure) -> None:
+    def ended(self, reason: Failure) -> None:
         """Everything is read."""
-        self._is_over = True
-        self._wait(0, None)
         if not self.done.called:
             code = getattr(reason.value, "exitCode", None)
             output = bytes(self._output).decode("utf-8", "replace").rstrip("\n")
             self.done.callback(Finished(code, output, self._timed_out, self._is_cut))
         self.gone.callback(None)
 
+    def _unwanted(self, _: Deferred[Finished]) -> None:
+        self.end()
+
     def _late(self) -> None:
         self._timed_out = True
         self.end()
-
-    def end(self) -> None:
-        """Asks the group to end, and insists a little later."""
-        self._signal(signal.SIGTERM)
-        self._wait(KILL_AFTER_SECONDS, self._insist)
-
-    def _insist(self) -> None:
-        self._signal(signal.SIGKILL)
-        self._wait(_DRAIN_SECONDS, self._drop_pipes)
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._pid <= 0 or self._is_over:
-            return
-        try:
-            self._signal_group(self._pid, number)
-        except ProcessLookupError:  # it has not made its group yet, or it is over
-            if self.transport is not None and self.transport.pid is not None:
-                self.transport.signalProcess(number.name.removeprefix("SIG"))
-        except PermissionError:
-            pass  # the group has ended and somebody else's bears its number
-
-    def _drop_pipes(self) -> None:
-        if self.transport is not None:
-            self.transport.loseConnection()
-
-    def _wait(self, seconds: float, then: Callable[[], None] | None) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = self._clock.call_later(seconds, then) if then is not None else None

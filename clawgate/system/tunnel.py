@@ -12,16 +12,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -30,8 +27,9 @@ from clawgate.domain.redaction import Redactor
 from clawgate.domain.settings.model import TunnelSettings
 from clawgate.ports.clock import Clock, Entropy
 from clawgate.ports.events import ComponentHealth
-from clawgate.system import leash, tunnel_wire
+from clawgate.system import tunnel_wire
 from clawgate.system.clock import SystemEntropy
+from clawgate.system.leashed import LeashedProtocol, how_it_ended, leashed
 from clawgate.system.tunnel_probe import HealthProbe, Probe
 from clawgate.system.tunnel_wire import Lines, Plan
 
@@ -122,10 +120,9 @@ class Tunnel:
             return
         environment = {**inherited, **{name: secret.reveal() for name, secret in plan.environment}}
         self._child = child = _Child(self.clock, lambda line: self._line(child, line), lambda why: self._gone(child, why))
-        argv = [sys.executable, "-I", "-S", str(Path(leash.__file__)), str(os.getpid()), program, *plan.argv[1:]]
         _log.info("starting tunnel {provider}: {program}", provider=plan.provider, program=plan.argv[0])
         try:
-            self.reactor.spawnProcess(child, sys.executable, argv, env=environment)
+            self.reactor.spawnProcess(child, sys.executable, leashed([program, *plan.argv[1:]]), env=environment)
         except OSError as problem:
             self._gone(child, f"cannot be started: {problem.strerror}")
             return
@@ -216,22 +213,19 @@ class Tunnel:
         self._timer = None
 
 
-class _Child(ProcessProtocol):
-    """One run of the program: its lines, its end, and the end of its process group."""
+class _Child(LeashedProtocol):
+    """One run of the program: its lines and its end."""
 
     def __init__(self, clock: Clock, on_line: Callable[[str], None], on_end: Callable[[str], None]) -> None:
-        self._clock, self._on_line, self._on_end = clock, on_line, on_end
+        super().__init__(clock, KILL_AFTER_SECONDS, _MAX_ENDED_WAIT_SECONDS)
+        self._on_line, self._on_end = on_line, on_end
         self._streams = {1: Lines(), 2: Lines()}
-        self._pid: int | None = None
         self._last_line = ""
-        self._killer: IDelayedCall | None = None
-        self._waiters: list[Deferred[None]] = []
-        self._is_over = False
 
     def connectionMade(self) -> None:
         """It runs; it has nothing to read."""
+        super().connectionMade()
         if self.transport is not None:
-            self._pid = self.transport.pid
             self.transport.closeStdin()
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
@@ -244,58 +238,10 @@ class _Child(ProcessProtocol):
             self._last_line = line.strip()
         self._on_line(line)
 
-    def end(self) -> Deferred[None]:
-        """Asks the group to end, insists after 5 seconds, and fires when it is gone."""
-        if self._is_over:
-            return succeed(None)
-        done: Deferred[None] = Deferred()
-        self._waiters.append(done)
-        if self._killer is None:
-            self._signal(signal.SIGTERM)
-            self._killer = self._clock.call_later(KILL_AFTER_SECONDS, self._signal, signal.SIGKILL)
-        return done
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._pid is None:
-            return
-        try:
-            os.killpg(self._pid, number)
-        except ProcessLookupError:  # it has not made its group yet, or it is over
-            self._signal_leader(number)
-
-    def _signal_leader(self, number: signal.Signals) -> None:
-        if self.transport is not None and self.transport.pid is not None:
-            self.transport.signalProcess(number.name.removeprefix("SIG"))
-
-    def processExited(self, reason: Failure) -> None:
-        """The program is gone; what it started goes with it, and its pipes are not waited for."""
-        if self._pid is not None:
-            try:
-                os.killpg(self._pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
-        self._killer = self._replaced(self._clock.call_later(_MAX_ENDED_WAIT_SECONDS, self._drop_pipes))
-
-    def _drop_pipes(self) -> None:
-        if self.transport is not None:
-            self.transport.loseConnection()
-
-    def _replaced(self, timer: IDelayedCall | None) -> IDelayedCall | None:
-        if self._killer is not None and self._killer.active():
-            self._killer.cancel()
-        return timer
-
-    def processEnded(self, reason: Failure) -> None:
-        """The program is gone and its output has been read."""
-        self._killer = self._replaced(None)
-        self._is_over = True
+    def ended(self, reason: Failure) -> None:
+        """The last words, and how."""
         for stream in self._streams.values():
             rest = stream.rest()
             if rest:
                 self._say(rest)
-        status = getattr(reason.value, "exitCode", None)
-        how = f"exit code {status}" if status is not None else f"signal {getattr(reason.value, 'signal', None)}"
-        self._on_end(f"the program ended with {how}" + (f": {self._last_line}" if self._last_line else ""))
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter.callback(None)
+        self._on_end(f"the program ended with {how_it_ended(reason)}" + (f": {self._last_line}" if self._last_line else ""))
