@@ -94,7 +94,17 @@ class Assembly:
         self.channels = Channels(edges.channels)
         self.access = Access(edges.store.devices, clock, own.require_pairing)
         self.devices = Devices(edges.store.devices, self.access, edges.mirror, clock, edges.entropy, edges.ids, own.token_prefix)
-        self.pairing = Pairing(self.devices, clock, edges.entropy, edges.meter, own.require_pairing, own.pairing_code_ttl_secs, announce)
+        self.onboarding = Onboarding(edges.store.facts, edges.allowlist, clock, edges.entropy, edges.meter, self._admitted)
+        self.pairing = Pairing(
+            self.devices,
+            clock,
+            edges.entropy,
+            edges.meter,
+            own.require_pairing,
+            own.pairing_code_ttl_secs,
+            announce,
+            self.onboarding.vouch,
+        )
         self.tickets = Tickets(clock, edges.entropy)
         self.guard = Guard(_windows(settings), auth_limiter(own.rate_limit_max_keys), clock, edges.meter)
         self._wire_memory()
@@ -169,6 +179,7 @@ class Assembly:
             lambda: self.settings.agent.approval_timeout_secs,
             lambda: self.settings.autonomy.max_actions_per_hour,
         )
+        tells = TurnEvents(self.events)
         rounds = Rounds(
             self.toolbox,
             self.approvals,
@@ -178,7 +189,7 @@ class Assembly:
             edges.meter,
             lambda: self.settings.agent.tool_timeout_secs,
             self._question,
-            TurnEvents(self.events),
+            tells,
         )
         context = Context(store.inbox, self.sessions.history, self._preface, edges.memory.recalled)
         turns = Turns(
@@ -191,7 +202,7 @@ class Assembly:
             edges.meter,
             retry,
             lambda: _turn_policy(self.settings),
-            TurnEvents(self.events),
+            tells,
         )
         self.waiters = Waiters(settings.inbox.max_waiters)
         self.delivery = Delivery(store.outbox, self.channels, clock, edges.entropy, edges.ids, edges.meter, self.health, _sends(settings))
@@ -206,7 +217,7 @@ class Assembly:
             self.delivery.replies,
             self.delivery.wake,
         )
-        auto_save = settings.memory.auto_save and settings.memory.backend != "none"
+        auto_save = settings.memory.auto_save and edges.memory.is_on
         self.ingress = Ingress(store.inbox, self.dispatch, self.waiters, clock, edges.ids, edges.meter, auto_save)
         kept = (settings.inbox.retention_secs, settings.memory.max_auto_saved)
         self.housekeeping = Housekeeping(store, self.access, clock, edges.meter, self.health, *kept)
@@ -237,7 +248,6 @@ class Assembly:
         self.chat_approvals = ChatApprovals(
             store.facts, edges.clock, lambda sender: _tool_policy(self.settings).is_owner(sender), lambda: _terms(self.settings)
         )
-        self.onboarding = Onboarding(store.facts, edges.allowlist, edges.clock, edges.entropy, edges.meter, self._admitted)
         self.channel_ingress = ChannelIngress(
             store.inbox,
             store.facts,
@@ -249,7 +259,6 @@ class Assembly:
             edges.ids,
             edges.meter,
         )
-        self.pairing.is_voucher = self.onboarding.vouch
 
     def _admitted(self, name: str, identity: str, is_owner: bool) -> None:
         """Takes up what a pairing code has changed in config.toml."""

@@ -371,7 +371,8 @@ def conversation(session_id: str) -> str:
 
 def session_of(item: Item) -> str:
     """The session in whose line an item stands, "" = in none."""
-    return (item.conversation or "").removeprefix("chat:") if (item.conversation or "").startswith("chat:") else ""
+    kind, _, session_id = (item.conversation or "").partition(":")
+    return session_id if kind == "chat" else ""
 
 
 def _chars(event: ChatEvent) -> int:

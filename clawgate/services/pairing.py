@@ -25,10 +25,6 @@ _RENEWAL_RETRY_SECONDS = 60.0
 NO_SCOPE = "Forbidden — a token without any scope would open nothing; ask for scopes that you hold"
 
 
-async def _nobody_vouches(code: str) -> bool:
-    return False
-
-
 @define
 class Pairing:
     """The code slot of this gateway.
@@ -45,7 +41,7 @@ class Pairing:
     required: bool
     code_ttl_seconds: int
     announce: Callable[[str], None]
-    is_voucher: Callable[[str], Awaitable[bool]] = _nobody_vouches
+    is_voucher: Callable[[str], Awaitable[bool]]
     _slot: Slot = field(factory=Slot, init=False)
     _lockout: FailureLimiter = field(factory=pairing_limiter, init=False)
     _renewal: IDelayedCall | None = field(default=None, init=False)

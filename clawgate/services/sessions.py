@@ -90,9 +90,7 @@ class Sessions:
         Raises:
             NotFound: it is somebody else's.
         """
-        session = await self.rows.get(wanted) if wanted else None
-        if session is not None and not caller.may_see(session.principal):
-            raise _none(session.id)
+        session = await self.exact(wanted, caller) if wanted else None
         return wanted if wanted and (session is not None or is_uuid(wanted)) else self.ids.uuid()
 
     async def exact(self, session_id: str, caller: Caller) -> Session | None:

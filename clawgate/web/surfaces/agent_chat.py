@@ -23,6 +23,7 @@ from clawgate.domain.settings.masking import shown_text
 from clawgate.domain.times import rfc3339
 from clawgate.ports.clock import Clock
 from clawgate.services.approvals import Approvals
+from clawgate.services.chats import conversation
 from clawgate.services.ingress import Asked, Ingress
 from clawgate.services.streams import Streams
 from clawgate.web.answers import Answer, empty_answer, json_answer
@@ -132,7 +133,7 @@ class AgentChatSurface:
             source="api",
             principal=principal,
             text=body.message,
-            conversation=f"chat:{session}",
+            conversation=conversation(session),
             dedupe=from_header(call.header("x-idempotency-key"), principal, self.idempotency_ttl_seconds),
             options=TurnOptions(
                 provider=(body.provider or "").strip(),
