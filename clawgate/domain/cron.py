@@ -19,11 +19,11 @@ import msgspec
 from clawgate.domain.errors import BadRequest
 from clawgate.domain.inbox import Item, State
 from clawgate.domain.messages import is_storable
+from clawgate.domain.tools import bounded
 
 MOST_JOBS = 1_000
 OUTPUT_CHARS = 16_384
 """Longest output that is kept of a run."""
-CUT = "\n… (cut)"
 _MOST_NAME_CHARS, _MOST_COMMAND_CHARS, _MOST_PROMPT_CHARS, _MOST_FIELD_CHARS = 200, 4_096, 65_536, 512
 _LONGEST_MS = 10 * 366 * 86_400_000
 CREATED_BY = "gateway"
@@ -299,8 +299,7 @@ def next_every(tick_ms: int, every_ms: int, now_ms: int) -> int:
 
 def ended(run: Run, status: RunStatus, output: str, now_ms: int, attempt: int = 1) -> Run:
     """The run after its end; the output is cut to `OUTPUT_CHARS`."""
-    text = output.replace("\0", "").encode("utf-8", "replace").decode()
-    text = text if len(text) <= OUTPUT_CHARS else text[: OUTPUT_CHARS - len(CUT)] + CUT
+    text = bounded(output, OUTPUT_CHARS)
     return msgspec.structs.replace(run, status=status, output=text, finished_ms=max(now_ms, run.started_ms), attempt=max(attempt, 1))
 
 

@@ -74,10 +74,10 @@ class ToolResult(msgspec.Struct, frozen=True):
     ok: bool = True
 
 
-def bounded(text: str) -> str:
-    """A result as it is stored and shown to the model: at most `RESULT_CHARS` characters, NULs and lone surrogates out."""
+def bounded(text: str, most_chars: int = RESULT_CHARS) -> str:
+    """A result as it is stored and shown to the model: cut to `most_chars` with a note, NULs and lone surrogates out."""
     text = text.replace("\0", "").encode("utf-8", "replace").decode()
-    return text if len(text) <= RESULT_CHARS else text[: RESULT_CHARS - len(CUT)] + CUT
+    return text if len(text) <= most_chars else text[: most_chars - len(CUT)] + CUT
 
 
 def is_name(text: str) -> bool:
