@@ -90,7 +90,7 @@ def may_see(caller: Caller, event: BusEvent) -> bool:
         case Audience.EVERYBODY:
             return True
         case Audience.OWNER:
-            return event.principal is not None and event.principal == caller.principal
+            return caller.may_see(event.principal)
         case Audience.APPROVERS:
             return caller.may(Scope.APPROVE)
         case Audience.ADMINISTRATORS:
