@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
+from clawgate.domain.caller import is_loopback
 from clawgate.domain.errors import Invalid, InvalidSettings
-from clawgate.domain.overlay import effective, merged
+from clawgate.domain.overlay import at, effective, merged
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings import environment, providers, rules
 from clawgate.domain.settings.model import ControlSettings, Section, Settings
@@ -261,11 +262,8 @@ def _unresolved(path: str, text: str) -> str:
 
 
 def _at(document: Mapping[str, object], path: str) -> object:
-    """What stands at a dotted path; None where there is nothing or no table on the way."""
-    found: object = document
-    for name in path.split("."):
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found
+    """What stands at the dotted path of a key; None where there is nothing or no table on the way."""
+    return at(document, tuple(path.split(".")))
 
 
 def _is_clear(found: object) -> bool:
@@ -356,7 +354,7 @@ def _check_together(reader: _Reader, settings: Settings) -> None:
             "gateway.tls.client_auth.ca_cert_path", "is missing while client certificates are checked", 'Write ca_cert_path = "/path/to/ca.pem"'
         )
     control = settings.control
-    if control.enabled and not _is_loopback(control.host) and control.trusted_ips == ControlSettings().trusted_ips:
+    if control.enabled and not is_loopback(control.host) and control.trusted_ips == ControlSettings().trusted_ips:
         reader.refuse(
             "control.host", f"{control.host} is reached from other machines, and none is trusted", "Write control.trusted_ips, or TRUSTED_CLIENT_IPS"
         )
@@ -373,10 +371,6 @@ def _check_together(reader: _Reader, settings: Settings) -> None:
     already = tuple(problem.path for problem in reader.problems)
     if tunnel.provider in _TUNNEL_NEEDS and not any(path.startswith(f"tunnel.{tunnel.provider}") for path in already):
         _check_tunnel(reader, settings)
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "::1" or host.startswith("127.")
 
 
 _TUNNEL_NEEDS = {"cloudflare": 'token = "…"', "ngrok": 'auth_token = "…"', "custom": 'start_command = "…"'}
