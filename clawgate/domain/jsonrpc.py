@@ -12,7 +12,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from clawgate.domain.errors import BadRequest
 
-PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32601, -32602, -32603
+PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND = -32700, -32600, -32601
 MAX_MESSAGE_CHARS = 2000
 """Longest text of an error that is kept."""
 
