@@ -148,5 +148,7 @@ def _is_invisible(char: str) -> bool:
 
 
 def _folded_words(text: str) -> Iterable[str]:
-    plain = "".join(char for char in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(char))
-    return _WORD.findall(plain)
+    folded = text.casefold()
+    if not folded.isascii():
+        folded = "".join(char for char in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(char))
+    return _WORD.findall(folded)
