@@ -4,7 +4,7 @@
       Invalid            an operator wrote something that cannot work (path, problem, remedy)
         InvalidSettings  every such thing in one configuration (problems)
       Refusal            a caller asked for something it will not get
-        BadRequest (UnsupportedMedia · WrongShape · InvalidContent · RejectedContent · UnsupportedFile)
+        BadRequest (UnsupportedMedia · NoHandshake · WrongShape · InvalidContent · RejectedContent · UnsupportedFile)
         Unauthenticated · NoSecret · Forbidden · NotFound · Conflict (NotApplied) · TooLarge · RateLimited · LockedOut · NotConfigured · SwitchedOff
       Unavailable        not now, perhaps later (retry_after_seconds)
         StoreUnavailable · Overloaded · Draining
@@ -14,8 +14,7 @@
       SendError          a reply could not be handed to its channel
         SendRefused · SendUnavailable · SendUncertain
 
-Those that only one noun raises stand with it: `triggers.NoTrigger`, `skills.AmbiguousSkill`, `skills.SkillSourceFailed`, `jsonrpc.Malformed`,
-`workflow_approvals.AlreadyAnswered`.
+Those that only one noun raises stand with it, as `triggers.NoTrigger` does.
 
 Status codes and sentences for clients are not here: they exist in `web/answers.py` and `web/dialects`. `detail` is for the operator's log
 and is never sent to a client.
