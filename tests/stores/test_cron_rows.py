@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
 
 import msgspec
 import pytest
@@ -13,7 +11,6 @@ from pytest_twisted import ensureDeferred
 from clawgate.domain.cron import CronSchedule, Delivery, DeliveryMode, EverySchedule, Job, JobKind, Run, RunStatus, ended
 from clawgate.domain.errors import Conflict, NotFound
 from clawgate.stores import cron_rows
-from clawgate.stores.migrations import migrate, shipped
 from clawgate.testing.clock import ManualClock
 from clawgate.testing.sqlite_stores import SqliteStores
 from clawgate.testing.store import InlineStore
@@ -135,13 +132,6 @@ async def test_no_more_jobs_than_may_be() -> None:
     cron = (await opened()).cron
     with pytest.raises(Conflict):
         await cron.add(msgspec.structs.replace(JOB, id="k"), 1)
-
-
-@pytest.fixture(scope="module")
-def connection() -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        migrate(connection, ":memory:", shipped(), 0, 0)
-        yield connection
 
 
 _INDEXED = {

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
 
 from clawgate.stores import dedupe_rows, devices, inbox_rows, memory, outbox_rows, session_rows
-from clawgate.stores.migrations import migrate, shipped
-
-
-@pytest.fixture(scope="module")
-def connection() -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        migrate(connection, ":memory:", shipped(), 0, 0)
-        yield connection
-
 
 _INDEXED = {
     "whether a line is empty": (inbox_rows.INSERT, "inbox_line"),

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
 
 from clawgate.domain.tasks import Filter, Priority, Status, Task
-from clawgate.stores.migrations import migrate, shipped
 from clawgate.stores.task_rows import BELOW, COMMENTS, EVENTS, INSERT, page_query, task_row
 from clawgate.stores.tasks import page
 
@@ -24,13 +21,6 @@ VALUES: dict[str, object] = {
     "top_level_only": True,
 }
 CHOICES = [names for size in range(len(VALUES) + 1) for names in itertools.combinations(VALUES, size)]
-
-
-@pytest.fixture(scope="module")
-def connection() -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        migrate(connection, ":memory:", shipped(), 0, 0)
-        yield connection
 
 
 def plan(connection: sqlite3.Connection, sql: str, params: tuple[object, ...]) -> str:
