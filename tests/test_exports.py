@@ -85,3 +85,10 @@ def test_the_version_can_be_read_without_twisted() -> None:
     code = "import sys, clawgate; assert clawgate.__version__; print([name for name in sys.modules if name.partition('.')[0] == 'twisted'])"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     assert told.stdout.strip() == "[]"
+
+
+def test_start_imports_nothing_that_few_gateways_need() -> None:
+    few = "{'yaml', 'pypdf', 'jwt', 'argon2', 'treq', 'twisted.web.client', 'xllamacpp'}"
+    code = f"import sys, clawgate.tap, clawgate.daemon; print({few} & set(sys.modules))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert told.stdout.strip() == "set()"

@@ -25,7 +25,6 @@ from clawgate.domain.errors import BadRequest, Conflict, Forbidden, GatewayError
 from clawgate.domain.skills import MOST_SKILL_CHARS, SKILL_FILE, Kind, Manifest, Origin, Skill, lacks, slug_of, system_name
 from clawgate.ports.threads import InThread
 from clawgate.system.atomic import replace_file, sync_directory
-from clawgate.system.frontmatter import manifest_of
 from clawgate.system.skillarchive import Entry, read_archive, read_directory, read_file
 
 _log = Logger()
@@ -64,7 +63,7 @@ class SkillDirectory:
 
     def manifest(self, content: str) -> Deferred[Manifest]:
         """See `SkillFiles.manifest`."""
-        return self.run(lambda: manifest_of(content))
+        return self.run(lambda: _manifest_of(content))
 
     def create(self, slug: str, content: str, origin: Origin) -> Deferred[None]:
         """See `SkillFiles.create`."""
@@ -130,7 +129,7 @@ class SkillDirectory:
         if not stat.S_ISREG(found.st_mode):
             raise BadRequest(f"{SKILL_FILE} is no regular file")
         content = read_file(os.path.realpath(path), MOST_SKILL_CHARS).decode("utf-8", "replace").replace("\0", "")
-        return _Seen(mark, manifest_of(content), content)
+        return _Seen(mark, _manifest_of(content), content)
 
     def _origin(self, slug: str) -> Origin | None:
         """None when nobody knows, or when what is written there is no origin."""
@@ -164,7 +163,7 @@ class SkillDirectory:
         if len(raw) > MOST_SKILL_CHARS:
             raise BadRequest(f"{SKILL_FILE} is longer than {MOST_SKILL_CHARS} characters")
         content = raw.decode("utf-8", "replace")
-        manifest = manifest_of(content)
+        manifest = _manifest_of(content)
         slug = slug or slug_of(manifest.name)
         if any(skill.name.casefold() == manifest.name.casefold() for skill in self._scan()):
             raise Conflict(f"a skill named `{manifest.name}` exists")
@@ -224,6 +223,12 @@ class SkillDirectory:
             yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _manifest_of(content: str) -> Manifest:
+    from clawgate.system.frontmatter import manifest_of  # PyYAML: nobody without a skill pays for it
+
+    return manifest_of(content)
 
 
 def _write_new(directory: str, entry: Entry) -> None:
