@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 
 from clawgate.agents import catalog_wire
-from clawgate.agents.choose import provider_of
+from clawgate.agents.choose import own_key, provider_of
 from clawgate.agents.http import HttpClient
 from clawgate.agents.http_exchange import HeaderLookup, Receiver
 from clawgate.agents.vendor_wire import ERROR_BODY_CAP_BYTES, error_of
@@ -102,10 +102,8 @@ class _Reader:
 
 
 def _key(settings: Settings, provider: Provider, *, is_chosen: bool) -> str:
-    if is_chosen and settings.api_key:
-        return settings.api_key.reveal().strip()
-    own = dict(reversed(settings.provider_keys))
-    return next((own[name].reveal().strip() for name in (provider.id, *provider.aliases) if own.get(name)), "")
+    key = (settings.api_key if is_chosen else None) or own_key(settings, provider.id, *provider.aliases)
+    return key.reveal().strip() if key else ""
 
 
 def build_catalog(settings: Callable[[], Settings], reactor: Any, clock: Clock) -> VendorCatalog:  # Any: the reactor: time and TCP at once

@@ -79,6 +79,12 @@ def provider_of(settings: Settings) -> str:
     return next((vendor for vendor, key in settings.provider_keys if key), "offline")
 
 
+def own_key(settings: Settings, *names: str) -> Secret | None:
+    """The key that is a vendor's own, under the first of its names that has one; None when there is none."""
+    keys = dict(reversed(settings.provider_keys))
+    return next((keys[name] for name in names if keys.get(name)), None)
+
+
 class _Build:
     """Builders that share the settings."""
 
@@ -178,7 +184,4 @@ class _Build:
         return self._own_key(listed.id, *listed.aliases), remedy
 
     def _own_key(self, *names: str) -> Secret | None:
-        if self._settings.api_key:
-            return self._settings.api_key
-        keys = dict(reversed(self._settings.provider_keys))
-        return next((keys[name] for name in names if keys.get(name)), None)
+        return self._settings.api_key or own_key(self._settings, *names)
