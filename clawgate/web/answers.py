@@ -51,10 +51,11 @@ class Answer(msgspec.Struct, frozen=True):
 
 def json_answer(status: int, value: Mapping[str, object] | msgspec.Struct | Sequence[Mapping[str, object]], *headers: tuple[bytes, bytes]) -> Answer:
     """A JSON answer: compact, keys sorted, non-ASCII as it is, no charset parameter (zeroclaw.md A5)."""
-    return Answer(status, _encoded(value), JSON, headers)
+    return Answer(status, encoded(value), JSON, headers)
 
 
-def _encoded(value: object) -> bytes:
+def encoded(value: object) -> bytes:
+    """JSON as every answer, stream and chat frame carries it: compact, keys sorted."""
     try:
         return _encode(value)
     except UnicodeEncodeError:  # half a surrogate pair, out of JSON of a model's: as an escape it can be told

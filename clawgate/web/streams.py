@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from clawgate.domain.caller import Caller
 from clawgate.ports.clock import Clock
+from clawgate.web.answers import encoded
 
 _log = Logger()
 EVENT_STREAM = b"text/event-stream"
@@ -58,7 +59,7 @@ class EventStream:
 
     def data(self, value: object) -> None:
         """Sends one event: a `data:` line with a JSON object."""
-        self.frame(msgspec.json.encode(value, order="sorted"))
+        self.frame(encoded(value))
 
     def frame(self, encoded: bytes, number: int = 0) -> None:
         """Sends one event that is JSON already; `number` is its `id:`, 0 = none."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 
 from clawgate.domain.errors import AgentOverloaded
@@ -20,11 +19,6 @@ UNAUTHORIZED = {"error": "unauthorized", "detail": "Pair via POST /pair, then se
 def gate(*answers: Any, held: bool = False) -> tuple[MemoryGateway, str]:  # Any: what ScriptedAgent takes
     road = MemoryGateway(agent=ScriptedAgent(answers or ("hello",), is_held=held))
     return road, road.pair()
-
-
-def frames(pending: Pending) -> list[dict[str, Any]]:  # Any: JSON
-    lines = pending.raw.partition(b"\r\n\r\n")[2].split(b"\n")
-    return [msgspec.json.decode(line[6:]) for line in lines if line.startswith(b"data: ")]
 
 
 def stream(road: MemoryGateway, token: str, **body: object) -> Pending:
@@ -121,8 +115,8 @@ def test_a_sync_turn_that_outlasts_the_wait_is_408_and_goes_on() -> None:
 def test_a_stream_tells_pieces_usage_and_the_end() -> None:
     road, token = gate(Pieces(("hel", "lo"), usage=Usage(3, 2)))
     pending = stream(road, token)
-    session = frames(pending)[-1]["session_id"]
-    assert frames(pending) == [
+    session = pending.events[-1]["session_id"]
+    assert pending.events == [
         {"type": "chunk", "text": "hel"},
         {"type": "chunk", "text": "lo"},
         {"type": "usage", "model": "scripted-1", "prompt": 3, "completion": 2, "total": 5, "cost_usd": 0.0},
@@ -133,17 +127,22 @@ def test_a_stream_tells_pieces_usage_and_the_end() -> None:
     assert b"x-accel-buffering: no" in head
 
 
+def test_half_a_surrogate_pair_of_a_model_is_streamed_as_an_escape() -> None:
+    road, token = gate("a\ud800b")
+    assert b'data: {"text":"a\\ud800b","type":"chunk"}\n' in stream(road, token).raw
+
+
 @pytest.mark.parametrize("query", ["?stream=1", "?stream=TRUE", "?stream=yes", "?stream=on"])
 def test_the_query_asks_for_a_stream_too(query: str) -> None:
     road, token = gate()
     pending = road.client.begin("POST", CHAT + query, {"message": "hi"}, token=token)
-    assert frames(pending)[-1]["type"] == "done"
+    assert pending.events[-1]["type"] == "done"
 
 
 def test_a_failure_in_a_stream_is_an_error_and_done() -> None:
     road, token = gate(AgentOverloaded())
     pending = stream(road, token, session_id="mine")
-    assert frames(pending)[-2:] == [
+    assert pending.events[-2:] == [
         {"type": "error", "message": "The agent could not answer (overloaded)"},
         {"type": "done", "text": "", "cancelled": False, "session_id": "mine"},
     ]
@@ -152,7 +151,7 @@ def test_a_failure_in_a_stream_is_an_error_and_done() -> None:
 def test_who_leaves_a_stream_cancels_the_turn() -> None:
     road, token = gate(Hang(("par", "tial")))
     pending = stream(road, token)
-    assert [frame["text"] for frame in frames(pending)] == ["par", "tial"]
+    assert [frame["text"] for frame in pending.events] == ["par", "tial"]
     pending.leave()
     assert isinstance(road.agent, ScriptedAgent)
     assert (road.agent.cancelled, len(road.gateway.web.streams)) == (1, 0)
@@ -193,5 +192,5 @@ def test_stopping_the_gateway_ends_a_stream_with_a_word() -> None:
     road.stop()
     for _ in range(30):
         road.clock.advance(1)
-    assert frames(pending)[-2]["type"] == "error"
-    assert frames(pending)[-1]["type"] == "done"
+    assert pending.events[-2]["type"] == "error"
+    assert pending.events[-1]["type"] == "done"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import msgspec
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -34,6 +33,7 @@ from clawgate.domain.errors import Forbidden, NotFound, Unavailable
 from clawgate.ports.clock import Clock
 from clawgate.ports.sockets import Socket
 from clawgate.services.chats import Chats, Entered, Room
+from clawgate.web.answers import encoded
 from clawgate.web.call import Call
 from clawgate.web.dialects import chat_frames_wire as wire
 from clawgate.web.dialects.chat_sessions_wire import NOT_FOUND
@@ -181,7 +181,7 @@ class ChatConnection:
 
     def _send(self, frame: wire.Object) -> None:
         if self._socket is not None:
-            self._socket.send(msgspec.json.encode(frame, order="sorted").decode())
+            self._socket.send(encoded(frame).decode())
 
     @property
     def _dialect(self) -> wire.Dialect:

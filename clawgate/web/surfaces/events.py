@@ -19,7 +19,7 @@ from clawgate.domain.events import BusEvent, may_see
 from clawgate.ports.clock import Clock
 from clawgate.services.events import KEPT, Events
 from clawgate.services.tickets import TICKET_SECONDS, Tickets
-from clawgate.web.answers import Answer, json_answer
+from clawgate.web.answers import Answer, encoded, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import events_wire
 from clawgate.web.router import Router
@@ -97,7 +97,7 @@ class EventsSurface:
     def encoded(self, event: BusEvent) -> bytes:
         """The event as JSON, made once for all who watch."""
         if self._encoded[0] != event.number:
-            self._encoded = (event.number, json_answer(200, events_wire.frame(event)).body)
+            self._encoded = (event.number, encoded(events_wire.frame(event)))
         return self._encoded[1]
 
 
