@@ -18,8 +18,6 @@ from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from websockets.frames import Frame
-from websockets.http11 import Request as Handshake
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
@@ -33,7 +31,7 @@ from clawgate.ports.events import ComponentHealth
 from clawgate.ports.sockets import GOING_AWAY, Socket
 from clawgate.services.control_plane import ControlPlane
 from clawgate.web.listen import bindable
-from clawgate.web.sockets import MOST_MESSAGE_BYTES, SocketAnswer, WebSocket
+from clawgate.web.sockets import SocketAnswer, WebSocket
 
 _log = Logger()
 COMPONENT = "control plane"
@@ -104,10 +102,6 @@ class Conversation:
 class BareSocket(WebSocket):
     """A WebSocket that reads its handshake itself: there is no site before it."""
 
-    def __init__(self, answer: SocketAnswer, clock: Clock, gone: Any) -> None:  # gone: as WebSocket
-        super().__init__(answer, clock, gone)
-        self._wire = ServerProtocol(select_subprotocol=_first, max_size=MOST_MESSAGE_BYTES)
-
     def connectionMade(self) -> None:
         """Waits for the handshake, not for ever."""
         self._set_timer(HANDSHAKE_SECONDS, self._abort)
@@ -118,17 +112,11 @@ class BareSocket(WebSocket):
             super().dataReceived(data)
             return
         self._wire.receive_data(data)
-        events = self._wire.events_received()
-        if events and isinstance(events[0], Handshake):
-            self._wire.send_response(self._wire.accept(events[0]))
-            self.subprotocol = str(self._wire.subprotocol or "")
-        elif self._wire.handshake_exc is None:
+        early = self._answer_handshake()
+        if self._wire.state is State.CONNECTING and self._wire.handshake_exc is None:
             return
         super().connectionMade()
-        for event in events[1:]:
-            if isinstance(event, Frame) and not self._is_over:
-                self._frame(event)
-        self._read()
+        self._read(early)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Nothing is waited for any more."""
@@ -198,7 +186,7 @@ class ControlPlaneListener(Factory):
         if sum(each is is_trusted for each in self._open.values()) >= MOST_CONNECTIONS:
             return None
         conversation = Conversation(self.plane, self.clock, self._refused, is_trusted=is_trusted)
-        socket = BareSocket(SocketAnswer(conversation, Caller("control", frozenset(), str(peer))), self.clock, self._gone)
+        socket = BareSocket(SocketAnswer(conversation, Caller("control", frozenset(), str(peer))), self.clock, self._gone, _first)
         self._open[socket] = is_trusted
         return socket
 

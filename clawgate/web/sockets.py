@@ -21,7 +21,7 @@ from twisted.web.server import Request
 from websockets.exceptions import ConnectionClosed, InvalidState
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request as Handshake
-from websockets.protocol import State
+from websockets.protocol import Event, State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 from zope.interface import implementer
@@ -37,6 +37,7 @@ MOST_WAITING_BYTES = 4 * 1024 * 1024
 PING_SECONDS, PONG_SECONDS, CLOSE_SECONDS = 20.0, 10.0, 5.0
 MOST_SOCKETS, MOST_OF_ONE = 10_000, 1_000
 NO_GOODBYE = 1006
+Chooser = Callable[[ServerProtocol, Sequence[Subprotocol]], Subprotocol | None]
 
 
 class SocketAnswer(msgspec.Struct, frozen=True):
@@ -99,10 +100,11 @@ class WebSocket(Protocol):
 
     transport: Any  # TCP or TLS: no interface names both writing and producers
 
-    def __init__(self, answer: SocketAnswer, clock: Clock, gone: Callable[[WebSocket], object]) -> None:
+    def __init__(self, answer: SocketAnswer, clock: Clock, gone: Callable[[WebSocket], object], choose: Chooser | None = None) -> None:
+        """`choose` picks a sub-protocol; None = of those that the answer names."""
         self.caller, self._handler, self._clock, self._gone = answer.caller, answer.handler, clock, gone
         self.subprotocol = ""
-        self._wire = ServerProtocol(select_subprotocol=_chooser(answer.subprotocols), max_size=MOST_MESSAGE_BYTES)
+        self._wire = ServerProtocol(select_subprotocol=choose or _chooser(answer.subprotocols), max_size=MOST_MESSAGE_BYTES)
         self._pieces: list[bytes] = []
         self._is_text = True
         self._waiting: list[bytes] = []
@@ -119,10 +121,15 @@ class WebSocket(Protocol):
         head = [b"%s %s HTTP/1.1\r\n" % (request.method, request.uri)]
         head += [b"%s: %s\r\n" % (name, value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values]
         self._wire.receive_data(b"".join((*head, b"\r\n")))
-        shaken = self._wire.events_received()
-        if shaken and isinstance(shaken[0], Handshake):
-            self._wire.send_response(self._wire.accept(shaken[0]))
-        self.subprotocol = str(self._wire.subprotocol or "")
+        self._answer_handshake()
+
+    def _answer_handshake(self) -> list[Event]:
+        """Answers the handshake once it has arrived; returns what came behind it."""
+        events = self._wire.events_received()
+        if events and isinstance(events[0], Handshake):
+            self._wire.send_response(self._wire.accept(events[0]))
+            self.subprotocol = str(self._wire.subprotocol or "")
+        return events[1:]
 
     def take(self, request: Request) -> None:
         """Takes the connection over, on our own site or on somebody else's."""
@@ -155,8 +162,8 @@ class WebSocket(Protocol):
         """The connection is gone."""
         self._over(self._code)
 
-    def _read(self) -> None:
-        for event in self._wire.events_received():
+    def _read(self, early: Sequence[Event] = ()) -> None:
+        for event in (*early, *self._wire.events_received()):
             if isinstance(event, Frame) and not self._is_over:
                 self._frame(event)
         self._flush()
@@ -314,7 +321,7 @@ class WebSocket(Protocol):
         self._guarded(lambda: self._handler.closed(code))
 
 
-def _chooser(understood: tuple[str, ...]) -> Callable[[ServerProtocol, Sequence[Subprotocol]], Subprotocol | None]:
+def _chooser(understood: tuple[str, ...]) -> Chooser:
     def choose(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
         return next((Subprotocol(name) for name in understood if name in offered), None)
 
