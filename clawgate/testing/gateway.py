@@ -239,6 +239,12 @@ class Pending:
         return bytes(self._transport.value())  # type: ignore[no-untyped-call]  # untyped upstream
 
     @property
+    def events(self) -> list[dict[str, Any]]:  # Any: JSON
+        """The data of the Server-Sent Events so far."""
+        lines = self.raw.partition(b"\r\n\r\n")[2].split(b"\n")
+        return [msgspec.json.decode(line[6:]) for line in lines if line.startswith(b"data: ")]
+
+    @property
     def is_answered(self) -> bool:
         """Whether anything came back."""
         return bool(self.raw)

@@ -43,13 +43,8 @@ def chat(road: MemoryGateway, text: str = "hi", *, stream: bool = True) -> Pendi
     return road.client.begin("POST", "/api/v1/agent/chat", {"message": text}, headers={"Accept": "text/event-stream"} if stream else {})
 
 
-def frames(pending: Pending) -> list[dict[str, object]]:
-    lines = pending.raw.partition(b"\r\n\r\n")[2].split(b"\n")
-    return [msgspec.json.decode(line[6:]) for line in lines if line.startswith(b"data: ")]
-
-
 def kinds(pending: Pending) -> list[object]:
-    return [frame["type"] for frame in frames(pending)]
+    return [frame["type"] for frame in pending.events]
 
 
 def word(road: MemoryGateway, *, approve: bool, always: bool = False) -> int:
@@ -145,7 +140,7 @@ def test_a_console_is_asked_and_the_approved_call_is_made() -> None:
     assert word(road, approve=True) == 200
     road.pump()
     assert kinds(pending)[2:] == ["tool_call_start", "tool_call_end", "chunk", "usage", "done"]
-    assert frames(pending)[-1]["cancelled"] is False
+    assert pending.events[-1]["cancelled"] is False
 
 
 def test_a_sync_caller_is_asked_too() -> None:
@@ -162,7 +157,7 @@ def test_a_denied_call_cancels_the_turn_and_nothing_is_called() -> None:
     streaming, sync = chat(road), chat(road, stream=False)
     assert [word(road, approve=False), word(road, approve=False)] == [200, 200]
     road.pump()
-    assert frames(streaming)[-1] == {"type": "done", "text": "", "cancelled": True, "session_id": ""}
+    assert streaming.events[-1] == {"type": "done", "text": "", "cancelled": True, "session_id": ""}
     assert sync.response.status == 403
     assert tools.calls == []
     assert {one.state for one in items(road)} == {State.DROPPED}
@@ -173,7 +168,7 @@ def test_silence_is_a_denial() -> None:
     pending = chat(road)
     for _ in range(31):
         road.clock.advance(10)
-    assert frames(pending)[-1]["cancelled"] is True
+    assert pending.events[-1]["cancelled"] is True
     assert tools.calls == []
     assert road.client.get("/api/v1/approvals").json["count"] == 0
 
@@ -191,7 +186,7 @@ def test_always_holds_for_the_rest_of_the_session_only() -> None:
     pending = chat(road)
     word(road, approve=True, always=True)
     road.pump()
-    session = str(frames(pending)[-1]["session_id"])
+    session = str(pending.events[-1]["session_id"])
     again = road.client.post("/api/v1/agent/chat", {"message": "again", "session_id": session})
     assert (again.status, again.json["text"], len(tools.calls)) == (200, "paid again", 2)
     other = chat(road, "elsewhere")
@@ -204,7 +199,7 @@ def test_a_change_of_the_autonomy_takes_back_every_always() -> None:
     word(road, approve=True, always=True)
     road.pump()
     changed = road.client.request("PUT", "/api/v1/config/autonomy", {"max_actions_per_hour": 7}, peer="operator")
-    body = {"message": "again", "session_id": frames(pending)[-1]["session_id"]}
+    body = {"message": "again", "session_id": pending.events[-1]["session_id"]}
     again = road.client.begin("POST", "/api/v1/agent/chat", body, headers={"Accept": "text/event-stream"})
     assert (changed.status, kinds(again)[-1], len(tools.calls)) == (200, "approval_request", 1)
 
@@ -222,7 +217,7 @@ def test_a_call_that_the_settings_forbid_by_now_is_not_made() -> None:
 
 def test_open_questions_are_listed_as_the_stream_tells_them() -> None:
     road, _ = gate(wants(PAY), "paid", autonomy=AutonomySettings())
-    asked = frames(chat(road))[-1]
+    asked = chat(road).events[-1]
     listed = road.client.get("/api/v1/approvals").json["approvals"]
     assert [{name: one[name] for name in ("id", "tool", "args")} for one in listed] == [{"id": asked["id"], "tool": "pay", "args": {"euros": 5}}]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import pytest
 
 from clawgate.domain.caller import Caller, Scope
@@ -25,13 +24,8 @@ LOGS = "/api/daemon/logs"
 UNAUTHORIZED = {"error": "Unauthorized — provide Authorization: Bearer <token>"}
 
 
-def frames(pending: Pending) -> list[dict[str, Any]]:  # Any: JSON
-    lines = pending.raw.partition(b"\r\n\r\n")[2].split(b"\n")
-    return [msgspec.json.decode(line[6:]) for line in lines if line.startswith(b"data: ")]
-
-
 def kinds(pending: Pending) -> list[str]:
-    return [str(frame["type"]) for frame in frames(pending)]
+    return [str(frame["type"]) for frame in pending.events]
 
 
 def numbers(pending: Pending) -> list[int]:
@@ -57,7 +51,7 @@ def test_a_stream_begins_with_a_comment_and_tells_what_happens() -> None:
     assert stream.response.headers["content-type"] == "text/event-stream"
     assert b": open\n\n" in stream.raw
     created = road.client.post("/tasks", {"title": "mend"}, token=token).json
-    [frame] = frames(stream)
+    [frame] = stream.events
     assert (frame["type"], frame["id"], frame["timestamp"][-6:]) == ("task_created", created["id"], "+00:00")
     assert numbers(stream) == [1]
 
@@ -67,7 +61,7 @@ def test_a_turn_tells_in_the_published_fields() -> None:
     stream = road.client.begin("GET", EVENTS, token=token)
     road.client.post("/webhook", {"message": "a secret thing"}, token=token)
     assert kinds(stream) == ["agent_start", "llm_request", "agent_end"]
-    start, request, end = frames(stream)
+    start, request, end = stream.events
     assert {start["provider"], request["provider"], end["provider"]} == {"scripted"}
     assert {start["model"], request["model"], end["model"]} == {"scripted-1"}
     assert (start["source"], end["cost_usd"], end["duration_ms"]) == ("webhook", None, 0)
@@ -79,7 +73,7 @@ def test_a_failed_turn_is_an_error_without_the_vendors_words() -> None:
     stream = road.client.begin("GET", EVENTS, token=token)
     road.client.begin("POST", "/webhook", {"message": "hi"}, token=token)
     assert kinds(stream)[-1] == "error"
-    assert (frames(stream)[-1]["component"], frames(stream)[-1]["message"]) == ("gateway", "the turn failed (overloaded)")
+    assert (stream.events[-1]["component"], stream.events[-1]["message"]) == ("gateway", "the turn failed (overloaded)")
 
 
 def test_a_tool_call_tells_its_begin_and_end() -> None:
@@ -87,7 +81,7 @@ def test_a_tool_call_tells_its_begin_and_end() -> None:
     stream = road.client.begin("GET", EVENTS, token=token)
     road.client.post("/webhook", {"message": "hi"}, token=token)
     assert kinds(stream) == ["agent_start", "llm_request", "tool_call_start", "tool_call", "llm_request", "agent_end"]
-    called = frames(stream)[3]
+    called = stream.events[3]
     assert (called["tool"], called["success"], called["duration_ms"]) == ("task_list", True, 0)
 
 
@@ -170,7 +164,7 @@ def test_who_was_away_too_long_is_told_so() -> None:
     road, token = gate()
     publish(road, *["task_created"] * (KEPT + 7))
     stream = road.client.begin("GET", EVENTS, token=token, headers={"Last-Event-ID": "2"})
-    assert frames(stream)[0] == {"type": "lagged", "missed": 5}
+    assert stream.events[0] == {"type": "lagged", "missed": 5}
     assert numbers(stream)[0] == 8
 
 
@@ -213,7 +207,7 @@ def test_a_slow_client_is_told_how_much_it_missed() -> None:
     fill(road, 100)
     assert len(stream.raw) == before
     stream.resume()
-    got = frames(stream)
+    got = stream.events
     assert len(got) < MOST_WAITING // 10_000 + 3
     assert got[-1] == {"type": "lagged", "missed": 100 - (len(got) - 1)}
     publish(road, "task_created")
@@ -332,11 +326,11 @@ def test_the_log_is_told_from_its_last_lines_on() -> None:
     for number in range(7):
         tail.add(f"line {number}", 1_800_000_000_000)
     stream = road.client.begin("GET", LOGS, token=token)
-    assert [frame["line"] for frame in frames(stream)] == ["line 2", "line 3", "line 4", "line 5", "line 6"]
-    assert frames(stream)[0] == {"type": "log", "line": "line 2", "timestamp": "2027-01-15T08:00:00.000+00:00"}
+    assert [frame["line"] for frame in stream.events] == ["line 2", "line 3", "line 4", "line 5", "line 6"]
+    assert stream.events[0] == {"type": "log", "line": "line 2", "timestamp": "2027-01-15T08:00:00.000+00:00"}
     tail.add("broke\n  | Traceback\n\n", 0)
     road.clock.advance(0.5)
-    assert [frame["line"] for frame in frames(stream)][5:] == ["broke", "  | Traceback"]
+    assert [frame["line"] for frame in stream.events][5:] == ["broke", "  | Traceback"]
 
 
 def test_a_slow_reader_of_the_log_is_told_how_much_it_missed() -> None:
@@ -349,12 +343,12 @@ def test_a_slow_reader_of_the_log_is_told_how_much_it_missed() -> None:
         road.clock.advance(0.5)
     stream.resume()
     road.clock.advance(0.5)
-    assert [frame.get("line", frame.get("missed")) for frame in frames(stream)] == ["first", 4, *[f"line {number}" for number in range(4, 9)]]
+    assert [frame.get("line", frame.get("missed")) for frame in stream.events] == ["first", 4, *[f"line {number}" for number in range(4, 9)]]
 
 
 def test_a_log_that_is_elsewhere_says_so() -> None:
     road, token = gate(edges={"logs": LogTail()})
-    [frame] = frames(road.client.begin("GET", LOGS, token=token))
+    [frame] = road.client.begin("GET", LOGS, token=token).events
     assert (frame["type"], sorted(frame)) == ("log_unavailable", ["line", "timestamp", "type"])
 
 

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from clawgate.domain.caller import ALL_SCOPES, Caller, Scope
 from clawgate.domain.workflow_approvals import AlreadyAnswered, Word
 from clawgate.services.workflow_approvals import MOST_KEPT, WorkflowApprovals
-from clawgate.testing.gateway import MemoryGateway, Pending, Response
+from clawgate.testing.gateway import MemoryGateway, Response
 from tests.web.gate import device_of
 
 SAY = "/api/channel-events"
@@ -43,11 +43,6 @@ def listed(road: MemoryGateway, token: str, query: str = "") -> list[dict[str, A
     return list(body["approvals"])
 
 
-def frames(pending: Pending) -> list[dict[str, Any]]:  # Any: JSON
-    lines = pending.raw.partition(b"\r\n\r\n")[2].split(b"\n")
-    return [msgspec.json.decode(line[6:]) for line in lines if line.startswith(b"data: ")]
-
-
 def gate() -> tuple[MemoryGateway, str]:
     road = MemoryGateway()
     return road, road.pair()
@@ -57,9 +52,9 @@ def test_a_question_is_told_and_listed() -> None:
     road, token = gate()
     stream = road.client.begin("GET", "/api/events", token=token)
     assert (say(road).status, say(road, run_id="run-0", timeout=0).json) == (200, {"ok": True})
-    told = [frame for frame in frames(stream) if frame.get("run_id") == "run-1"]
-    assert [frame["type"] for frame in frames(stream)[:2]] == ["channel_event", "human_approval_request"]
-    assert frames(stream)[0]["payload"] == QUESTION
+    told = [frame for frame in stream.events if frame.get("run_id") == "run-1"]
+    assert [frame["type"] for frame in stream.events[:2]] == ["channel_event", "human_approval_request"]
+    assert stream.events[0]["payload"] == QUESTION
     assert [{name: frame[name] for name in ("run_id", "step_id", "workflow_name", "title", "message")} for frame in told] == [
         {
             "run_id": "run-1",
@@ -81,8 +76,8 @@ def test_any_json_is_passed_on() -> None:
     for body in bodies:
         heard = road.client.post(SAY, body, headers={"Content-Type": "application/json"}, peer="127.0.0.1")
         assert (heard.status, heard.json) == (200, {"ok": True})
-    assert [frame["type"] for frame in frames(stream)] == ["channel_event"] * 5
-    assert [frame["payload"] for frame in frames(stream)] == [msgspec.json.decode(body) for body in bodies]
+    assert [frame["type"] for frame in stream.events] == ["channel_event"] * 5
+    assert [frame["payload"] for frame in stream.events] == [msgspec.json.decode(body) for body in bodies]
     assert listed(road, token) == []
 
 
@@ -118,10 +113,10 @@ def test_a_word_resolves_the_question(body: dict[str, Any], message: str, approv
     stream = road.client.begin("GET", "/api/events", token=token)
     got = answer(road, token, **body)
     if not message:
-        assert (got.status, frames(stream)) == (400, [])
+        assert (got.status, stream.events) == (400, [])
         return
     assert (got.status, got.json) == (200, {"status": "ok", "message": message, "run_id": "run-1", "approved": approved})
-    [told] = frames(stream)
+    [told] = stream.events
     assert (told["type"], told["run_id"], told["step_id"], told["approved"], told["feedback"]) == (
         "human_approval_resolved",
         "run-1",
@@ -237,5 +232,5 @@ def test_answering_takes_the_scope_for_it() -> None:
     assert [road.client.get(LIST, token=reader).status, answer(road, reader, approved=True).status] == [403, 403]
     stream = road.client.begin("GET", "/api/events", token=reader)
     say(road, run_id="run-3")
-    assert frames(stream) == []
+    assert stream.events == []
     assert answer(road, road.pair(scopes=[Scope.APPROVE]), approved=True).status == 200
