@@ -49,7 +49,7 @@ def test_tls_is_served_with_the_configured_certificate(tmp_path: Path) -> None:
         old.set_ciphers("DEFAULT:@SECLEVEL=0")  # else the client itself refuses, and nobody is asked
         with pytest.warns(DeprecationWarning, match="TLSv1_1"):
             old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
-        with pytest.raises(ssl.SSLError, match="(?i)alert protocol version"):
+        with pytest.raises(ssl.SSLError, match=r"(?i)alert protocol version"):
             ask(daemon, old)
     finally:
         assert daemon.stop() == 0
