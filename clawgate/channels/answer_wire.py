@@ -45,7 +45,7 @@ class Answer(msgspec.Struct, frozen=True):
         return 200 <= self.status < 300
 
 
-def problem(title: str, answer: Answer, redact: Redactor, *, is_transient: Callable[[bytes], bool] = lambda body: False) -> SendError | None:
+def problem(title: str, answer: Answer, redact: Redactor, *, is_transient: Callable[[bytes], bool]) -> SendError | None:
     """The error an answer stands for, None when the part was taken.
 
     Args:

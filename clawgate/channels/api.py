@@ -6,7 +6,7 @@ it came: before the request was written nothing was sent (`SendUnavailable`), af
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,8 +22,9 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from clawgate.channels.answer_wire import MAX_RETRY_AFTER_SECONDS, Answer
+from clawgate.channels.answer_wire import MAX_RETRY_AFTER_SECONDS, Answer, problem
 from clawgate.domain.errors import Invalid, SendUnavailable, SendUncertain
+from clawgate.domain.redaction import Redactor
 from clawgate.domain.secret import Secret
 from clawgate.domain.times import retry_after
 from clawgate.ports.clock import Clock
@@ -60,7 +61,9 @@ class Api:
     """JSON over HTTP with a bearer token.
 
     Attributes:
+        title: the channel's name as users know it.
         agent: None = an Agent of its own with a warm pool, made at the first call.
+        redact: knows the token; a channel with more secrets tells it.
     """
 
     reactor: IReactorTCP
@@ -69,7 +72,11 @@ class Api:
     base: str
     token: Secret
     agent: IAgent | None = None
+    redact: Redactor = field(factory=Redactor, init=False)
     _pool: HTTPConnectionPool | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.redact.register(self.token)
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str] | None = None, *, is_bearer: bool = True) -> Answer:
         """The platform's answer to one POST, whatever its status.
@@ -99,6 +106,12 @@ class Api:
             if timer.active():
                 timer.cancel()
         return await self._answer(response, deadline - self.clock.monotonic())
+
+    def check(self, answer: Answer, *, is_transient: Callable[[bytes], bool] = lambda body: False) -> None:
+        """Raises the `SendError` that an answer stands for, unless the part was taken; arguments as of `answer_wire.problem`."""
+        error = problem(self.title, answer, self.redact, is_transient=is_transient)
+        if error is not None:
+            raise error
 
     def _request(self, path: str, body: bytes, more: Mapping[str, str], is_bearer: bool) -> Deferred[IResponse]:
         from treq.client import HTTPClient  # imported at the first call: nobody pays for it who sends nothing

@@ -8,13 +8,11 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 
 from clawgate.channels import linq_wire as wire
-from clawgate.channels.answer_wire import problem
 from clawgate.channels.api import Api
 from clawgate.channels.payload_wire import decode
 from clawgate.channels.split_wire import split
 from clawgate.domain.errors import NotFound
 from clawgate.domain.messages import ChannelMessage
-from clawgate.domain.redaction import Redactor
 from clawgate.domain.secret import Secret
 from clawgate.domain.signatures import TOLERANCE_SECONDS, verify_linq
 from clawgate.ports.channels import HeaderLookup, QueryLookup, no_query
@@ -38,10 +36,6 @@ class Linq:
     title: str = field(default=wire.TITLE, init=False)
     retry_safe: bool = field(default=False, init=False)
     tolerance_seconds: int = field(default=TOLERANCE_SECONDS, init=False)
-    _redact: Redactor = field(factory=Redactor, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._redact.register(self.api.token)
 
     def verify(self, header: HeaderLookup, body: bytes, now_seconds: float, query: QueryLookup = no_query) -> str:
         """Checks the timestamp and the signature over both. Raises Unauthenticated."""
@@ -75,9 +69,7 @@ class Linq:
         answer = await self.api.post(wire.reply_path(target), wire.reply_request(text))
         if answer.status == _UNKNOWN_CHAT:
             answer = await self.api.post(wire.NEW_CHAT_PATH, wire.new_chat_request(self.from_phone, target, text))
-        error = problem(self.title, answer, self._redact)
-        if error is not None:
-            raise error
+        self.api.check(answer)
         return wire.receipt(answer.body)
 
     def stop(self) -> Deferred[None]:

@@ -8,13 +8,11 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 
 from clawgate.channels import nextcloud_talk_wire as wire
-from clawgate.channels.answer_wire import problem
 from clawgate.channels.api import Api
 from clawgate.channels.payload_wire import decode
 from clawgate.channels.split_wire import split
 from clawgate.domain.errors import NotFound, SendRefused
 from clawgate.domain.messages import ChannelMessage
-from clawgate.domain.redaction import Redactor
 from clawgate.domain.secret import Secret
 from clawgate.domain.signatures import verify_nextcloud_talk
 from clawgate.ports.channels import HeaderLookup, QueryLookup, no_query
@@ -35,11 +33,10 @@ class NextcloudTalk:
     title: str = field(default=wire.TITLE, init=False)
     retry_safe: bool = field(default=False, init=False)
     tolerance_seconds: int = field(default=0, init=False)
-    _redact: Redactor = field(factory=Redactor, init=False)
 
     def __attrs_post_init__(self) -> None:
-        for secret in (self.api.token, *self.webhook_secrets):
-            self._redact.register(secret)
+        for secret in self.webhook_secrets:
+            self.api.redact.register(secret)
 
     def verify(self, header: HeaderLookup, body: bytes, now_seconds: float, query: QueryLookup = no_query) -> str:
         """Checks the signature over random and body; the random is the nonce. Raises Unauthenticated."""
@@ -69,9 +66,7 @@ class NextcloudTalk:
             raise SendRefused("a Nextcloud Talk bot cannot reply without its secret")
         headers = wire.reply_headers(target, text, secret, idempotency_key)
         answer = await self.api.post(wire.reply_path(target), wire.reply_request(text), headers, is_bearer=not is_bot)
-        error = problem(self.title, answer, self._redact)
-        if error is not None:
-            raise error
+        self.api.check(answer)
         return wire.receipt(answer.body)
 
     def stop(self) -> Deferred[None]:

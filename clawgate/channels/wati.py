@@ -12,12 +12,10 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 
 from clawgate.channels import wati_wire as wire
-from clawgate.channels.answer_wire import problem
 from clawgate.channels.api import Api
 from clawgate.channels.payload_wire import decode
 from clawgate.domain.errors import NotFound, SendRefused
 from clawgate.domain.messages import ChannelMessage
-from clawgate.domain.redaction import Redactor
 from clawgate.domain.secret import Secret
 from clawgate.domain.signatures import verify_shared_token
 from clawgate.ports.channels import HeaderLookup, QueryLookup, no_query
@@ -40,11 +38,10 @@ class Wati:
     title: str = field(default=wire.TITLE, init=False)
     retry_safe: bool = field(default=False, init=False)
     tolerance_seconds: int = field(default=0, init=False)
-    _redact: Redactor = field(factory=Redactor, init=False)
 
     def __attrs_post_init__(self) -> None:
-        for secret in (self.api.token, *self.webhook_tokens):
-            self._redact.register(secret)
+        for secret in self.webhook_tokens:
+            self.api.redact.register(secret)
 
     def verify(self, header: HeaderLookup, body: bytes, now_seconds: float, query: QueryLookup = no_query) -> str:
         """Checks the shared token. Raises Unauthenticated."""
@@ -70,9 +67,7 @@ class Wati:
 
     async def _send(self, target: str, text: str) -> str:
         answer = await self.api.post(wire.reply_path(target, text, self.tenant_id), b"")
-        error = problem(self.title, answer, self._redact)
-        if error is not None:
-            raise error
+        self.api.check(answer)
         if wire.is_refusal(answer.body):
             raise SendRefused("WATI took nothing: the customer's session is over, or the number is unknown")
         return wire.receipt(answer.body)

@@ -9,13 +9,11 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 
 from clawgate.channels import whatsapp_wire as wire
-from clawgate.channels.answer_wire import problem
 from clawgate.channels.api import Api
 from clawgate.channels.payload_wire import decode
 from clawgate.channels.split_wire import split
 from clawgate.domain.errors import BadRequest, Forbidden
 from clawgate.domain.messages import ChannelMessage
-from clawgate.domain.redaction import Redactor
 from clawgate.domain.secret import Secret
 from clawgate.domain.signatures import verify_meta
 from clawgate.ports.channels import HeaderLookup, QueryLookup, no_query
@@ -39,10 +37,6 @@ class WhatsApp:
     title: str = field(default=wire.TITLE, init=False)
     retry_safe: bool = field(default=False, init=False)
     tolerance_seconds: int = field(default=0, init=False)
-    _redact: Redactor = field(factory=Redactor, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._redact.register(self.api.token)
 
     def verify(self, header: HeaderLookup, body: bytes, now_seconds: float, query: QueryLookup = no_query) -> str:
         """Checks `X-Hub-Signature-256`; the scheme has no time. Raises Unauthenticated."""
@@ -79,9 +73,7 @@ class WhatsApp:
 
     async def _send(self, target: str, text: str) -> str:
         answer = await self.api.post(f"/{quote(self.phone_number_id, safe='')}/messages", wire.text_request(target, text))
-        error = problem(self.title, answer, self._redact, is_transient=wire.is_transient)
-        if error is not None:
-            raise error
+        self.api.check(answer, is_transient=wire.is_transient)
         return wire.receipt(answer.body)
 
     def stop(self) -> Deferred[None]:
