@@ -203,7 +203,7 @@ class _Exchange:
             if route.timed:
                 self._timer = self.resource.clock.call_later(self.resource.timeout_seconds, self._expired)
             work.addBoth(self._landed)
-        work.addCallbacks(self.answer, self._failed)
+        work.addCallback(self.answer).addErrback(self._failed)
 
     async def _work(self, route: Route, call: Call) -> AnyAnswer:
         if route.is_socket:
@@ -212,14 +212,18 @@ class _Exchange:
         return await self.resource.router.execute(route, self.request, call)
 
     def answer(self, answer: AnyAnswer, why: str = "") -> None:
-        """Sends the one answer, or begins it; later ones are dropped. `why` is for the log only."""
+        """Sends the one answer, or begins it; later ones are dropped. `why` is for the log only. Raises Overloaded for a socket too many."""
         if self._answered:
             if why:
                 _log.info("{id} after its answer: {why}", id=self.request_id.decode(), why=why)
             return
         if isinstance(answer, SocketAnswer):
-            self._open(answer)
+            self.resource.sockets.begin(self.request, answer)
+            self._answered = True
+            self.resource.meter.count("http_requests_total", "101")
             return
+        if isinstance(answer, StreamAnswer) and self.request.method == b"HEAD":
+            answer = Answer(answer.status, b"", EVENT_STREAM)
         self._answered = True
         self.resource.meter.count("http_requests_total", str(answer.status))
         if answer.status >= 400:
@@ -229,15 +233,6 @@ class _Exchange:
             self.resource.streams.begin(self.request, answer)
         else:
             send(self.request, answer, self.request_id, secure=self.request.isSecure())
-
-    def _open(self, answer: SocketAnswer) -> None:
-        try:
-            self.resource.sockets.begin(self.request, answer)
-        except GatewayError as problem:
-            self.answer(refused(problem, self._route.dialect if self._route is not None else root_wire.refusal))
-        else:
-            self._answered = True
-            self.resource.meter.count("http_requests_total", "101")
 
     def _landed(self, result: AnyAnswer | Failure) -> AnyAnswer | Failure:
         self.resource._in_flight -= 1

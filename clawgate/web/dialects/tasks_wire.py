@@ -31,6 +31,7 @@ from clawgate.web.dialects.extractor_wire import NO_JSON, wrong_shape
 DEFAULT_PAGE = 100
 SWITCHED_OFF = "Task engine is disabled"
 _Value = TypeVar("_Value")
+_Choice = TypeVar("_Choice", Status, Priority)
 Place = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 
 
@@ -171,9 +172,13 @@ def wanted(query: dict[str, str | None], *, top_level_only: bool) -> Filter:
     Raises:
         BadRequest: with upstream's sentences.
     """
-    status, priority = query.get("status"), query.get("priority")
     ids = {name: query.get(name) for name in ("assignee_id", "group_id", "parent_task_id", "organization_id")}
-    return Filter(status=_status(status), priority=_priority(priority), top_level_only=top_level_only, **ids)
+    return Filter(
+        status=_chosen(Status, query.get("status"), "task status"),
+        priority=_chosen(Priority, query.get("priority"), "priority"),
+        top_level_only=top_level_only,
+        **ids,
+    )
 
 
 def task_object(task: Task) -> dict[str, object]:
@@ -261,13 +266,7 @@ def _text(raw: Raw) -> str:
         raise BadRequest(NO_JSON) from None
 
 
-def _status(text: str | None) -> Status | None:
-    if text is not None and text.upper() not in set(Status):
-        raise BadRequest(f"Invalid task status '{text}'. Expected: {', '.join(Status)}")
-    return None if text is None else Status(text.upper())
-
-
-def _priority(text: str | None) -> Priority | None:
-    if text is not None and text.upper() not in set(Priority):
-        raise BadRequest(f"Invalid priority '{text}'. Expected: {', '.join(Priority)}")
-    return None if text is None else Priority(text.upper())
+def _chosen(kind: type[_Choice], text: str | None, what: str) -> _Choice | None:
+    if text is not None and text.upper() not in set(kind):
+        raise BadRequest(f"Invalid {what} '{text}'. Expected: {', '.join(kind)}")
+    return None if text is None else kind(text.upper())

@@ -23,7 +23,7 @@ from clawgate.web.answers import Answer, encoded, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import events_wire
 from clawgate.web.router import Router
-from clawgate.web.streams import EVENT_STREAM, EventStream, StreamAnswer
+from clawgate.web.streams import EventStream, StreamAnswer
 
 MOST_STREAMS = 500
 MOST_STREAMS_EACH = 64
@@ -56,11 +56,9 @@ class EventsSurface:
         add("GET", "/api/events/history", self.history, summary="What is remembered of what happened, oldest first")
         add("POST", "/api/events/ticket", self.ticket, summary="A ticket for `?ticket=` of an event stream: once, within 30 seconds")
 
-    async def watch(self, call: Call) -> Answer | StreamAnswer:
+    async def watch(self, call: Call) -> StreamAnswer:
         """A stream without an end."""
         after = _last_seen(call)
-        if call.request.method == b"HEAD":
-            return Answer(200, b"", EVENT_STREAM)
         if self._open.total() >= MOST_STREAMS or self._open[call.caller.principal] >= MOST_STREAMS_EACH:
             raise Overloaded(events_wire.TOO_MANY)
         caller = call.caller

@@ -12,11 +12,10 @@ from clawgate.domain.caller import Scope
 from clawgate.domain.errors import Overloaded
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import LogLines
-from clawgate.web.answers import Answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import events_wire
 from clawgate.web.router import Router
-from clawgate.web.streams import EVENT_STREAM, EventStream, StreamAnswer
+from clawgate.web.streams import EventStream, StreamAnswer
 
 MOST_READERS = 16
 POLL_SECONDS = 0.5
@@ -43,10 +42,8 @@ class LogsSurface:
             summary="The daemon's log as Server-Sent Events: its last lines, then what is written",
         )
 
-    async def follow(self, call: Call) -> Answer | StreamAnswer:
+    async def follow(self, call: Call) -> StreamAnswer:
         """A stream without an end."""
-        if call.request.method == b"HEAD":
-            return Answer(200, b"", EVENT_STREAM)
         if self._readers >= MOST_READERS:
             raise Overloaded(events_wire.TOO_MANY)
         return StreamAnswer(self._follow, call.caller, is_endless=True)
