@@ -8,12 +8,11 @@ after a restart, and takes up the turns that the store says are open.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 import msgspec
 from attrs import define, field
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from clawgate.domain import chat
@@ -23,7 +22,6 @@ from clawgate.domain.chat import (
     Asking,
     CallEnded,
     Calling,
-    ChatEvent,
     Done,
     Failed,
     Happening,
@@ -41,78 +39,16 @@ from clawgate.ports.stores import Inbox
 from clawgate.services.approvals import Approvals
 from clawgate.services.desk import Desk
 from clawgate.services.ingress import Ingress
+from clawgate.services.rooms import Listener, Room, RoomTurn
 from clawgate.services.sessions import Sessions
 from clawgate.services.streams import Streams
 from clawgate.services.waiters import Waiters
 
 _log = Logger()
-KEPT_EVENTS, KEPT_CHARS = 4_096, 256 * 1024
-"""Of one room, for those who come back."""
 IDLE_SECONDS, MOST_IDLE = 600.0, 256
 """How long an empty room is kept, and how many of them."""
 _MOST_OPEN_ITEMS = 500
 _STORE_RETRY_SECONDS = 1.0
-_EVENT_CHARS = 64
-Listener = Callable[[ChatEvent], None]
-
-
-@define(eq=False)
-class _Turn:
-    """One open message of a room; what is counted while it runs."""
-
-    item: Item
-    names: dict[str, str] = field(factory=dict)
-    counted: list[Counted] = field(factory=list)
-
-
-@define(eq=False)
-class Room:
-    """One session while somebody sits in it or a turn of it is open.
-
-    Attributes:
-        principal: whose session it is.
-        seq: number of the last event. lost: of the last one that is not kept any more.
-        has_failed: whether the last turn ended without an answer.
-    """
-
-    id: str
-    principal: str
-    seq: int
-    used_at: float
-    lost: int = field(init=False)
-    has_failed: bool = field(default=False, init=False)
-    kept: deque[ChatEvent] = field(factory=deque, init=False)
-    kept_chars: int = field(default=0, init=False)
-    listeners: list[Listener] = field(factory=list, init=False)
-    turns: dict[str, _Turn] = field(factory=dict, init=False)
-    guests: int = field(default=0, init=False)
-    accepting: int = field(default=0, init=False)
-    intake: DeferredLock = field(factory=DeferredLock, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.lost = self.seq
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nobody would miss it."""
-        return not (self.guests or self.turns or self.accepting)
-
-    def can_resume(self, after: int) -> bool:
-        """Whether everything since event `after` is kept."""
-        return self.lost <= after <= self.seq
-
-    def tell(self, what: Happening) -> None:
-        """Numbers what happened, keeps it and tells everybody."""
-        self.seq += 1
-        event = ChatEvent(self.seq, what, len(self.turns))
-        self.kept.append(event)
-        self.kept_chars += _chars(event)
-        while len(self.kept) > 1 and (len(self.kept) > KEPT_EVENTS or self.kept_chars > KEPT_CHARS):
-            dropped = self.kept.popleft()
-            self.kept_chars -= _chars(dropped)
-            self.lost = dropped.seq
-        for listener in tuple(self.listeners):
-            listener(event)
 
 
 class Entered(msgspec.Struct, frozen=True):
@@ -282,11 +218,11 @@ class Chats:
 
     def _attend(self, room: Room, item: Item) -> None:
         """Has the room told of a turn; called before anything of it can happen."""
-        turn = room.turns[item.id] = _Turn(item)
+        turn = room.turns[item.id] = RoomTurn(item)
         room.tell(Taken(item.id))
         Deferred.fromCoroutine(self._carried(room, turn)).addErrback(lambda failure: _log.failure("a room lost its turn", failure))
 
-    async def _carried(self, room: Room, turn: _Turn) -> None:
+    async def _carried(self, room: Room, turn: RoomTurn) -> None:
         end = self.streams.watch(turn.item.id, lambda event: self._happened(room, turn, event))
         told: tuple[Happening, ...] = ()
         try:
@@ -322,7 +258,7 @@ class Chats:
             finally:
                 self.waiters.forget(item_id, waiter)
 
-    def _happened(self, room: Room, turn: _Turn, event: TurnEvent) -> None:
+    def _happened(self, room: Room, turn: RoomTurn, event: TurnEvent) -> None:
         match event:
             case Delta(text=text):
                 room.tell(Said(text))
@@ -339,7 +275,7 @@ class Chats:
             case Recalled():
                 pass
 
-    def _done(self, turn: _Turn, item: Item) -> Done:
+    def _done(self, turn: RoomTurn, item: Item) -> Done:
         usages = [count.usage for count in turn.counted]
         counted = None if not usages else (sum(usage.input_tokens for usage in usages), sum(usage.output_tokens for usage in usages))
         return Done(
@@ -373,12 +309,3 @@ def session_of(item: Item) -> str:
     """The session in whose line an item stands, "" = in none."""
     kind, _, session_id = (item.conversation or "").partition(":")
     return session_id if kind == "chat" else ""
-
-
-def _chars(event: ChatEvent) -> int:
-    match event.what:
-        case Said(text=text) | CallEnded(text=text) | Done(text=text):
-            return _EVENT_CHARS + len(text)
-        case Calling(call=call) | Asking(call=call):
-            return _EVENT_CHARS + len(call.arguments)
-    return _EVENT_CHARS

@@ -474,7 +474,7 @@ def test_the_turn_asks_with_the_sessions_history() -> None:
 
 
 def test_more_than_is_kept_is_missed_and_nothing_grows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clawgate.services.chats.KEPT_EVENTS", 10)
+    monkeypatch.setattr("clawgate.services.rooms.KEPT_EVENTS", 10)
     room = Room(Pieces(tuple("abcdefghijklmnopqrstuvwxyz")))
     client = room.join()
     say(client)

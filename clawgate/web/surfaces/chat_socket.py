@@ -32,7 +32,8 @@ from clawgate.domain.chat import (
 from clawgate.domain.errors import Forbidden, NotFound, Unavailable
 from clawgate.ports.clock import Clock
 from clawgate.ports.sockets import Socket
-from clawgate.services.chats import Chats, Entered, Room
+from clawgate.services.chats import Chats, Entered
+from clawgate.services.rooms import Room
 from clawgate.web.answers import encoded
 from clawgate.web.call import Call
 from clawgate.web.dialects import chat_frames_wire as wire

@@ -1,0 +1,86 @@
+"""One session as those who sit in it see it: numbered events, the last of them kept. Ring: services. Source: design §4.16."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from attrs import define, field
+from twisted.internet.defer import DeferredLock
+
+from clawgate.domain.chat import Asking, CallEnded, Calling, ChatEvent, Done, Happening, Said
+from clawgate.domain.inbox import Item
+from clawgate.domain.turn import Counted
+
+KEPT_EVENTS, KEPT_CHARS = 4_096, 256 * 1024
+"""Of one room, for those who come back."""
+_EVENT_CHARS = 64
+Listener = Callable[[ChatEvent], None]
+
+
+@define(eq=False)
+class RoomTurn:
+    """One open message of a room; what is counted while it runs."""
+
+    item: Item
+    names: dict[str, str] = field(factory=dict)
+    counted: list[Counted] = field(factory=list)
+
+
+@define(eq=False)
+class Room:
+    """One session while somebody sits in it or a turn of it is open.
+
+    Attributes:
+        principal: whose session it is.
+        seq: number of the last event. lost: of the last one that is not kept any more.
+        has_failed: whether the last turn ended without an answer.
+    """
+
+    id: str
+    principal: str
+    seq: int
+    used_at: float
+    lost: int = field(init=False)
+    has_failed: bool = field(default=False, init=False)
+    kept: deque[ChatEvent] = field(factory=deque, init=False)
+    kept_chars: int = field(default=0, init=False)
+    listeners: list[Listener] = field(factory=list, init=False)
+    turns: dict[str, RoomTurn] = field(factory=dict, init=False)
+    guests: int = field(default=0, init=False)
+    accepting: int = field(default=0, init=False)
+    intake: DeferredLock = field(factory=DeferredLock, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.lost = self.seq
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody would miss it."""
+        return not (self.guests or self.turns or self.accepting)
+
+    def can_resume(self, after: int) -> bool:
+        """Whether everything since event `after` is kept."""
+        return self.lost <= after <= self.seq
+
+    def tell(self, what: Happening) -> None:
+        """Numbers what happened, keeps it and tells everybody."""
+        self.seq += 1
+        event = ChatEvent(self.seq, what, len(self.turns))
+        self.kept.append(event)
+        self.kept_chars += _chars(event)
+        while len(self.kept) > 1 and (len(self.kept) > KEPT_EVENTS or self.kept_chars > KEPT_CHARS):
+            dropped = self.kept.popleft()
+            self.kept_chars -= _chars(dropped)
+            self.lost = dropped.seq
+        for listener in tuple(self.listeners):
+            listener(event)
+
+
+def _chars(event: ChatEvent) -> int:
+    match event.what:
+        case Said(text=text) | CallEnded(text=text) | Done(text=text):
+            return _EVENT_CHARS + len(text)
+        case Calling(call=call) | Asking(call=call):
+            return _EVENT_CHARS + len(call.arguments)
+    return _EVENT_CHARS
