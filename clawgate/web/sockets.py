@@ -136,7 +136,7 @@ class WebSocket(Protocol):
         if hasattr(request, "take_over"):
             request.take_over(self)
         else:
-            request.channel._protocolUpgradeForWebsockets(self)
+            _take_from(request.channel, self)
 
     def connectionMade(self) -> None:
         """Sends the answer to the handshake, and tells the handler."""
@@ -319,6 +319,21 @@ class WebSocket(Protocol):
             self._timer.cancel()
         self._gone(self)
         self._guarded(lambda: self._handler.closed(code))
+
+
+def _take_from(channel: Any, successor: Protocol) -> None:  # HTTPChannel, in whose private names this stands
+    """Takes a connection over from the channel of somebody else's site.
+
+    Twisted's own upgrade hands over what is still to be read, and nothing else: the channel stays the transport's producer, and keeps what came behind the
+    handshake. Pinned by tests/web/test_site_pins.py.
+    """
+    early, channel._dataBuffer = b"".join(channel._dataBuffer), []
+    channel._networkProducer.unregisterProducer()
+    channel.rawDataReceived = successor.dataReceived
+    channel._protocolUpgradeForWebsockets(successor)
+    if early:
+        successor.dataReceived(early)
+    channel._networkProducer.resumeProducing()
 
 
 def _chooser(understood: tuple[str, ...]) -> Chooser:

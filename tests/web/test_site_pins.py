@@ -26,6 +26,7 @@ def test_channel_has_the_private_names_we_build_on() -> None:
     channel.timeOut = None
     channel.makeConnection(StringTransport())
     assert channel._handlingRequest is False and channel._waitingForTransport is False and channel.requests == []
+    assert channel._dataBuffer == []
     assert channel._optimisticEagerReadSize == 0x4000
     assert {"pauseProducing", "resumeProducing", "unregisterProducer"} <= set(dir(channel._networkProducer))
     assert callable(channel._respondToBadRequestAndDisconnect) and callable(channel._protocolUpgradeForWebsockets)
