@@ -2,7 +2,7 @@
 
     message_start  (content_block_start  content_block_delta*  content_block_stop)*  message_delta+  message_stop      ping and error anywhere
 
-`message_stop` is the end; without it the answer was cut. Unknown events and blocks (thinking, citations) are skipped, as the vendor asks.
+`message_stop` is the end; without it the answer was cut. Unknown events and blocks (citations) are skipped, as the vendor asks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from clawgate.agents.vendor_wire import TOOL_CALLS_MAX, Call, Piece, arguments_object, cut_short, decoded, error_of
 from clawgate.domain.errors import AgentContent, AgentProtocol
 from clawgate.domain.sse import SseEvent
-from clawgate.domain.turn import Completion, Line, Prompt, Role, ToolCall, ToolSpec, Usage
+from clawgate.domain.turn import Completion, Line, Prompt, Role, Thought, ToolCall, ToolSpec, Usage
 
 PATH = "/v1/messages"
 VERSION = "2023-06-01"
@@ -40,6 +40,7 @@ class _Usage(msgspec.Struct):
 class _Block(msgspec.Struct):
     type: str = ""
     text: str | None = None
+    thinking: str | None = None
     id: str | None = None
     name: str | None = None
     input: msgspec.Raw = msgspec.Raw()
@@ -55,6 +56,7 @@ class _Message(msgspec.Struct):
 class _Delta(msgspec.Struct):
     type: str = ""
     text: str | None = None
+    thinking: str | None = None
     partial_json: str | None = None
     stop_reason: str | None = None
 
@@ -206,10 +208,14 @@ class AnthropicDecoder:
             self._drafts[index] = (block.id or "", block.name or "", [])
         elif block.type == "text" and block.text:
             yield from self._said(block.text)
+        elif block.type == "thinking" and block.thinking:
+            yield Thought(block.thinking)
 
     def _delta(self, index: int, delta: _Delta) -> Iterator[Piece]:
         if delta.type == "text_delta" and delta.text:
             yield from self._said(delta.text)
+        elif delta.type == "thinking_delta" and delta.thinking:
+            yield Thought(delta.thinking)
         elif delta.type == "input_json_delta" and index in self._drafts:
             self._drafts[index][2].append(delta.partial_json or "")
 
@@ -221,6 +227,8 @@ class AnthropicDecoder:
     def _block(self, block: _Block) -> Iterator[Piece]:
         if block.type == "text" and block.text:
             yield from self._said(block.text)
+        elif block.type == "thinking" and block.thinking:
+            yield Thought(block.thinking)
         elif block.type == "tool_use":
             yield from self._called(block.id or "", block.name or "", (bytes(block.input) or b"{}").decode("utf-8", "replace"))
 

@@ -8,7 +8,7 @@ A message is {"role","content"}; an assistant's may have "tool_calls":[{"id","na
 
 From the program, lines in any number, `done` last:
 
-    {"type":"delta","text"}   {"type":"tool_call","id"?,"name","arguments"}   {"type":"usage","input_tokens"?,"output_tokens"?}
+    {"type":"delta","text"}   {"type":"thinking","text"}   {"type":"tool_call","id"?,"name","arguments"}   {"type":"usage","input_tokens"?,"output_tokens"?}
     {"type":"done","text"?,"model"?,"stop"?}   {"type":"error","code"?,"message"?,"retry_after"?}
 
 `arguments` is an object, or JSON in a string. `code` is one of the `AgentError` codes. A line of another type is skipped; one that is not JSON is an error.
@@ -24,7 +24,7 @@ from clawgate.agents.vendor_wire import Piece, clean, cut_short, decoded
 from clawgate.domain import errors
 from clawgate.domain.errors import AgentError, AgentProtocol, AgentUnavailable, BadRequest
 from clawgate.domain.lines import LineSplitter
-from clawgate.domain.turn import Completion, Line, Prompt, Role, ToolCall, Usage
+from clawgate.domain.turn import Completion, Line, Prompt, Role, Thought, ToolCall, Usage
 
 _KINDS: dict[str, type[AgentError]] = {
     kind.code: kind
@@ -123,6 +123,8 @@ class CommandDecoder:
         if read.type == "delta" and read.text:
             self._text.append(read.text)
             return (read.text,)
+        if read.type == "thinking" and read.text:
+            return (Thought(read.text),)
         if read.type == "tool_call":
             return (self._call(read),)
         if read.type == "usage":

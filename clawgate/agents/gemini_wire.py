@@ -15,7 +15,7 @@ import msgspec
 from clawgate.agents.vendor_wire import TOOL_CALLS_MAX, Call, Piece, arguments_object, cut_short, decoded, error_of
 from clawgate.domain.errors import AgentContent, AgentProtocol
 from clawgate.domain.sse import SseEvent
-from clawgate.domain.turn import Completion, Line, Prompt, Role, ToolCall, ToolSpec, Usage
+from clawgate.domain.turn import Completion, Line, Prompt, Role, Thought, ToolCall, ToolSpec, Usage
 
 _FILTERED = ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "LANGUAGE")
 _STOPS = {"STOP": "stop", "MAX_TOKENS": "length", **dict.fromkeys(_FILTERED, "content")}
@@ -158,7 +158,9 @@ class GeminiDecoder:
         for part in (candidate.content.parts if candidate.content else None) or ():
             if part.functionCall is not None:
                 yield self._called(part.functionCall)
-            elif part.text and not part.thought:
+            elif part.text and part.thought:
+                yield Thought(part.text)
+            elif part.text:
                 self._text.append(part.text)
                 yield part.text
         self._finish = candidate.finishReason or self._finish

@@ -2,7 +2,8 @@
 
 A stream is `data:` events of `chat.completion.chunk`, then `data: [DONE]`. The choice ends at its `finish_reason`; the usage may follow in a chunk without
 choices. A stream that ends before a `finish_reason` or `[DONE]` was cut. Compatible servers differ in: tool calls without an `index`, whole tool calls in one
-chunk, content as a list of parts (Mistral), an `error` beside or instead of choices (OpenRouter, llama.cpp), `error` as plain text (Ollama).
+chunk, content as a list of parts (Mistral), reasoning as `reasoning_content` (DeepSeek, vLLM, Moonshot) or `reasoning` (OpenRouter, Ollama, Groq), an
+`error` beside or instead of choices (OpenRouter, llama.cpp), `error` as plain text (Ollama).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import msgspec
 from clawgate.agents.vendor_wire import TOOL_CALLS_MAX, Call, Piece, cut_short, decoded, error_of
 from clawgate.domain.errors import AgentContent, AgentProtocol
 from clawgate.domain.sse import SseEvent
-from clawgate.domain.turn import Completion, Line, Prompt, Role, ToolCall, ToolSpec, Usage
+from clawgate.domain.turn import Completion, Line, Prompt, Role, Thought, ToolCall, ToolSpec, Usage
 
 PATH = "/chat/completions"
 
@@ -43,6 +44,8 @@ class _ToolCall(msgspec.Struct):
 class _Message(msgspec.Struct):
     content: str | list[_Part] | None = None
     refusal: str | None = None
+    reasoning_content: object = None
+    reasoning: object = None
     tool_calls: list[_ToolCall] | None = None
 
 
@@ -153,6 +156,9 @@ class OpenAIDecoder:
 
     def _choice(self, choice: _Choice) -> Iterator[Piece]:
         message = choice.delta or choice.message or _Message()
+        thought = _reasoning(message)
+        if thought:
+            yield Thought(thought)
         text = _text(message.content)
         if text:
             self._text.append(text)
@@ -223,3 +229,8 @@ def _text(content: str | list[_Part] | None) -> str:
     if isinstance(content, list):
         return "".join(part.text for part in content if part.type == "text")
     return content or ""
+
+
+def _reasoning(message: _Message) -> str:
+    """Servers that send both fields say the same in them; what is no text is somebody's own extension."""
+    return next((text for text in (message.reasoning_content, message.reasoning) if isinstance(text, str) and text), "")

@@ -18,7 +18,7 @@ from clawgate.agents.vendor_wire import ERROR_BODY_CAP_BYTES, Call, Decoder, Dia
 from clawgate.domain.errors import AgentAuth, AgentError, AgentProtocol
 from clawgate.domain.secret import Secret
 from clawgate.domain.sse import SseParser
-from clawgate.domain.turn import Completion, Prompt, ToolCall, Usage
+from clawgate.domain.turn import Completion, Prompt, Thought, ToolCall, Usage
 from clawgate.ports.agents import Sink
 from clawgate.ports.clock import Clock
 
@@ -38,6 +38,8 @@ def tell(sink: Sink, pieces: Iterable[Piece]) -> None:
     for piece in pieces:
         if isinstance(piece, str):
             sink.delta(piece)
+        elif isinstance(piece, Thought):
+            sink.thought(piece.text)
         elif isinstance(piece, ToolCall):
             sink.tool_call(piece)
         elif isinstance(piece, Usage):

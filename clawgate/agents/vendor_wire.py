@@ -29,9 +29,9 @@ from clawgate.domain.errors import (
     AgentUnavailable,
 )
 from clawgate.domain.sse import SseEvent
-from clawgate.domain.turn import Completion, Prompt, ToolCall, Usage
+from clawgate.domain.turn import Completion, Prompt, Thought, ToolCall, Usage
 
-Piece = str | ToolCall | Usage
+Piece = str | Thought | ToolCall | Usage
 
 ERROR_BODY_CAP_BYTES = 64 * 1024
 TOOL_CALLS_MAX = 128

@@ -78,6 +78,12 @@ class Said(msgspec.Struct, frozen=True):
     text: str
 
 
+class Thinking(msgspec.Struct, frozen=True):
+    """The next piece of the model's reasoning."""
+
+    text: str
+
+
 class Calling(msgspec.Struct, frozen=True):
     """A tool is being called."""
 
@@ -127,7 +133,7 @@ class Aborted(msgspec.Struct, frozen=True):
     """Somebody gave the turn up."""
 
 
-Happening = Taken | Said | Calling | CallEnded | Asking | Settled | Done | Failed | Aborted
+Happening = Taken | Said | Thinking | Calling | CallEnded | Asking | Settled | Done | Failed | Aborted
 
 
 class ChatEvent(msgspec.Struct, frozen=True):

@@ -115,6 +115,12 @@ class Delta(msgspec.Struct, frozen=True):
     text: str
 
 
+class Thought(msgspec.Struct, frozen=True):
+    """The next piece of a model's reasoning: shown while it comes, never part of the answer and never kept."""
+
+    text: str
+
+
 class Recalled(msgspec.Struct, frozen=True):
     """Memories were put into the prompt; before the first `Delta`, only when there were any."""
 
@@ -149,5 +155,5 @@ class Counted(msgspec.Struct, frozen=True):
     usage: Usage
 
 
-TurnEvent = Delta | Recalled | ToolStarted | ToolEnded | ApprovalAsked | Counted
+TurnEvent = Delta | Thought | Recalled | ToolStarted | ToolEnded | ApprovalAsked | Counted
 """What whoever watches a turn is told, in order."""

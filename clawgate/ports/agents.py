@@ -15,6 +15,9 @@ class Sink(Protocol):
     def delta(self, text: str) -> None:
         """The next piece of the answer, never empty."""
 
+    def thought(self, text: str) -> None:
+        """The next piece of the model's reasoning, never empty; not part of the answer."""
+
     def tool_call(self, call: ToolCall) -> None:
         """A complete tool call."""
 

@@ -29,11 +29,12 @@ from clawgate.domain.chat import (
     Said,
     SessionBusy,
     Taken,
+    Thinking,
 )
 from clawgate.domain.errors import Conflict, Draining, Forbidden, GatewayError, NotFound, StoreUnavailable
 from clawgate.domain.inbox import OPEN, Item, State
 from clawgate.domain.messages import Attendance, Inbound, TurnOptions
-from clawgate.domain.turn import ApprovalAsked, Counted, Delta, Recalled, ToolEnded, ToolStarted, TurnEvent
+from clawgate.domain.turn import ApprovalAsked, Counted, Delta, Recalled, Thought, ToolEnded, ToolStarted, TurnEvent
 from clawgate.ports.clock import Clock
 from clawgate.ports.stores import Inbox
 from clawgate.services.approvals import Approvals
@@ -262,6 +263,8 @@ class Chats:
         match event:
             case Delta(text=text):
                 room.tell(Said(text))
+            case Thought(text=text):
+                room.tell(Thinking(text))
             case ToolStarted(call=call):
                 turn.names[call.id] = call.name
                 room.tell(Calling(call))

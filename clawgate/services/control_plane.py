@@ -193,6 +193,9 @@ class _Nobody:
     def delta(self, text: str) -> None:
         """Nothing."""
 
+    def thought(self, text: str) -> None:
+        """Nothing."""
+
     def tool_call(self, call: object) -> None:
         """Nothing."""
 

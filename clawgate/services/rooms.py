@@ -8,7 +8,7 @@ from collections.abc import Callable
 from attrs import define, field
 from twisted.internet.defer import DeferredLock
 
-from clawgate.domain.chat import Asking, CallEnded, Calling, ChatEvent, Done, Happening, Said
+from clawgate.domain.chat import Asking, CallEnded, Calling, ChatEvent, Done, Happening, Said, Thinking
 from clawgate.domain.inbox import Item
 from clawgate.domain.turn import Counted
 
@@ -79,7 +79,7 @@ class Room:
 
 def _chars(event: ChatEvent) -> int:
     match event.what:
-        case Said(text=text) | CallEnded(text=text) | Done(text=text):
+        case Said(text=text) | Thinking(text=text) | CallEnded(text=text) | Done(text=text):
             return _EVENT_CHARS + len(text)
         case Calling(call=call) | Asking(call=call):
             return _EVENT_CHARS + len(call.arguments)

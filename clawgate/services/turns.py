@@ -22,7 +22,7 @@ from clawgate.domain import journal
 from clawgate.domain.errors import AgentBadRequest, AgentError, AgentOverloaded, AgentTimeout, BadRequest, GatewayError, Overloaded, Refusal
 from clawgate.domain.inbox import Completed, Denied, Failed, Item, RetryPolicy, ToolUnsettled
 from clawgate.domain.prompts import PromptPolicy, Surroundings, build_prompt
-from clawgate.domain.turn import Completion, Counted, Delta, Prompt, Recalled, ToolCall, Usage
+from clawgate.domain.turn import Completion, Counted, Delta, Prompt, Recalled, Thought, ToolCall, Usage
 from clawgate.ports.agents import AgentBackend
 from clawgate.ports.clock import Clock, Entropy
 from clawgate.ports.events import Meter
@@ -56,6 +56,10 @@ class _Sink:
     def delta(self, text: str) -> None:
         """A piece for whoever watches; the completion carries the whole."""
         self._streams.tell(self._item_id, Delta(text))
+
+    def thought(self, text: str) -> None:
+        """A piece of the reasoning for whoever watches; nobody keeps it."""
+        self._streams.tell(self._item_id, Thought(text))
 
     def tool_call(self, call: ToolCall) -> None:
         """A call came; the completion carries it."""

@@ -27,6 +27,7 @@ class Pieces(msgspec.Struct, frozen=True):
     tool_calls: tuple[ToolCall, ...] = ()
     usage: Usage = Usage(3, 2)
     stop: str = "stop"
+    thoughts: tuple[str, ...] = ()
 
 
 Answer = str | Pieces | Completion | AgentError | Hang
@@ -42,16 +43,21 @@ class ListSink:
     """Keeps everything.
 
     Attributes:
-        deltas, tool_calls, usages: in order of arrival.
+        deltas, thoughts, tool_calls, usages: in order of arrival.
     """
 
     deltas: list[str] = attrs.Factory(list)
+    thoughts: list[str] = attrs.Factory(list)
     tool_calls: list[ToolCall] = attrs.Factory(list)
     usages: list[Usage] = attrs.Factory(list)
 
     def delta(self, text: str) -> None:
         """Keeps it."""
         self.deltas.append(text)
+
+    def thought(self, text: str) -> None:
+        """Keeps it."""
+        self.thoughts.append(text)
 
     def tool_call(self, call: ToolCall) -> None:
         """Keeps it."""
@@ -138,6 +144,8 @@ class ScriptedAgent:
         if isinstance(answer, str):
             answer = Pieces((answer,))
         pieces = (answer.text,) if isinstance(answer, Completion) else () if isinstance(answer, AgentError) else answer.pieces
+        for thought in answer.thoughts if isinstance(answer, Pieces) else ():
+            sink.thought(thought)
         for piece in filter(None, pieces):
             sink.delta(piece)
         if isinstance(answer, Hang):

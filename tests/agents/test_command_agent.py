@@ -122,6 +122,8 @@ class Command(TestCase):
         process.says(type="delta", text="Hi ")
         assert self.sink.deltas == ["Hi "]
         process.says(type="note", text="of no known type")
+        process.says(type="thinking", text="hm")
+        assert self.sink.thoughts == ["hm"]
         process.says(type="tool_call", id="t", name="f", arguments={"a": 1})
         process.says(type="tool_call", name="g", arguments='{"b": 2}')
         process.says(type="usage", input_tokens=4, output_tokens=2)

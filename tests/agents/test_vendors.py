@@ -92,25 +92,43 @@ class Answers(Vendors):
     def test_content_in_parts_and_tool_calls_without_an_index_are_understood(self) -> None:
         ran = self.ran("mistral_parts")
         assert ran.completion.text == "Oui!"
+        assert ran.sink.thoughts == []
         assert ran.completion.tool_calls == (ToolCall("abc", "f", '{"a": 1}'), ToolCall("def", "g", "{}"))
         assert ran.completion.usage == Usage(5, 4)
 
-    def test_anthropic_streams_without_its_thoughts(self) -> None:
+    def test_anthropic_streams_its_thoughts_beside_the_answer(self) -> None:
         ran = self.ran("anthropic_stream")
         assert ran.sink.deltas == ["Grüße", " dir"]
+        assert ran.sink.thoughts == ["Let me see"]
         call = ToolCall("toolu_1", "weather", '{"city": "Bern"}')
         assert ran.completion == Completion(text="Grüße dir", model="claude-sonnet-4-6", usage=Usage(12, 25), stop="tool_calls", tool_calls=(call,))
         assert ran.sink.tool_calls == [call]
         assert ran.sink.usages[-1] == Usage(12, 25)
+
+    def test_openai_reasoning_under_either_name_is_not_the_answer(self) -> None:
+        for file in ("openai_reasoning", "openrouter_reasoning"):
+            ran = self.ran(file)
+            assert (ran.sink.thoughts, ran.sink.deltas) == (["Six times", " seven"], ["42"])
+            assert ran.completion.text == "42"
+
+    def test_reasoning_of_an_answer_that_does_not_stream_is_told_and_what_is_no_text_is_passed_over(self) -> None:
+        for field, thoughts in ((b'"hm"', ["hm"]), (b'{"effort":1}', []), (b"null", []), (b'""', [])):
+            body = b'{"choices":[{"message":{"content":"hi","reasoning":%s},"finish_reason":"stop"}]}' % field
+            self.upstream.on_request = lambda server, body=body: server.say(answer(body))
+            sink = ListSink()
+            running = self.backend("openai").run(prompt(), sink)
+            self.upstream.net.pump()
+            assert (self.successResultOf(running).text, sink.thoughts) == ("hi", thoughts)
 
     def test_anthropic_without_a_stream_is_read_whole(self) -> None:
         ran = self.ran("anthropic_whole")
         call = ToolCall("toolu_9", "f", '{"a": 1}')
         assert ran.completion == Completion(text="Hello", model="claude-sonnet-4-6", usage=Usage(3, 6), stop="length", tool_calls=(call,))
 
-    def test_gemini_streams_without_its_thoughts(self) -> None:
+    def test_gemini_streams_its_thoughts_beside_the_answer(self) -> None:
         ran = self.ran("gemini_stream")
         assert ran.sink.deltas == ["Grüße", " dir"]
+        assert ran.sink.thoughts == ["pondering"]
         call = ToolCall("call_0", "weather", '{"city": "Bern"}')
         assert ran.completion == Completion(text="Grüße dir", model="gemini-2.5-flash", usage=Usage(6, 8), stop="tool_calls", tool_calls=(call,))
 

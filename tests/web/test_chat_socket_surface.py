@@ -180,6 +180,20 @@ def test_a_turn_goes_on_in_the_middle_of_a_resumption(cut: int) -> None:
     assert numbered(watcher)[-1]["type"] == "done"
 
 
+@pytest.mark.parametrize("dialect", BOTH)
+def test_reasoning_is_told_while_it_comes_and_neither_answer_nor_kept(dialect: str) -> None:
+    room = Room(Pieces(("4", "2"), thoughts=("Six times", " seven")))
+    client = room.join(dialect)
+    say(client, "6*7")
+    assert told(client)[:3] == [
+        {"type": "thinking", "content": "Six times"},
+        {"type": "thinking", "content": " seven"},
+        {"type": "chunk", "content": "4"},
+    ]
+    assert client.json[-1]["full_response"] == "42"
+    assert room.messages() == [("user", "6*7"), ("assistant", "42")]
+
+
 def test_half_a_surrogate_pair_of_a_model_is_told_as_an_escape() -> None:
     room = Room("a\ud800b")
     client = room.join()

@@ -25,6 +25,7 @@ from clawgate.domain.chat import (
     Problem,
     Said,
     Settled,
+    Thinking,
     Unclear,
 )
 from clawgate.domain.messages import is_storable
@@ -155,6 +156,8 @@ def _frame(dialect: Dialect, happened: ChatEvent) -> Object | None:
     match happened.what:
         case Said(text=text):
             return {"type": "chunk", "content": text}
+        case Thinking(text=text):
+            return {"type": "thinking", "content": text}
         case Calling(call=call):
             return {"type": "tool_call", "id": call.id, "name": call.name, "args": arguments(call)}
         case CallEnded(call_id=call_id, name=name, text=text):

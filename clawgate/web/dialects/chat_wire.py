@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from clawgate.domain.turn import ApprovalAsked, Counted, Delta, Recalled, ToolCall, ToolEnded, ToolStarted, TurnEvent
+from clawgate.domain.turn import ApprovalAsked, Counted, Delta, Recalled, Thought, ToolCall, ToolEnded, ToolStarted, TurnEvent
 
 BLANK = "message must not be empty"
 FAILED = "The agent could not answer"
@@ -16,9 +16,11 @@ PREVIEW_BYTES = 500
 Frame = dict[str, object]
 
 
-def frame(event: TurnEvent) -> Frame:
-    """The frame that tells of an event of the turn."""
+def frame(event: TurnEvent) -> Frame | None:
+    """The frame that tells of an event of the turn; None = there is none, and clients may stumble over what they do not know."""
     match event:
+        case Thought():
+            return None
         case Delta(text=text):
             return {"type": "chunk", "text": text}
         case Recalled(keys=keys):

@@ -21,6 +21,7 @@ from clawgate.domain.messages import Attendance, Inbound, TurnOptions, is_storab
 from clawgate.domain.settings import providers
 from clawgate.domain.settings.masking import shown_text
 from clawgate.domain.times import rfc3339
+from clawgate.domain.turn import TurnEvent
 from clawgate.ports.clock import Clock
 from clawgate.services.approvals import Approvals
 from clawgate.services.chats import conversation
@@ -166,8 +167,13 @@ class AgentChatSurface:
     async def _stream(self, stream: EventStream, message: Inbound, body: ChatBody) -> None:
         ends: list[Callable[[], None]] = []
 
+        def tell(event: TurnEvent) -> None:
+            frame = chat_wire.frame(event)
+            if frame is not None:
+                stream.data(frame)
+
         def begun(item_id: str) -> None:
-            ends.append(self.streams.watch(item_id, lambda event: stream.data(chat_wire.frame(event))))
+            ends.append(self.streams.watch(item_id, tell))
 
         try:
             item = (await self.ingress.ask(message, STREAM_SECONDS, begun)).item
