@@ -288,7 +288,7 @@ class Unfollow(msgspec.Struct, frozen=True):
 
 Effect = Follow | Ask | Resolve | Cancel | Complain | Unfollow
 Step = tuple[Connection, tuple[Effect, ...]]
-AGAIN = Complain(Problem.UNKNOWN_MESSAGE_TYPE, 'Unsupported message type "connect". It comes first or not at all')
+AGAIN = Complain(Problem.UNKNOWN_MESSAGE_TYPE, 'Unsupported message type "connect". Send {"type":"message","content":"your text"}')
 
 
 def step(record: Connection, event: Event) -> Step:

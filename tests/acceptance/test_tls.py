@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.daemon import DEADLINE_SECONDS, Daemon, until
+from tests.acceptance.daemon import DEADLINE_SECONDS, Daemon, Upstream, settings, until
 from tests.certificates import Authority
 
 pytestmark = pytest.mark.acceptance
@@ -94,6 +94,32 @@ def test_changed_files_are_taken_up_while_connections_stay_open(tmp_path: Path) 
         connection.close()
     finally:
         assert daemon.stop() == 0
+
+
+def test_an_answer_under_way_comes_through_a_stop(tmp_path: Path) -> None:
+    """And an authority that nobody asks for is not even read."""
+    authority, upstream = Authority(tmp_path, "ours"), Upstream()
+    unread = '[gateway.tls.client_auth]\nenabled = false\nca_cert_path = "/nowhere/ca.pem"\n'
+    config = settings(upstream.provider, "require_pairing = false\n", tls_section(*authority.issue("server")) + unread)
+    daemon = Daemon(tmp_path / "home", config)
+    daemon.spawn()
+    upstream.gate.clear()
+    try:
+        until(lambda: daemon.announced, "it listens")
+        connection = connected(daemon, ssl.create_default_context(cafile=str(authority.path)))
+        connection.request("POST", "/webhook", b'{"message":"hi"}', {"Content-Type": "application/json"})
+        until(lambda: upstream.asked, "the agent is asked")
+        assert daemon.process is not None
+        daemon.process.send_signal(signal.SIGTERM)
+        until(lambda: not (daemon.state / "daemon.json").exists(), "the stop is under way")
+        upstream.gate.set()
+        response = connection.getresponse()
+        assert (response.status, json.loads(response.read())["response"]) == (200, "re hi")
+        connection.close()
+        assert daemon.ended() == 0
+    finally:
+        daemon.close()
+        upstream.close()
 
 
 def fresh(daemon: Daemon, context: ssl.SSLContext) -> bytes | None:

@@ -39,6 +39,7 @@ def test_what_is_rendered_is_shown_listed_and_remembered() -> None:
     made = house.render("<b>1</b>")
     assert (made.status, made.json["canvas_id"], sorted(made.json["frame"])) == (201, "a", ["content", "content_type", "frame_id", "timestamp"])
     assert (made.json["frame"]["content_type"], made.json["frame"]["timestamp"]) == ("html", "2027-01-15T08:00:00.000+00:00")
+    assert made.json["frame_id"] == made.json["frame"]["frame_id"]
     second = house.render("2", content_type="markdown").json["frame"]
     assert house.get("/api/canvas/a").json == {"canvas_id": "a", "frame": second}
     assert house.get("/api/canvas/a/history").json == {"canvas_id": "a", "frames": [made.json["frame"], second]}

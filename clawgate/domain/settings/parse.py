@@ -338,7 +338,14 @@ def _with_provider(reader: _Reader, settings: Settings, vendor_keys: tuple[tuple
         reader.warnings.append(f"default_provider: no key for {provider}, so every turn will fail; set api_key, or {names} in the environment")
     if not providers.has_address(provider, settings.api_url):
         reader.warnings.append(f"default_provider: clawgate knows no address of {provider}, so every turn will fail; {providers.ADDRESS_REMEDY}")
-    return msgspec.structs.replace(settings, default_provider=provider, provider_keys=vendor_keys)
+    model = settings.default_model or _model_of_control(settings, provider)
+    return msgspec.structs.replace(settings, default_provider=provider, default_model=model, provider_keys=vendor_keys)
+
+
+def _model_of_control(settings: Settings, provider: str) -> str:
+    """The model that OpenClaw Enterprise's variables name for a provider, while its control plane is on (openclaw-enterprise.md §1.1); "" = none."""
+    named = {"gemini": settings.control.gemini_model, "moonshot": settings.control.kimi_model} if settings.control.enabled else {}
+    return named.get(provider, "")
 
 
 def _check_together(reader: _Reader, settings: Settings) -> None:

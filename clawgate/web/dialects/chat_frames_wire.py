@@ -28,12 +28,15 @@ from clawgate.domain.chat import (
     Thinking,
     Unclear,
 )
+from clawgate.domain.errors import GatewayError
 from clawgate.domain.messages import is_storable
+from clawgate.web.dialects import root_wire
 from clawgate.web.dialects.chat_wire import arguments
 
 MOST_SEQ = 2**53
 """Numbers below are whole in every JSON parser."""
 SUMMARY_CHARS = 200
+UNAUTHORIZED = "Unauthorized — provide Authorization header, Sec-WebSocket-Protocol bearer, or ?token= query param"
 _EMPTY = "Message content cannot be empty"
 _UNTOLD = 'Invalid approval response. Send {"type":"approval_response","request_id":"…","decision":"approve"|"always"|"deny"}'
 _DECISIONS = {"approve": (True, False), "always": (True, True), "deny": (False, False)}
@@ -53,6 +56,11 @@ SUBPROTOCOLS = (Dialect.CONSTRUCT.value, Dialect.ZEROCLAW.value)
 def dialect_of(subprotocol: str) -> Dialect:
     """The dialect of a connection; without a sub-protocol it is Construct's."""
     return Dialect.ZEROCLAW if subprotocol == Dialect.ZEROCLAW else Dialect.CONSTRUCT
+
+
+def refusal(error: GatewayError) -> root_wire.Refusal:
+    """The answer to an error before the handshake."""
+    return root_wire.refusal(error, unauthorized=UNAUTHORIZED)
 
 
 # --- in

@@ -14,7 +14,9 @@ import msgspec
 
 from clawgate.domain.errors import BadRequest, GatewayError, Overloaded
 from clawgate.domain.terminals import MOST_SIDE
+from clawgate.web.dialects import root_wire
 
+UNAUTHORIZED = "Unauthorized"
 CHUNK_BYTES = 4_096
 EXITED = 1000
 CANNOT_BEGIN, TRY_LATER, BROKEN = 1008, 1013, 1011
@@ -40,6 +42,11 @@ def resize(text: str) -> Resize | None:
         return _resize.decode(text)
     except (msgspec.DecodeError, RecursionError):
         return None
+
+
+def refusal(error: GatewayError) -> root_wire.Refusal:
+    """The answer to an error before the handshake."""
+    return root_wire.refusal(error, unauthorized=UNAUTHORIZED)
 
 
 class OutputDecoder:

@@ -50,11 +50,11 @@ class CanvasSurface:
         return json_answer(200, {"canvas_id": _id(call), "frames": frames})
 
     async def render(self, call: Call) -> Answer:
-        """The new frame."""
+        """The new frame. Its id stands beside it too: Construct's operator looks for it there."""
         body = call.json(canvas_wire.RenderBody)
         kind = ContentType.HTML if body.content_type is None else body.content_type
         frame = self.canvases.render(_id(call), kind, body.content)
-        return json_answer(201, {"canvas_id": _id(call), "frame": canvas_wire.frame_object(frame)})
+        return json_answer(201, {"canvas_id": _id(call), "frame_id": frame.id, "frame": canvas_wire.frame_object(frame)})
 
     async def clear(self, call: Call) -> Answer:
         """The same answer whether there was something or not."""

@@ -61,6 +61,7 @@ class ChatSocketSurface:
             self.open,
             auth=Scope.CHAT,
             limiter="api",
+            dialect=wire.refusal,
             is_socket=True,
             summary="Talk to the agent in a session (WebSocket; construct.v1, zeroclaw.v1)",
         )

@@ -30,7 +30,14 @@ class TerminalSurface:
     def register(self, router: Router) -> None:
         """Adds the route."""
         router.add(
-            "GET", "/ws/terminal", self.open, auth=Scope.TERMINAL, limiter="api", is_socket=True, summary="A shell on this machine (WebSocket)"
+            "GET",
+            "/ws/terminal",
+            self.open,
+            auth=Scope.TERMINAL,
+            limiter="api",
+            dialect=terminal_wire.refusal,
+            is_socket=True,
+            summary="A shell on this machine (WebSocket)",
         )
 
     async def open(self, call: Call) -> SocketAnswer:

@@ -101,6 +101,16 @@ def test_the_active_provider_does_not_get_the_key_of_the_files() -> None:
     assert (found.default_provider, found.api_key, found.api_url, found.default_model) == ("gemini", None, "", "")
 
 
+def test_the_named_model_counts_from_the_start_unless_the_file_names_one() -> None:
+    plane = {"GEMINI_API_KEY": "g", "GEMINI_MODEL": "gm", "MOONSHOT_MODEL": "km", "WS_CONTROL_PORT": "19000"}
+
+    assert (built(**plane).default_provider, built(**plane).default_model) == ("gemini", "gm")
+    assert built(**plane, MOONSHOT_API_KEY="m", ACTIVE_AI_PROVIDER="kimi").default_model == "km"
+    assert built('default_provider = "gemini"\ndefault_model = "mine"', **plane).default_model == "mine"
+    assert built('default_provider = "openai"\napi_key = "sk"', **plane).default_model == ""
+    assert built(GEMINI_API_KEY="g", GEMINI_MODEL="gm").default_model == ""
+
+
 def test_an_unknown_active_provider_is_ignored_with_a_warning() -> None:
     found = built('default_provider = "offline"', ACTIVE_AI_PROVIDER="claude", WS_CONTROL_PORT="19000")
 
