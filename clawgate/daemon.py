@@ -18,11 +18,12 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
+from clawgate import __version__
 from clawgate.banner import code_block, control_token, listening, outside_url
 from clawgate.domain.caller import parse_networks
 from clawgate.domain.errors import GatewayError, Invalid
 from clawgate.domain.settings import Settings
-from clawgate.domain.settings.findings import bind_refusal
+from clawgate.domain.settings.findings import bind_refusal, is_announced
 from clawgate.gateway import Gateway
 from clawgate.lifecycle import GatewayService, Step
 from clawgate.services.health import Health
@@ -32,7 +33,9 @@ from clawgate.system.configfile import overlay_path
 from clawgate.system.control import CONTROL_SOCKET, DAEMON_FILE, RunningDaemon
 from clawgate.system.environment import for_agents
 from clawgate.system.lan import outward_address
+from clawgate.system.mdns import Announcer, check_package
 from clawgate.system.notify import Heartbeat, Notifier
+from clawgate.system.threads import Threads
 from clawgate.system.tunnel import Tunnel
 from clawgate.system.watch import FileWatch
 from clawgate.system.watchdog import StallWatchdog, UnhandledErrors, enable_faulthandler, force_exit_after, raise_nofile, tune_gc
@@ -52,11 +55,13 @@ def check_startable(settings: Settings) -> None:
     """Refuses settings that must not be served.
 
     Raises:
-        Invalid: a public bind without TLS or a tunnel.
+        Invalid: a public bind without TLS or a tunnel; an announcement without its package.
     """
     refusal = bind_refusal(settings)
     if refusal:
         raise Invalid("gateway.host", refusal)
+    if is_announced(settings):
+        check_package()
 
 
 @define(eq=False)
@@ -110,6 +115,7 @@ class Daemon:
             Step("control", control.start, self._closing(control_site, control.stop)),
             Step("listener", self._listening, self._closing(self._site, self._listener.stop)),
             *([Step("control plane", plane.start, plane.stop)] if plane is not None else []),
+            *self._announcement(),
             Step("config watch", _sync(watch.start), _sync(watch.stop)),
             *([Step("certificate watch", _sync(tls_watch.start), _sync(tls_watch.stop))] if self._tls is not None else []),
             Step("tunnel", lambda: self._tunnel(tunnel), lambda: tunnel.stop(), 10.0),
@@ -194,6 +200,15 @@ class Daemon:
         plane.tokens.announce = lambda token: self.show(control_token(token))
         edges, trusted = self.gateway.edges, parse_networks(own.trusted_ips)
         return ControlPlaneListener(plane, edges.clock, self.gateway.health, self.reactor, own.host, own.port, trusted)
+
+    def _announcement(self) -> tuple[Step, ...]:
+        """Beside the running gateway, as the tunnel: nobody waits for the network's word."""
+        own = self.settings
+        if not is_announced(own):
+            return ()
+        threads = Threads(self.reactor, "clawgate-mdns", 1)
+        announcer = Announcer(own.nodes.announce_name, own.gateway.path_prefix, __version__, self.gateway.health, threads)
+        return (Step("announcement", _sync(lambda: announcer.start(self._listener.url)), announcer.stop),)
 
     def _announce(self, code: str) -> None:
         outside = self._public_url or outside_url(self._listener.url, outward_address())

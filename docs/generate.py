@@ -323,6 +323,9 @@ def _bad_configurations() -> Iterator[tuple[Settings, Facts]]:
     yield Settings(gateway=model.GatewaySettings(host="0.0.0.0", trust_forwarded_headers=True, trusted_proxies=()), tunnel=tunnel), Facts()
     yield Settings(gateway=model.GatewaySettings(require_pairing=False), default_provider="openai"), Facts()
     yield Settings(default_provider="bedrock"), Facts()
+    open_house, announced = model.GatewaySettings(require_pairing=False), model.NodesSettings(enabled=True, announce=True)
+    control = model.ControlSettings(enabled=True, host="0.0.0.0", trusted_ips=("0.0.0.0/0",))
+    yield Settings(gateway=open_house, terminal=model.TerminalSettings(enabled=True), nodes=announced, control=control), Facts(has_mdns=False)
 
 
 def findings_page() -> str:

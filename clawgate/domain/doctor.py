@@ -80,7 +80,7 @@ def check_of(finding: Finding) -> str:
         return "config.api_url"
     if number in (51, 52, 54) or finding.path == "api_key":
         return "config.provider_key"
-    if number in (25, 26) or 10 <= number < 20:
+    if number in (25, 26) or 10 <= number < 20 or 60 <= number < 70:
         return "policy.allowlist"
     return "channels.auth" if 20 <= number < 30 else "config.paths"
 

@@ -28,6 +28,7 @@ from clawgate.domain.settings.parse import Resolve, build, clear_text_secrets
 from clawgate.domain.tokens import stored_hash
 from clawgate.ports.threads import InThread
 from clawgate.system.atomic import mode_of, replace_file
+from clawgate.system.mdns import has_package
 from clawgate.system.regular import open_regular
 from clawgate.system.secrets import KEY_FILE, SecretBox
 
@@ -157,6 +158,7 @@ def gather_facts(settings: Settings) -> Facts:
         key_path=key,
         is_root=os.geteuid() == 0,
         clear_text_secrets=clear_text_secrets(read_document(settings.config_path)),
+        has_mdns=has_package(),
     )
 
 

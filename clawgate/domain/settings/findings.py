@@ -4,6 +4,7 @@ A finding's id is stable: scripts and documentation refer to it. A configuration
 
     CG001–009  files and process      CG010–019  listening, pairing, limits, proxies     CG020–029  channels and their secrets
     CG030–039  secrets at rest        CG040–049  keys                                    CG050–059  agents and outgoing URLs
+    CG060–069  nodes, terminals, the control plane
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         clear_text_secrets: paths of secrets that stand in config.toml as they are (`parse.clear_text_secrets`).
+        has_mdns: whether the extra `mdns` is installed.
     """
 
     config_mode: int | None = None
@@ -57,6 +59,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     key_path: str = ".secret_key"
     is_root: bool = False
     clear_text_secrets: tuple[str, ...] = ()
+    has_mdns: bool = True
 
 
 LEAST_SECRET_CHARS = 16
@@ -94,6 +97,11 @@ def is_public(host: str) -> bool:
         return bare != "localhost"
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return not (mapped or address).is_loopback
+
+
+def is_announced(settings: Settings) -> bool:
+    """Whether the gateway is to be announced to nodes, if others reach it at all."""
+    return settings.nodes.enabled and settings.nodes.announce
 
 
 def is_weak(text: str) -> bool:
@@ -230,6 +238,7 @@ def _secrets(settings: Settings) -> Iterator[tuple[str, Secret | None, bool]]:
     """Path, secret, and whether it guards a door of ours (so that its length is ours to judge)."""
     channels, tunnel = settings.channels_config, settings.tunnel
     yield "api_key", settings.api_key, False
+    yield "nodes.auth_token", settings.nodes.auth_token, True
     if channels.webhook is not None:
         yield "channels_config.webhook.secret", channels.webhook.secret, True
     if channels.whatsapp is not None:
@@ -284,6 +293,42 @@ def _agents(settings: Settings, facts: Facts) -> Iterator[Finding]:
             yield _error("CG050", path, "replies and the token travel over plain http", "Use https")
 
 
+def _real_time(settings: Settings, facts: Facts) -> Iterator[Finding]:
+    is_paired, nodes = settings.gateway.require_pairing, settings.nodes
+    if settings.terminal.enabled and not is_paired:
+        text = "is on, and without pairing nobody gets a terminal"
+        yield _warning("CG060", "terminal.enabled", text, "Set gateway.require_pairing = true, or terminal.enabled = false")
+    if nodes.enabled and not nodes.auth_token and (nodes.auth_token is not None or not is_paired):
+        text = "is blank: no node is let in" if nodes.auth_token is not None else "is not set, and without pairing no node is let in"
+        yield _warning("CG061", "nodes.auth_token", text, "Write a long random text")
+    if nodes.announce:
+        yield from _announcing(settings, facts)
+    if settings.control.enabled:
+        yield from _control_plane(settings)
+
+
+def _announcing(settings: Settings, facts: Facts) -> Iterator[Finding]:
+    path = "nodes.announce"
+    if not settings.nodes.enabled:
+        yield _info("CG062", path, "is on while nodes are off: nothing is announced", "Set nodes.enabled = true", is_security=False)
+    elif not is_public(settings.gateway.host):
+        remedy = "Listen on an address that nodes reach, or set nodes.announce = false"
+        yield _info("CG062", path, "is on, but only this machine reaches the gateway: nothing is announced", remedy, is_security=False)
+    if settings.nodes.enabled and not facts.has_mdns:
+        remedy = "Run `pip install clawgate[mdns]`, or set nodes.announce = false"
+        yield _error("CG063", path, "needs the package zeroconf: the daemon will not start", remedy, is_security=False)
+
+
+def _control_plane(settings: Settings) -> Iterator[Finding]:
+    control = settings.control
+    if is_public(control.host):
+        text = f"{control.host} is served without TLS: who listens on the way reads the token"
+        yield _warning("CG064", "control.host", text, 'Write host = "127.0.0.1", and put a tunnel or a TLS proxy in front')
+    for entry in control.trusted_ips:
+        if is_public(control.host) and _is_wide(entry):
+            yield _error("CG065", "control.trusted_ips", f"{entry} lets almost anybody speak", "List only the operators' own addresses")
+
+
 def _outgoing(settings: Settings) -> Iterator[tuple[str, str]]:
     channels = settings.channels_config
     if channels.whatsapp is not None:
@@ -311,6 +356,7 @@ _PARTS: tuple[Callable[[Settings, Facts], Iterator[Finding]], ...] = (
     _at_rest,
     _keys,
     _agents,
+    _real_time,
 )
 
 

@@ -278,6 +278,8 @@ class NodesSettings(Section, frozen=True, kw_only=True):
     enabled: Annotated[bool, Note("Let nodes connect to /ws/nodes; off = 404")] = False
     max_nodes: Annotated[int, Note("Nodes connected at once")] = 16
     auth_token: Annotated[Secret | None, Note("What nodes present; unset = a paired device's token with `write`, blank = none is right")] = None
+    announce: Annotated[bool, Note("Announce the gateway in the local network (mDNS), so that nodes find it; needs `clawgate[mdns]`")] = False
+    announce_name: Annotated[str, Note("Name it is announced under; empty = the machine's")] = ""
 
 
 class ControlSettings(Section, frozen=True, kw_only=True):

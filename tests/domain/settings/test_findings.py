@@ -74,6 +74,14 @@ def test_a_well_kept_configuration_has_no_finding() -> None:
         ("default_provider = 'openai'", ("CG051", "warning", "default_provider")),
         ("default_provider = 'xai'", ("CG051", "warning", "default_provider")),
         ("default_provider = 'bedrock'", ("CG054", "warning", "default_provider")),
+        ("[gateway]\nrequire_pairing = false\n[terminal]\nenabled = true", ("CG060", "warning", "terminal.enabled")),
+        ("[gateway]\nrequire_pairing = false\n[nodes]\nenabled = true", ("CG061", "warning", "nodes.auth_token")),
+        ("[nodes]\nenabled = true\nauth_token = ''", ("CG061", "warning", "nodes.auth_token")),
+        ("[nodes]\nenabled = true\nauth_token = 'q7w2e9r4'", ("CG020", "warning", "nodes.auth_token")),
+        ("[nodes]\nannounce = true", ("CG062", "info", "nodes.announce")),
+        ("[nodes]\nenabled = true\nannounce = true", ("CG062", "info", "nodes.announce")),
+        ("[control]\nenabled = true\nhost = '0.0.0.0'\ntrusted_ips = ['10.0.0.5']", ("CG064", "warning", "control.host")),
+        ("[control]\nenabled = true\nhost = '0.0.0.0'\ntrusted_ips = ['0.0.0.0/0']", ("CG065", "error", "control.trusted_ips")),
     ],
 )
 def test_a_danger_is_named(text: str, expected: tuple[str, str, str]) -> None:
@@ -90,10 +98,24 @@ def test_a_danger_is_named(text: str, expected: tuple[str, str, str]) -> None:
         ("[gateway]\nhost = '127.0.0.2'", "CG010"),
         ("default_provider = 'bedrock'\napi_url = 'https://models.example/v1'", "CG054"),
         ("default_provider = 'lmstudio'", "CG051"),
+        ("[terminal]\nenabled = true", "CG060"),
+        ("[gateway]\nrequire_pairing = false", "CG060"),
+        ("[nodes]\nenabled = true", "CG061"),
+        (f"[gateway]\nrequire_pairing = false\n[nodes]\nenabled = true\nauth_token = '{STRONG}'", "CG061"),
+        ("[gateway]\nhost = '192.0.2.7'\n[nodes]\nenabled = true\nannounce = true", "CG062"),
+        ("[control]\nenabled = true", "CG064"),
+        ("[control]\nenabled = true\nhost = '0.0.0.0'\ntrusted_ips = ['10.0.0.0/8']", "CG065"),
     ],
 )
 def test_what_is_no_danger_is_not_named(text: str, id_: str) -> None:
     assert id_ not in {found[0] for found in said(text)}
+
+
+def test_an_announcement_without_its_package_is_an_error() -> None:
+    text = "[nodes]\nenabled = true\nannounce = true"
+    missing = ("CG063", "error", "nodes.announce")
+    assert missing in said(text, Facts(has_mdns=False))
+    assert missing not in said(text, Facts(has_mdns=True)) | said("[nodes]\nenabled = true", Facts(has_mdns=False))
 
 
 def test_facts_about_files_become_findings() -> None:
