@@ -22,6 +22,7 @@ from clawgate.domain.errors import AgentBadRequest
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings.model import (
     ChannelsSettings,
+    ControlSettings,
     CronSettings,
     GatewaySettings,
     KnowledgeSettings,
@@ -45,6 +46,7 @@ _VOLATILE: tuple[tuple[bytes, bytes], ...] = (
     (rb"X-Request-Id: [0-9a-f]{12}-[0-9a-f]+", b"X-Request-Id: {request id}"),
     (rb"Date: [A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", b"Date: {date}"),
     (rb"zc_[0-9a-f]{64}", b"{new token}"),
+    (rb'"token":"eyJ[\w-]+\.[\w-]+\.[\w-]+"', b'"token":"{jwt}"'),
     (rb'"pairing_code":"\d{6}"', b'"pairing_code":"{new code}"'),
     (rb'"code":"[0-9A-Z]{4}-[0-9A-Z]{4}"', b'"code":"{new code}"'),
     (rb'"version":"\d+\.[^"]+"', b'"version":"{version}"'),
@@ -159,6 +161,7 @@ GATEWAYS: dict[str, Callable[[], MemoryGateway | PlatformGate]] = {
     "platforms-without-secrets": _unsigned,
     "knowledge": lambda: MemoryGateway(Settings(knowledge=KnowledgeSettings(enabled=True))),
     "nodes": lambda: MemoryGateway(Settings(nodes=NodesSettings(enabled=True, auth_token=Secret("node-secret")))),
+    "control-plane": lambda: MemoryGateway(Settings(control=ControlSettings(enabled=True))),
     "login": lambda: gateway(login=LoginSettings(username="ann", password_hash=Secret(_PHC))),
     "triggers": _triggers,
     "triggers-one-a-minute": lambda: _triggers(Settings(gateway=GatewaySettings(webhook_rate_limit_per_minute=1))),
