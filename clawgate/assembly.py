@@ -24,6 +24,7 @@ from clawgate.edges import Edges
 from clawgate.lifecycle import Step
 from clawgate.services.access import Access
 from clawgate.services.approvals import Approvals
+from clawgate.services.attachments import Attachments
 from clawgate.services.backends import Backends
 from clawgate.services.canvas_tools import CanvasTools
 from clawgate.services.canvases import Canvases
@@ -157,7 +158,8 @@ class Assembly:
         self.memory_projection = MemoryProjection(edges.store.memory, edges.memory_file if memory.is_on else None, edges.clock)
         memory.told = self._memory_changed
         self.toolbox.add(MemoryTools(memory))
-        self.sessions = Sessions(edges.store.sessions, edges.ids, self.events)
+        self.sessions = Sessions(edges.store.sessions, edges.ids, self.events, edges.attachments)
+        self.attachments = Attachments(edges.attachments, self.sessions, edges.store.inbox, edges.clock, edges.ids)
 
     def _memory_changed(self, kind: str, data: Mapping[str, Any]) -> None:  # JSON values
         self.events.publish(kind, data)
@@ -191,7 +193,7 @@ class Assembly:
             self._question,
             tells,
         )
-        context = Context(store.inbox, self.sessions.history, self._preface, edges.memory.recalled)
+        context = Context(store.inbox, self.sessions.history, self._preface, edges.memory.recalled, self.attachments.before)
         turns = Turns(
             self.backends,
             context,
@@ -220,7 +222,7 @@ class Assembly:
         auto_save = settings.memory.auto_save and edges.memory.is_on
         self.ingress = Ingress(store.inbox, self.dispatch, self.waiters, clock, edges.ids, edges.meter, auto_save)
         kept = (settings.inbox.retention_secs, settings.memory.max_auto_saved)
-        self.housekeeping = Housekeeping(store, self.access, clock, edges.meter, self.health, *kept)
+        self.housekeeping = Housekeeping(store, self.access, clock, edges.meter, self.health, *kept, self.attachments.sweep)
 
     def _wire_chats(self) -> None:
         store = self.edges.store

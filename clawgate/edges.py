@@ -20,6 +20,7 @@ from clawgate.domain.secret import Secret
 from clawgate.domain.settings import Settings
 from clawgate.lifecycle import Step
 from clawgate.ports.agents import AgentBackend, ModelCatalog
+from clawgate.ports.attachments import AttachmentFiles
 from clawgate.ports.channels import Channel
 from clawgate.ports.clock import Clock, Entropy, Ids
 from clawgate.ports.config import ChannelAllowlist, ConfigStore, SkillSwitch, TokenMirror
@@ -38,6 +39,7 @@ from clawgate.ports.triggers import RoutesFile
 from clawgate.ports.workspace import MemoryFile, Workspace
 from clawgate.services.memory import Memory
 from clawgate.stores.sqlite import SqliteStore
+from clawgate.system.attachments import AttachmentDirectory, NoAttachments
 from clawgate.system.channelsfile import ChannelsFile, NoFile
 from clawgate.system.clock import SystemClock, SystemEntropy, SystemIds
 from clawgate.system.configfile import ConfigFile, PairedTokensFile, gather_facts
@@ -100,6 +102,7 @@ class Edges:
     processes: Processes = field(factory=NoProcesses)
     ptys: PtySpawner = field(factory=NoPtys)
     workspace: Workspace = field(factory=NoWorkspace)
+    attachments: AttachmentFiles = field(factory=NoAttachments)
     routes: RoutesFile = field(factory=NoRoutes)
     config: ConfigStore | None = None
     """The files of the configuration; None = what is changed lasts until the end of the process."""
@@ -168,6 +171,7 @@ class Edges:
             passwords=Argon2Passwords(pools.hashing),
             build_catalog=make_catalog,
             extractor=FileExtractor(pools.reading),
+            attachments=AttachmentDirectory(str(Path(settings.state_dir) / "attachments"), pools.attaching, settings.store.min_free_bytes),
             **_files(settings, clock, pools, environment or {}, variables),
         )
 
@@ -181,6 +185,7 @@ class _Pools:
     looking: Threads
     reading: Threads
     scanning: Threads
+    attaching: Threads
 
     @classmethod
     def of(cls, reactor: Reactor) -> _Pools:
@@ -191,17 +196,19 @@ class _Pools:
             Threads(reactor, "clawgate-facts", 1),
             Threads(reactor, "clawgate-extraction", 2),
             Threads(reactor, "clawgate-skills", 1),
+            Threads(reactor, "clawgate-attachments", 1),
         )
 
     def start(self) -> None:
         """Threads start with their first work."""
-        for pool in (self.files, self.hashing, self.looking, self.reading, self.scanning):
+        for pool in (self.files, self.hashing, self.looking, self.reading, self.scanning, self.attaching):
             pool.start()
 
     def stop(self) -> None:
         """What writes files is waited for, the rest is left behind."""
         for pool in (self.scanning, self.reading, self.looking, self.hashing):
             pool.stop()
+        self.attaching.finish()
         self.files.finish()
 
 

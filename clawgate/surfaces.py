@@ -22,6 +22,7 @@ from clawgate.web.resource import GatewayResource
 from clawgate.web.router import Router, Surface
 from clawgate.web.surfaces.about import AboutSurface
 from clawgate.web.surfaces.agent_chat import AgentChatSurface
+from clawgate.web.surfaces.attachments import AttachmentsSurface
 from clawgate.web.surfaces.canvas import CanvasSurface
 from clawgate.web.surfaces.channels import ChannelDeskSurface, ChannelSurface
 from clawgate.web.surfaces.chat_sessions import ChatSessionsSurface
@@ -95,6 +96,7 @@ def _surfaces(parts: Assembly) -> tuple[Surface, ...]:
             own.idempotency_ttl_secs,
         ),
         ChatSocketSurface(parts.chats, edges.clock),
+        AttachmentsSurface(parts.attachments),
         *(
             ChannelSurface(name, kind.route, kind.title, parts.channels, parts.channel_ingress, edges.clock, kind.has_handshake)
             for name, kind in KINDS.items()

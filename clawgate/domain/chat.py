@@ -32,6 +32,7 @@ from enum import StrEnum
 
 import msgspec
 
+from clawgate.domain.attachments import NOTHING, Enclosed
 from clawgate.domain.errors import Conflict
 from clawgate.domain.inbox import Item, State
 from clawgate.domain.turn import ToolCall
@@ -212,6 +213,7 @@ class Asked(msgspec.Struct, frozen=True):
     """The client says something to the agent."""
 
     text: str
+    enclosed: Enclosed = NOTHING
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -263,6 +265,7 @@ class Ask(msgspec.Struct, frozen=True):
     """Take the message."""
 
     text: str
+    enclosed: Enclosed = NOTHING
 
 
 class Resolve(msgspec.Struct, frozen=True):
@@ -317,8 +320,8 @@ def _following(record: Connection) -> Step:
 
 def _asked_for(phase: Phase, frame: Frame) -> tuple[Effect, ...]:
     match frame:
-        case Asked(text=text):
-            return (Ask(text),)
+        case Asked(text=text, enclosed=enclosed):
+            return (Ask(text, enclosed),)
         case Answered():
             return (Resolve(frame),)
         case Cancelled():

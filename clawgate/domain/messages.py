@@ -40,6 +40,7 @@ class TurnOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         attendance: who can approve a tool.
         sender: who wrote, in the channel's own form; decides about owners and guests.
         allowed_tools: approved beforehand, for this turn only.
+        page_context, attachments: as `attachments.Enclosed` has them.
     """
 
     skill: str = ""
@@ -50,6 +51,8 @@ class TurnOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     attendance: Attendance = Attendance.NOBODY
     sender: str = ""
     allowed_tools: tuple[str, ...] = ()
+    page_context: str = ""
+    attachments: tuple[str, ...] = ()
 
 
 class Inbound(msgspec.Struct, frozen=True, kw_only=True):

@@ -44,11 +44,13 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
         history: oldest first.
         preface: personality and skills, "" = none.
         recalled: memories worth knowing, best first.
+        enclosed: put before the question as it is, "" = nothing.
     """
 
     history: tuple[Line, ...] = ()
     preface: str = ""
     recalled: tuple[MemoryEntry, ...] = ()
+    enclosed: str = ""
 
 
 def history_of(items: Iterable[Item]) -> tuple[Line, ...]:
@@ -69,7 +71,7 @@ def build_prompt(
     """The prompt of one call to the model.
 
     Args:
-        item: its text is the question, untouched.
+        item: its text is the question, untouched; what is enclosed comes before it.
         model: the vendor's name of the model, "" = the backend's own default.
         tools: what the model may ask for.
         told: tool calls and results of this turn so far (`journal.lines`).
@@ -77,7 +79,7 @@ def build_prompt(
     """
     options = item.options or _PLAIN
     return Prompt(
-        lines=(*_recent(around.history, policy.max_history_chars), Line(Role.USER, item.text), *told),
+        lines=(*_recent(around.history, policy.max_history_chars), Line(Role.USER, around.enclosed + item.text), *told),
         system="\n\n".join(part for part in (policy.system, around.preface, _memories(around.recalled)) if part),
         model=model,
         temperature=policy.temperature if options.temperature is None else options.temperature,

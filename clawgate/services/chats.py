@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from clawgate.domain import chat
+from clawgate.domain.attachments import NOTHING, Enclosed
 from clawgate.domain.caller import Caller, Scope
 from clawgate.domain.chat import (
     Answered,
@@ -141,7 +142,7 @@ class Chats:
 
     # --- what is done in a room
 
-    async def say(self, room: Room, caller: Caller, text: str) -> None:
+    async def say(self, room: Room, caller: Caller, text: str, enclosed: Enclosed = NOTHING) -> None:
         """Takes a message; its turn comes when those before it have ended.
 
         Raises:
@@ -154,7 +155,7 @@ class Chats:
             async with room.intake:  # messages stay in the order in which they came
                 # Another door may have begun a session of this name meanwhile, and its history is not for everybody.
                 await self.sessions.exact(room.id, caller)
-                accepted = await self.ingress.accept(_inbound(room, caller, text))
+                accepted = await self.ingress.accept(_inbound(room, caller, text, enclosed))
         finally:
             room.accepting -= 1
         self._attend(room, accepted.item)
@@ -298,8 +299,8 @@ class Chats:
         return True
 
 
-def _inbound(room: Room, caller: Caller, text: str) -> Inbound:
-    options = TurnOptions(session=room.id, attendance=Attendance.CONSOLE)
+def _inbound(room: Room, caller: Caller, text: str, enclosed: Enclosed) -> Inbound:
+    options = TurnOptions(session=room.id, attendance=Attendance.CONSOLE, page_context=enclosed.page_context, attachments=enclosed.attachments)
     return Inbound(source="chat", principal=caller.principal, text=text, conversation=conversation(room.id), options=options)
 
 

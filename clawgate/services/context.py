@@ -1,4 +1,4 @@
-"""What belongs to a question: history, personality, skills, memories. Ring: services. Source: design §1 (turn), §4.15; rantaiclaw.md §10."""
+"""What belongs to a question: history, personality, skills, memories, files. Ring: services. Source: design §1 (turn), §4.15; rantaiclaw.md §10."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from clawgate.ports.stores import Inbox
 History = Callable[[str, int], Awaitable[tuple[Line, ...]]]
 """Session id and most lines → the session's lines, oldest first."""
 Preface = Callable[[TurnOptions | None], Awaitable[str]]
+Enclosed = Callable[[Item], Awaitable[str]]
+"""Item → what is put before its text."""
 Recall = Callable[[str, int, str], Awaitable[tuple[MemoryEntry, ...]]]
 """Question, at most so many, for whom → what is remembered, best first."""
 
@@ -27,12 +29,13 @@ class Context:
     session: History
     preface: Preface
     recall: Recall
+    enclosed: Enclosed
 
     async def of(self, item: Item, policy: PromptPolicy, *, for_model: bool) -> Surroundings:
         """What is sent with the item's text.
 
         Args:
-            for_model: personality, skills and memories too; they are for models only.
+            for_model: personality, skills, memories and attached files too; they are for models only.
 
         Raises:
             StoreUnavailable: it cannot be read.
@@ -41,7 +44,8 @@ class Context:
         if not for_model:
             return Surroundings(history=history)
         recalled = await self.recall(item.text, policy.recalled, item.principal) if policy.recalled else ()
-        return Surroundings(history=history, preface=await self.preface(item.options), recalled=recalled)
+        enclosed = await self.enclosed(item)
+        return Surroundings(history=history, preface=await self.preface(item.options), recalled=recalled, enclosed=enclosed)
 
     async def _history(self, item: Item, policy: PromptPolicy) -> tuple[Line, ...]:
         if item.options is not None and item.options.session:

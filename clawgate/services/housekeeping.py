@@ -19,11 +19,16 @@ _log = Logger()
 _GAUGE_SECONDS = 5.0
 _SEEN_SECONDS = 30.0
 _PURGE_SECONDS = 60.0
+_SWEEP_SECONDS = 600.0
 
 
 @define
 class Housekeeping:
-    """Loops that end with the gateway; one that fails says so and goes on."""
+    """Loops that end with the gateway; one that fails says so and goes on.
+
+    Attributes:
+        sweep: forgets attached files that have run out.
+    """
 
     store: Store
     access: Access
@@ -32,11 +37,13 @@ class Housekeeping:
     health: ComponentHealth
     item_retention_seconds: int
     max_remembered: int
+    sweep: Callable[[], Awaitable[None]]
     _loops: list[Deferred[None]] = field(factory=list, init=False)
 
     async def start(self) -> None:
         """Begins; the first round of each is one interval away."""
-        for seconds, work in ((_GAUGE_SECONDS, self.measure), (_SEEN_SECONDS, self.access.write_last_seen), (_PURGE_SECONDS, self.purge)):
+        seldom = ((_PURGE_SECONDS, self.purge), (_SWEEP_SECONDS, self.sweep))
+        for seconds, work in ((_GAUGE_SECONDS, self.measure), (_SEEN_SECONDS, self.access.write_last_seen), *seldom):
             loop = Deferred.fromCoroutine(self._loop(seconds, work))
             loop.addErrback(lambda failure: failure.trap(CancelledError) and None)
             self._loops.append(loop)

@@ -13,6 +13,7 @@ from clawgate.domain.caller import Caller
 from clawgate.domain.errors import BadRequest, NotFound, StoreUnavailable
 from clawgate.domain.sessions import Hit, Insights, Message, Session, is_uuid, renamed
 from clawgate.domain.turn import Line
+from clawgate.ports.attachments import AttachmentFiles
 from clawgate.ports.clock import Ids
 from clawgate.ports.sessions import SessionPage
 from clawgate.ports.sessions import Sessions as SessionRows
@@ -39,6 +40,7 @@ class Sessions:
     rows: SessionRows
     ids: Ids
     events: Events
+    attachments: AttachmentFiles
 
     async def page(self, caller: Caller, limit: int, offset: int) -> SessionPage:
         """Sessions, newest first."""
@@ -72,9 +74,10 @@ class Sessions:
         return msgspec.structs.replace(session, title=normalised)
 
     async def remove(self, caller: Caller, key: str) -> tuple[str, bool]:
-        """The full id of the session, and whether it was there to be forgotten. Raises as `show`."""
+        """The full id of the session, and whether it was there to be forgotten, with its files. Raises as `show`."""
         session = await self._found(caller, key)
         is_removed = await self.rows.remove(session.id)
+        await self.attachments.remove(session.id)
         if is_removed:
             self.events.publish("session_removed", {"id": session.id}, session.principal)
         return session.id, is_removed

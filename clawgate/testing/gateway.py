@@ -30,6 +30,7 @@ from clawgate.gateway import Gateway
 from clawgate.ports.agents import AgentBackend
 from clawgate.ports.channels import Channel
 from clawgate.services.memory import Memory
+from clawgate.system.attachments import AttachmentDirectory
 from clawgate.system.memoryconfig import MemoryConfigStore
 from clawgate.system.personafile import PersonaFiles
 from clawgate.system.prometheus import NoMeter, PrometheusMeter
@@ -158,7 +159,7 @@ class MemoryGateway:
             mcp=self.mcp,
             config=self.config,
             routes=JsonRoutes(str(self.scratch.path / NAME), self.clock, execute),
-            **{"facts": lambda settings: succeed(Facts()), **(edges or {})},
+            **(_replaceable(self.scratch) | dict(edges or {})),
         )
         self.gateway = Gateway.build(self.settings, None, self.edges, announce=self.codes.append, pid=4711)
         own = self.settings.gateway
@@ -204,6 +205,14 @@ class MemoryGateway:
         found: list[MemoryEntry | None] = []
         self.store.memory.get(key).addCallback(found.append)
         return found[0]
+
+
+def _replaceable(scratch: Scratch) -> dict[str, Any]:  # parts of `Edges` by name, each of its own type
+    """Parts that a test may replace."""
+    return {
+        "facts": lambda settings: succeed(Facts()),
+        "attachments": AttachmentDirectory(str(scratch.path / "attachments"), execute),
+    }
 
 
 class Pending:

@@ -5,6 +5,8 @@ The body is whole and within its route's cap; the parser of the `multipart` pack
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header  # type: ignore[import-untyped]  # it ships none
 
@@ -36,18 +38,35 @@ def form(call: Call) -> Form:
     Raises:
         UnsupportedMedia: the content type is another. BadRequest: it is broken, or has too many parts. TooLarge: a field is over `MOST_FIELD_BYTES`.
     """
+    fields: dict[str, str] = {}
+    files: dict[str, File] = {}
+    for segment, data in _parts(call):
+        _take(segment, data, fields, files)
+    return Form(fields, files)
+
+
+def first(call: Call, name: str) -> File | None:
+    """The first part of this name, with a filename or without one; None when there is none.
+
+    Raises:
+        UnsupportedMedia: the content type is another. BadRequest: the body is broken, or has too many parts.
+    """
+    named = [_file(segment, data) for segment, data in _parts(call) if segment.name == name]
+    return named[0] if named else None
+
+
+def _parts(call: Call) -> Iterator[tuple[MultipartSegment, bytes]]:
+    """The parts of the body. Raises UnsupportedMedia, BadRequest."""
     media, options = parse_options_header(call.header("content-type") or "")
     if media.lower() != "multipart/form-data":
         raise UnsupportedMedia("Expected request with `Content-Type: multipart/form-data`")
     try:
-        return _parsed(options.get("boundary", ""), call.body)
+        yield from _parsed(options.get("boundary", ""), call.body)
     except MultipartError as problem:
         raise BadRequest("Failed to parse the multipart body", detail=str(problem)[:200]) from None
 
 
-def _parsed(boundary: str, body: bytes) -> Form:
-    fields: dict[str, str] = {}
-    files: dict[str, File] = {}
+def _parsed(boundary: str, body: bytes) -> Iterator[tuple[MultipartSegment, bytes]]:
     segment: MultipartSegment | None = None
     pieces: list[bytes] = []
     with PushMultipartParser(boundary, content_length=len(body), max_segment_count=MOST_PARTS, strict=True) as parser:
@@ -57,14 +76,17 @@ def _parsed(boundary: str, body: bytes) -> Form:
             elif event:
                 pieces.append(bytes(event))
             elif segment is not None:
-                _take(segment, b"".join(pieces), fields, files)
-    return Form(fields, files)
+                yield segment, b"".join(pieces)
+
+
+def _file(segment: MultipartSegment, data: bytes) -> File:
+    name = (segment.filename or "").replace("\\", "/").rpartition("/")[2]
+    return File(name, segment.content_type or "", data)
 
 
 def _take(segment: MultipartSegment, data: bytes, fields: dict[str, str], files: dict[str, File]) -> None:
     if segment.filename is not None:
-        name = segment.filename.replace("\\", "/").rpartition("/")[2]
-        files[segment.name] = File(name, segment.content_type or "", data)
+        files[segment.name] = _file(segment, data)
         return
     if len(data) > MOST_FIELD_BYTES:
         raise TooLarge(f"the field {segment.name[:40]} is too large")

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clawgate.domain import chat
+from clawgate.domain.attachments import Enclosed
 from clawgate.domain.chat import (
     Answered,
     Ask,
@@ -76,7 +77,22 @@ def test_any_json_means_something_or_is_unclear(value: object) -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from(["type", "content", "last_seq", "id", "request_id", "decision", "approved", "always", "capabilities", "session_id"]),
+        st.sampled_from(
+            [
+                "type",
+                "content",
+                "last_seq",
+                "id",
+                "request_id",
+                "decision",
+                "approved",
+                "always",
+                "capabilities",
+                "session_id",
+                "page_context",
+                "attachments",
+            ]
+        ),
         st.sampled_from(["message", "connect", "approval_response", "cancel", "approve", "deny", "\ud800", 5, 2**60, True, None, [], ["a"], [1]]),
     )
 )
@@ -119,3 +135,38 @@ def test_every_failure_of_an_agent_has_a_code_that_dashboards_know(kind: type[Ag
 def test_a_tool_call_that_nobody_knows_the_end_of_is_told_with_its_item() -> None:
     item = Item(id="1", source="chat", principal="p", text="t", accepted_ms=0, state=State.UNCERTAIN, error="tool_unsettled:1:1")
     assert chat.outcome(item, chat.Done(text="")) == (chat.Failed(Problem.AGENT_ERROR, "Nobody knows what a tool call did; see /api/inbox/1"),)
+
+
+FILE_IDS = [f"00000000-0000-4000-8000-{number:012x}" for number in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("more", "enclosed"),
+    [
+        ({}, Enclosed()),
+        ({"page_context": "canvas"}, Enclosed("canvas")),
+        ({"page_context": "home"}, Enclosed()),
+        ({"page_context": 5}, Enclosed()),
+        ({"page_context": ["canvas"]}, Enclosed()),
+        ({"attachments": FILE_IDS[:2]}, Enclosed("", tuple(FILE_IDS[:2]))),
+        ({"attachments": FILE_IDS}, Enclosed("", tuple(FILE_IDS[:10]))),
+        ({"attachments": [FILE_IDS[0], FILE_IDS[1], FILE_IDS[0]]}, Enclosed("", tuple(FILE_IDS[:2]))),
+        ({"attachments": ["../x", "", 5, None, "a/../b", FILE_IDS[0]]}, Enclosed("", (FILE_IDS[0],))),
+        ({"attachments": FILE_IDS[0]}, Enclosed()),
+        ({"attachments": None}, Enclosed()),
+        ({"attachments": {FILE_IDS[0]: 1}}, Enclosed()),
+    ],
+)
+def test_a_message_brings_known_pages_and_possible_files(more: dict[str, object], enclosed: Enclosed) -> None:
+    assert decode(json.dumps({"type": "message", "content": "hi"} | more)) == Asked("hi", enclosed)
+
+
+def test_what_a_message_brings_goes_with_it() -> None:
+    asked = Asked("x", Enclosed("canvas", (FILE_IDS[0],)))
+    assert chat.step(Connection(1, phase=Phase.LISTENING), asked)[1] == (Ask("x", asked.enclosed),)
+
+
+def test_files_do_not_stand_for_a_text() -> None:
+    assert decode(json.dumps({"type": "message", "content": " ", "attachments": FILE_IDS})) == Unclear(
+        Problem.EMPTY_CONTENT, "Message content cannot be empty"
+    )

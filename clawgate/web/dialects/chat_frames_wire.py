@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
+from clawgate.domain.attachments import MOST_OF_MESSAGE, Enclosed, is_file_id, is_page
 from clawgate.domain.chat import (
     Aborted,
     Answered,
@@ -75,7 +76,7 @@ def decode(text: str) -> Frame:
     fields = frame if isinstance(frame, dict) else {}
     match fields.get("type"):
         case "message":
-            return _asked(fields.get("content"))
+            return _asked(fields)
         case "connect":
             return _connected(fields)
         case "approval_response":
@@ -85,12 +86,20 @@ def decode(text: str) -> Frame:
     return _unknown(fields.get("type"))
 
 
-def _asked(content: object) -> Frame:
+def _asked(fields: Object) -> Frame:
+    content = fields.get("content")
     if not isinstance(content, str) or not content.strip():
         return Unclear(Problem.EMPTY_CONTENT, _EMPTY)
     if not is_storable(content):
         return Unclear(Problem.INVALID_JSON, "Invalid JSON: half a surrogate pair")
-    return Asked(content)
+    return Asked(content, _enclosed(fields.get("page_context"), fields.get("attachments")))
+
+
+def _enclosed(page: object, attachments: object) -> Enclosed:
+    """Pages that are not known and ids that cannot be any are left out, as upstream; so is what has another type."""
+    listed = attachments if isinstance(attachments, list) else []
+    ids = dict.fromkeys(file_id for file_id in listed if isinstance(file_id, str) and is_file_id(file_id))
+    return Enclosed(page if isinstance(page, str) and is_page(page) else "", tuple(ids)[:MOST_OF_MESSAGE])
 
 
 def _connected(fields: Object) -> Frame:

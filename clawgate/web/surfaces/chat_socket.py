@@ -131,8 +131,8 @@ class ChatConnection:
         match effect:
             case Follow():
                 self._follow(room, effect)
-            case Ask(text=text):
-                self._started(self.chats.say(room, self.caller, text))
+            case Ask(text=text, enclosed=enclosed):
+                self._started(self.chats.say(room, self.caller, text, enclosed))
             case Resolve(word=word):
                 self._resolve(word)
             case Cancel():

@@ -1,0 +1,189 @@
+"""Attached files below one directory: `<session>/<file id>` and, written after it, `<session>/<file id>.json`. Ring: system edge.
+
+Implements `ports.attachments.AttachmentFiles`. Source: construct-realtime.md §12.5. In files and not in the store: 25 MiB would hold up everybody's commits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from functools import partial
+
+import msgspec
+from attrs import define
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+
+from clawgate.domain.attachments import (
+    MOST_ALL_BYTES,
+    MOST_ALL_FILES,
+    MOST_SESSION_BYTES,
+    MOST_SESSION_FILES,
+    Attachment,
+    NoRoom,
+    NotKept,
+)
+from clawgate.domain.errors import TooLarge
+from clawgate.ports.attachments import Beginning
+from clawgate.ports.threads import InThread
+from clawgate.system.atomic import replace_file, sync_directory
+from clawgate.system.regular import open_regular
+
+_log = Logger()
+_NO_DIRECTORY, _NO_FILE, _NO_METADATA = "failed to create attachment storage", "failed to persist file", "failed to persist metadata"
+_METADATA_BYTES = 16 * 1024
+_decode = msgspec.json.Decoder(Attachment).decode
+
+
+@define(frozen=True)
+class NoAttachments:
+    """Nothing is kept."""
+
+    def put(self, attachment: Attachment, data: bytes) -> Deferred[None]:
+        """Refuses."""
+        return fail(NotKept(_NO_DIRECTORY))
+
+    def head(self, session_id: str, file_id: str, most_bytes: int) -> Deferred[Beginning | None]:
+        """None."""
+        return succeed(None)
+
+    def remove(self, session_id: str) -> Deferred[None]:
+        """Nothing to forget."""
+        return succeed(None)
+
+    def sweep(self, before_ms: int) -> Deferred[int]:
+        """Nothing to forget."""
+        return succeed(0)
+
+
+@define(frozen=True)
+class AttachmentDirectory:
+    """Files of one directory, 0700 as those below it; the files are 0600.
+
+    Attributes:
+        run: one thread, so that what is counted before a file is written still counts after it.
+        min_free_bytes: what a file must leave free on the disk.
+    """
+
+    directory: str
+    run: InThread
+    min_free_bytes: int = 0
+
+    def put(self, attachment: Attachment, data: bytes) -> Deferred[None]:
+        """`ports.attachments.AttachmentFiles.put`."""
+        return self.run(partial(self._put, attachment, data))
+
+    def head(self, session_id: str, file_id: str, most_bytes: int) -> Deferred[Beginning | None]:
+        """`ports.attachments.AttachmentFiles.head`."""
+        return self.run(partial(self._head, session_id, file_id, most_bytes))
+
+    def remove(self, session_id: str) -> Deferred[None]:
+        """`ports.attachments.AttachmentFiles.remove`."""
+        return self.run(partial(self._remove, session_id))
+
+    def sweep(self, before_ms: int) -> Deferred[int]:
+        """`ports.attachments.AttachmentFiles.sweep`."""
+        return self.run(partial(self._sweep, before_ms))
+
+    def _put(self, attachment: Attachment, data: bytes) -> None:
+        folder = os.path.join(self.directory, attachment.session_id)
+        with _said(_NO_DIRECTORY):
+            os.makedirs(os.path.dirname(self.directory), exist_ok=True)
+            _make(self.directory)
+            self._check_room(attachment)
+            _make(folder)
+        path, moment = os.path.join(folder, attachment.file_id), attachment.created_ms * 1_000_000
+        # The metadata comes last: a file without it is not there.
+        for target, content, problem in ((path, data, _NO_FILE), (f"{path}.json", msgspec.json.encode(attachment), _NO_METADATA)):
+            with _said(problem):
+                replace_file(target, content)
+                os.utime(target, ns=(moment, moment))
+
+    def _check_room(self, attachment: Attachment) -> None:
+        """Raises TooLarge, NoRoom."""
+        own = sizes = count = own_count = 0
+        for entry in self._entries():
+            size = entry.stat(follow_symlinks=False).st_size
+            is_own, is_file = os.path.basename(os.path.dirname(entry.path)) == attachment.session_id, not entry.name.endswith(".json")
+            sizes, count = sizes + size, count + is_file
+            own, own_count = own + size * is_own, own_count + (is_file and is_own)
+        if own + attachment.size > MOST_SESSION_BYTES or own_count >= MOST_SESSION_FILES:
+            raise TooLarge(f"the session's attachments exceed {MOST_SESSION_BYTES} bytes or {MOST_SESSION_FILES} files")
+        free_bytes = shutil.disk_usage(self.directory).free
+        if sizes + attachment.size > MOST_ALL_BYTES or count >= MOST_ALL_FILES or free_bytes - attachment.size < self.min_free_bytes:
+            raise NoRoom("no room for further attachments; old ones go after seven days, or with their session")
+
+    def _entries(self) -> Iterator[os.DirEntry[str]]:
+        """All that lies in the sessions' directories."""
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.directory) as folders:
+            for folder in folders:
+                if folder.is_dir(follow_symlinks=False):
+                    with os.scandir(folder.path) as files:
+                        yield from (file for file in files if not file.is_dir(follow_symlinks=False))
+
+    def _head(self, session_id: str, file_id: str, most_bytes: int) -> Beginning | None:
+        path = os.path.join(self.directory, session_id, file_id)
+        try:
+            metadata = _read(f"{path}.json", _METADATA_BYTES)
+            data = _read(path, most_bytes)
+        except OSError as problem:
+            _log.warn("the attachment {id} cannot be read: {problem}", id=file_id, problem=problem.strerror)
+            return None
+        try:
+            return None if metadata is None or data is None else Beginning(_decode(metadata), data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            _log.warn("what is known of the attachment {id} cannot be read", id=file_id)
+            return None
+
+    def _remove(self, session_id: str) -> None:
+        try:
+            shutil.rmtree(os.path.join(self.directory, session_id))
+        except FileNotFoundError:
+            pass
+        except OSError as problem:
+            _log.warn("the attachments of {session} are still there: {problem}", session=session_id, problem=problem.strerror)
+
+    def _sweep(self, before_ms: int) -> int:
+        swept = 0
+        for entry in tuple(self._entries()):
+            if entry.stat(follow_symlinks=False).st_mtime_ns < before_ms * 1_000_000:
+                os.unlink(entry.path)
+                swept += not entry.name.endswith(".json")
+        with contextlib.suppress(FileNotFoundError):
+            for folder in os.listdir(self.directory):
+                with contextlib.suppress(OSError):  # those that are not empty stay
+                    os.rmdir(os.path.join(self.directory, folder))
+        return swept
+
+
+@contextlib.contextmanager
+def _said(problem: str) -> Iterator[None]:
+    """What the disk refuses becomes NotKept with this sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise NotKept(problem, detail=str(error)) from error
+
+
+def _make(directory: str) -> None:
+    """Makes a directory for this user alone, on disk; a link in its place is an error."""
+    try:
+        os.mkdir(directory, 0o700)
+    except FileExistsError:
+        os.close(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
+    else:
+        sync_directory(os.path.dirname(directory))
+
+
+def _read(path: str, most_bytes: int) -> bytes | None:
+    """The beginning of a file that is no link; None when there is none. Raises OSError."""
+    try:
+        file = open_regular(path, is_followed=False)
+    except (FileNotFoundError, IsADirectoryError):
+        return None
+    if file is None:
+        return None
+    with file:
+        return file.read(most_bytes)
