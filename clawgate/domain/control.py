@@ -182,10 +182,23 @@ def _as_script(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list):
-        return ",".join("" if part is None else _as_script(part) for part in value)
+        return ",".join("" if part is None else _as_script(part) for part in _leaves(value))
     if isinstance(value, dict):
         return "[object Object]"
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _leaves(value: list[object]) -> list[object]:
+    """What a list holds, lists in it likewise, in order; an empty one holds nothing once. Not recursive: a client says how deep it is."""
+    found: list[object] = []
+    ahead: list[object] = [value]
+    while ahead:
+        part = ahead.pop()
+        if isinstance(part, list) and part:
+            ahead += reversed(part)
+        else:
+            found.append(None if part == [] else part)
+    return found
 
 
 def _text(reply: Mapping[str, object]) -> str:

@@ -82,6 +82,8 @@ class Nodes:
         if present is None and len(self._nodes) >= self.settings.max_nodes:
             raise Overloaded(f"at most {self.settings.max_nodes} nodes may be connected")
         self._nodes[node_id] = (registration, link)
+        if present is not None and present[1] is link:
+            return  # it is there already: saying so again, as fast as a node can, would push everything else out of log and history
         _log.info("node {node!r} of {principal} is connected", node=node_id, principal=link.principal)
         self.events.publish("node_connected", {"node_id": node_id, "capabilities": len(registration.capabilities)})
 

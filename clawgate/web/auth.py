@@ -95,8 +95,9 @@ def check_handshake(call: Call) -> None:
     connection = {part.strip().lower() for part in (call.header("connection") or "").split(",")}
     if "websocket" not in upgrade or "upgrade" not in connection or not call.header("sec-websocket-key"):
         raise NoHandshake("this is a WebSocket; send an Upgrade")
-    origin = call.header("origin")
-    if origin is not None and origin.partition("://")[2] != (call.header("host") or ""):
+    origin = _joined(call.request, b"origin")  # not `Call.header`, for which strange bytes are no header: a strange origin is an origin
+    host = call.header("host")
+    if origin is not None and (not host or origin.partition("://")[2] != host):
         raise Forbidden("Origin not allowed")
 
 

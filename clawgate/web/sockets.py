@@ -105,10 +105,9 @@ class WebSocket(Protocol):
         self.caller, self._handler, self._clock, self._gone = answer.caller, answer.handler, clock, gone
         self.subprotocol = ""
         self._wire = ServerProtocol(select_subprotocol=choose or _chooser(answer.subprotocols), max_size=MOST_MESSAGE_BYTES)
-        self._pieces: list[bytes] = []
+        self._pieces = bytearray()  # one buffer, here and below: a list of small pieces weighs many times their bytes
         self._is_text = True
-        self._waiting: list[bytes] = []
-        self._waiting_bytes = 0
+        self._waiting = bytearray()
         self._is_paused = self._is_over = self._is_awaiting_pong = False
         self._timer: IDelayedCall | None = None
         self._expiry: IDelayedCall | None = None
@@ -184,10 +183,10 @@ class WebSocket(Protocol):
         if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
             return
         if frame.opcode is not Opcode.CONT:
-            self._is_text, self._pieces = frame.opcode is Opcode.TEXT, []
-        self._pieces.append(bytes(frame.data))
+            self._is_text, self._pieces = frame.opcode is Opcode.TEXT, bytearray()
+        self._pieces += frame.data
         if frame.fin:
-            whole, self._pieces = b"".join(self._pieces), []
+            whole, self._pieces = bytes(self._pieces), bytearray()
             self._message(whole)
 
     def _message(self, whole: bytes) -> None:
@@ -247,13 +246,12 @@ class WebSocket(Protocol):
             if not piece:
                 self._end()
             elif self._is_paused:
-                self._waiting.append(piece)
-                self._waiting_bytes += len(piece)
+                self._waiting += piece
             else:
                 self.transport.write(piece)
-        if self._waiting_bytes > MOST_WAITING_BYTES and not self._is_over:
+        if len(self._waiting) > MOST_WAITING_BYTES and not self._is_over:
             _log.info("a socket of {principal} is closed, its client does not keep up", principal=self.caller.principal)
-            self._waiting, self._waiting_bytes = [], 0
+            self._waiting = bytearray()
             self._wire.send_close(SLOW, "too slow")
             for piece in self._wire.data_to_send():
                 self.transport.write(piece)
@@ -269,9 +267,9 @@ class WebSocket(Protocol):
     def resumeProducing(self) -> None:
         """The connection takes more."""
         self._is_paused = False
-        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        waiting, self._waiting = self._waiting, bytearray()
         if waiting:
-            self.transport.write(b"".join(waiting))
+            self.transport.write(bytes(waiting))
         if not self._is_paused and not self._is_over:  # writing may have paused it again
             self._guarded(lambda: self._flow(False))
 

@@ -132,6 +132,8 @@ def test_what_is_no_json_is_told_so(text: str) -> None:
         ('{"cmd":true}', "true"),
         ('{"cmd":{"a":1}}', "[object Object]"),
         ('{"cmd":["a",null,1]}', "a,,1"),
+        ('{"cmd":[[],[1,[2,null]],[[]]]}', ",1,2,,"),
+        (f'{{"cmd":{"[" * 900}7{"]" * 900}}}', "7"),
     ],
 )
 def test_an_unknown_command_is_named_and_the_five_are_listed(sent: str, shown: str) -> None:

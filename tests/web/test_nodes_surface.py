@@ -122,6 +122,17 @@ def test_a_registration_is_acknowledged_listed_and_told() -> None:
     assert house.events == [("node_connected", {"node_id": "kitchen", "capabilities": 2}), ("node_disconnected", {"node_id": "kitchen"})]
 
 
+def test_a_node_that_registers_again_and_again_is_told_of_once() -> None:
+    house = House()
+    client = house.node()
+    for _ in range(20):
+        client.send({"type": "register", "node_id": "kitchen", "capabilities": CAPABILITIES[:1]})
+    assert [message["capabilities_count"] for message in client.json] == [2, *[1] * 20]
+    assert house.events == [("node_connected", {"node_id": "kitchen", "capabilities": 2})]
+    again = house.node()
+    assert (again.json[-1]["type"], len(house.events)) == ("registered", 2)
+
+
 def test_a_node_beyond_the_limit_is_told_and_not_taken() -> None:
     house = House(NodesSettings(enabled=True, max_nodes=1))
     first, second = house.node("a"), house.node("b")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from clawgate.domain.caller import Scope
@@ -96,10 +98,26 @@ def test_the_understood_subprotocol_is_chosen_and_the_token_never_echoed() -> No
 
 
 @pytest.mark.parametrize(
-    ("origin", "status"), [("https://gate.example", 101), ("http://gate.example", 101), ("https://evil.example", 403), ("null", 403)]
+    ("origin", "status"),
+    [
+        ("https://gate.example", 101),
+        ("http://gate.example", 101),
+        ("https://evil.example", 403),
+        ("null", 403),
+        ("https://\xff.example", 403),
+        ("https://gate.example, https://evil.example", 403),
+    ],
 )
 def test_a_page_of_elsewhere_is_refused(origin: str, status: int) -> None:
     assert House().connect(headers={"Origin": origin}).status == status
+
+
+@pytest.mark.parametrize(("host", "origin"), [("", "null"), ("", "https://"), ("gate.example", "https://")])
+def test_no_host_is_nobodys_origin(host: str, origin: str) -> None:
+    house = House()
+    head = f"GET {PATH} HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nAuthorization: Bearer {house.token}\r\nUpgrade: websocket\r\n"
+    head += "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    assert house.gate.client.send(head.encode()).response.status == 403
 
 
 def test_a_plain_request_is_told_to_upgrade() -> None:
@@ -173,6 +191,24 @@ def test_a_client_that_does_not_keep_up_is_closed_with_its_code() -> None:
     client.send("flood")
     assert house.echoes[0].codes == [SLOW]
     assert len(house.gate.gateway.web.sockets) == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "waiting_bytes"),
+    [(b"\x01\x80\0\0\0\0", b"\x00\x82\0\0\0\0ab", 100_000), (b"", b"\x89\x80\0\0\0\0", 100_000), (b"\x01\x80\0\0\0\0", b"\x00\x80\0\0\0\0", 0)],
+    ids=["fragments of two bytes", "pongs that nobody takes", "fragments of nothing"],
+)
+def test_small_pieces_weigh_what_they_hold(first: bytes, then: bytes, waiting_bytes: int) -> None:
+    client = House().connect()
+    client.stall()
+    client.raw(first)
+    tracemalloc.start()
+    for _ in range(50):
+        client.raw(then * 1_000)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 2 * waiting_bytes + 100_000
+    assert client.close_code is None
 
 
 def test_a_handler_that_breaks_ends_its_connection_only() -> None:
