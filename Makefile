@@ -1,6 +1,7 @@
 # Everything that is done twice is a target; `make` lists them.
 
 PYTHON ?= python3
+NPM ?= npm
 VENV ?= .venv
 CONFIG ?= $(HOME)/.clawgate/config.toml
 MODEL ?=
@@ -12,13 +13,14 @@ INSTALL := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 # Without the compat mode an editable install hides twisted/plugins from twistd.
 EDITABLE := --config-settings editable_mode=compat --editable
 SOURCES := pyproject.toml setup.py
+PEERS := tests/acceptance
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format docs bench wheel check-wheel clean distclean
+.PHONY: help run test node-modules golden-update lint format docs bench wheel check-wheel clean distclean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  variables: CONFIG=$(CONFIG)  MODEL=/path/model.gguf  ARGS='--port 0'  T=tests/test_cli.py  PYTHON=$(PYTHON)  VENV=$(VENV)"
 
 run: $(VENV)/.stamp-$(if $(MODEL),local,base) ## run the gateway; MODEL=/path/model.gguf answers with a model on this machine
@@ -27,6 +29,11 @@ run: $(VENV)/.stamp-$(if $(MODEL),local,base) ## run the gateway; MODEL=/path/mo
 
 test: $(VENV)/.stamp-test ## run the tests; T=path for some of them
 	$(BIN)/python -m pytest -q $(T)
+
+node-modules: $(PEERS)/node_modules/.package-lock.json ## fetch npm's clients for the tests of sockets, which are skipped without
+
+golden-update: $(VENV)/.stamp-test ## write the golden transcripts anew; read the difference before you commit it
+	GOLDEN_UPDATE=1 $(BIN)/python -m pytest -q tests/golden tests/acceptance/test_socket_clients.py
 
 lint: $(VENV)/.stamp-test ## style, format and types
 	$(BIN)/ruff check .
@@ -54,8 +61,8 @@ clean: ## remove what was built and cached
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis twisted/plugins/dropin.cache
 	find clawgate tests twisted docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean ## remove the virtual environment too
-	rm -rf "$(VENV)"
+distclean: clean ## remove the virtual environment and npm's packages too
+	rm -rf "$(VENV)" $(PEERS)/node_modules
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "clawgate needs Python 3.11 or newer; name one, such as: make PYTHON=python3.12 ..." >&2; exit 1; }
@@ -73,3 +80,7 @@ $(VENV)/.stamp-test: $(SOURCES) | $(BIN)/python
 $(VENV)/.stamp-local: $(SOURCES) | $(BIN)/python
 	$(INSTALL) $(EDITABLE) '.[local]'
 	@touch $@ $(VENV)/.stamp-base
+
+$(PEERS)/node_modules/.package-lock.json: $(PEERS)/package.json $(PEERS)/package-lock.json
+	$(NPM) ci --prefix $(PEERS) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
