@@ -95,6 +95,10 @@ class SocketClient:
         self._pending.leave()
         self.pump()
 
+    def fall_silent(self) -> None:
+        """Says nothing more, not even to pings; the connection stays."""
+        self._answers_pings = False
+
     def stall(self) -> None:
         """Takes nothing more: what is sent waits in the gateway."""
         self._pending.pause()

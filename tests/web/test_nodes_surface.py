@@ -9,8 +9,10 @@ import pytest
 from clawgate.domain.caller import Scope
 from clawgate.domain.nodes import MOST_CALLS
 from clawgate.domain.secret import Secret
-from clawgate.domain.settings.model import GatewaySettings, NodesSettings, Settings
+from clawgate.domain.settings.model import AutonomySettings, GatewaySettings, NodesSettings, Settings
+from clawgate.domain.turn import ToolCall
 from clawgate.ports.sockets import REVOKED
+from clawgate.testing.agents import Pieces, ScriptedAgent
 from clawgate.testing.gateway import MemoryGateway, Pending, Response
 from clawgate.testing.sockets import SocketClient
 from tests.web.gate import device_of, without_scope
@@ -23,7 +25,11 @@ CAPABILITIES: list[dict[str, object]] = [
 
 class House:
     def __init__(self, nodes: NodesSettings | None = None, *, pairing: bool = True) -> None:
-        self.gate = MemoryGateway(Settings(nodes=nodes or NodesSettings(enabled=True), gateway=GatewaySettings(require_pairing=pairing)))
+        settings = Settings(
+            nodes=nodes or NodesSettings(enabled=True), gateway=GatewaySettings(require_pairing=pairing), autonomy=AutonomySettings(level="full")
+        )
+        self.agent = ScriptedAgent()
+        self.gate = MemoryGateway(settings, agent=self.agent)
         self.token = self.gate.pair() if pairing else ""
         self.events: list[tuple[str, Mapping[str, object]]] = []
         self.gate.gateway.events.watch(lambda event: self.events.append((event.kind, event.data)))
@@ -192,13 +198,49 @@ def test_a_revoked_device_takes_its_nodes_along() -> None:
     assert (client.close_code, house.gate.client.get("/api/nodes", peer="operator").json["count"]) == (REVOKED, 0)
 
 
-def test_a_silent_node_is_let_go_by_the_pings() -> None:
+@pytest.mark.parametrize("answered", [0, 1, 2])
+def test_a_silent_node_is_let_go_by_the_pings(answered: int) -> None:
     house = House()
-    client = house.node(answers_pings=False)
-    for _ in range(32):
+    client = house.node()
+    for _ in range(20 * answered):
         house.gate.clock.advance(1)
         client.pump()
+    assert client.pings == answered
+    client.fall_silent()
+    for _ in range(29):
+        house.gate.clock.advance(1)
+        client.pump()
+    assert house.listed() == ["kitchen"]
+    house.gate.clock.advance(1)
     assert house.listed() == []
+
+
+def test_a_call_to_a_node_that_fell_silent_fails_when_the_node_is_let_go() -> None:
+    house = House()
+    client = house.node()
+    client.fall_silent()
+    house.gate.clock.advance(25)
+    pending = house.invoke({"capability": "system.notify"})
+    house.gate.clock.advance(4.9)
+    assert not pending.is_answered
+    house.gate.clock.advance(5.1)
+    assert (pending.response.status, pending.response.json) == (500, {"error": "Node dropped the response channel"})
+    assert house.refused({"capability": "system.notify"}) == (404, {"error": "Node not found: kitchen"})
+
+
+def test_a_turn_whose_tool_was_on_a_node_that_fell_silent_stops_for_a_person() -> None:
+    """Whether the node did it is not known: nobody calls it a second time by himself."""
+    house = House()
+    client = house.node()
+    name = next(name for name in house.gate.gateway.toolbox.tools() if "system_notify" in name)
+    house.agent.answers = [Pieces(("",), (ToolCall("c1", name, "{}"),)), "done"]
+    told = house.gate.client.post("/webhook", {"message": "hi"}, token=house.token, headers={"Prefer": "respond-async"}).json
+    assert invocation(client)["capability"] == "system.notify"
+    client.fall_silent()
+    for _ in range(30):
+        house.gate.clock.advance(1)
+        house.gate.pump()
+    assert house.gate.client.get(told["status_url"], token=house.token).json["status"] == "uncertain"
 
 
 # --- calling
