@@ -15,7 +15,7 @@ TOKEN = "CLAWGATE_TOKEN"
 @click.option("--url", metavar="URL", type=base_url, help=f"A gateway elsewhere; its token is taken from {TOKEN}. Else the daemon of this machine.")
 @config_option
 def chat(session: str, url: str | None, config: str | None) -> None:
-    """Talk to the agent. Ctrl-C gives a turn up, Ctrl-D leaves."""
+    """Talk to the agent. `/attach PATH` adds a file to the next message, Ctrl-C gives a turn up, Ctrl-D leaves."""
     from clawgate.commands.conversation import converse  # late: no other command needs a WebSocket client
 
     own = operator(config)

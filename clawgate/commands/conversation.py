@@ -1,6 +1,7 @@
 """The conversation of `clawgate chat`, line by line. Ring: entry. Source: design §4.16; frames of `web/dialects/chat_frames_wire.py` (zeroclaw.v1).
 
-A line is a message. While the agent answers, Ctrl-C gives the turn up; at the prompt, Ctrl-D leaves. What was answered is in the session.
+A line is a message, but for `/attach PATH`: the file goes with the next one. While the agent answers, Ctrl-C gives the turn up; at the prompt, Ctrl-D leaves.
+What was answered is in the session.
 """
 
 from __future__ import annotations
@@ -8,16 +9,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from urllib.parse import urlencode, urlsplit
 
 import click
-from attrs import define
+from attrs import define, field
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.sync.client import ClientConnection, connect, unix_connect
 from websockets.typing import Subprotocol
 
+from clawgate.commands.attaching import attached, poster
 from clawgate.commands.operator import Operator, Refused
 from clawgate.commands.output import complain, row_of, safe, show
 from clawgate.domain.errors import Unavailable
@@ -28,6 +31,7 @@ _PROMPT = "> "
 _MOST_BYTES = 16 * 1024 * 1024
 _CONNECT_SECONDS = 10.0
 _ENDS = ("done", "aborted", "error")
+_ATTACH = "/attach "
 _UNUSABLE_WORD = "INVALID_APPROVAL_RESPONSE"
 
 
@@ -43,7 +47,7 @@ def converse(own: Operator, url: str | None, token: str, session: str) -> None:
     """
     with ExitStack() as stack:
         try:
-            _Talk(_opened(stack, own, url, token, session)).run()
+            _Talk(_opened(stack, own, url, token, session), partial(attached, poster(own, url, token))).run()
         except ConnectionClosed:
             raise Unavailable("the connection broke off; what was accepted is answered, see the session") from None
 
@@ -84,9 +88,15 @@ def _remote(url: str, token: str) -> Iterator[ClientConnection]:
 
 @define
 class _Talk:
-    """The conversation; one turn after the other."""
+    """The conversation; one turn after the other.
+
+    Attributes:
+        attach: uploads a file to a session; its id.
+    """
 
     socket: ClientConnection
+    attach: Callable[[str, str], str]
+    _files: list[str] = field(factory=list, init=False)
 
     def run(self) -> None:
         """Until there is no more input."""
@@ -94,10 +104,22 @@ class _Talk:
         complain(f"session {safe(start.get('session_id'))}, {safe(start.get('message_count'))} messages. Ctrl-C gives a turn up, Ctrl-D leaves.")
         self._send({"type": "connect"})
         while (line := _line(_PROMPT)) is not None:
-            if line.strip():
+            if line.startswith(_ATTACH):
+                self._take(str(start.get("session_id")), line.removeprefix(_ATTACH).strip())
+            elif line.strip():
                 self._missed()
-                self._send({"type": "message", "content": line})
+                self._send({"type": "message", "content": line, "attachments": self._files})
+                self._files = []
                 self._turn()
+
+    def _take(self, session_id: str, path: str) -> None:
+        """Uploads a file for the next message; one that cannot be taken ends nothing."""
+        try:
+            self._files.append(self.attach(session_id, path))
+        except (Refused, Unavailable) as problem:
+            complain(str(problem))
+        else:
+            complain(f"{safe(path)} goes with the next message")
 
     def _turn(self) -> None:
         """Shows one turn to its end."""

@@ -98,20 +98,20 @@ class ControlClient:
 
         Args:
             path: with its query, percent-encoded.
-            body: sent as JSON; None sends none.
+            body: sent as JSON, bytes as they are; None sends none.
 
         Raises:
             NotRunning: nobody listens.
             Invalid: this user may not open the socket.
             Unavailable: no answer in time, or none that is HTTP; whether the request was carried out is unknown.
         """
-        content = None if body is None else msgspec.json.encode(body)
+        content = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
         sent = {"Accept": "application/json"} | ({} if content is None else {"Content-Type": "application/json"}) | dict(headers or {})
         connection = _UnixConnection(self.path, self.timeout_seconds)
         try:
             connection.connect()
             connection.request(method, self.prefix + path, content, sent)
-            return _read(connection.getresponse())
+            return read_reply(connection.getresponse())
         except TimeoutError:
             raise Unavailable(f"the daemon did not answer within {self.timeout_seconds:g} s") from None
         except (OSError, http.client.HTTPException) as problem:
@@ -143,7 +143,8 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = connecting
 
 
-def _read(response: http.client.HTTPResponse) -> Reply:
+def read_reply(response: http.client.HTTPResponse) -> Reply:
+    """The whole answer. Raises Unavailable when it is too large, `OSError` and `http.client.HTTPException` when it breaks off."""
     content = response.read(MAX_ANSWER_BYTES + 1)
     if len(content) > MAX_ANSWER_BYTES:
         raise Unavailable("the daemon's answer is too large")

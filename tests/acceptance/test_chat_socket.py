@@ -132,21 +132,30 @@ def test_a_killed_daemon_finishes_the_turn_and_keeps_the_session(house: House) -
 
 
 def test_the_command_line_talks_asks_and_leaves(house: House) -> None:
+    (house.daemon.home / "list.txt").write_text("buy milk")
     talk = house.chat("--session", SESSION)
-    out, err = talk.communicate("hello\nnote tea\ny\nbye\n", timeout=DEADLINE_SECONDS)
+    out, err = talk.communicate("hello\nnote tea\ny\n/attach list.txt\nbye\n", timeout=DEADLINE_SECONDS)
     assert (talk.returncode, err.splitlines()[0].split(",")[0]) == (0, f"session {SESSION}")
     assert [line for line in out.splitlines() if line] == [
         "re hello",
         '[memory_store {"content": "tea", "key": "n1"}]',
         "[memory_store: remembered as n1]",
         "noted",
-        "re bye",
+        "re [Attached file: list.txt (8 bytes, text/plain)]",
+        "buy milk",
+        "[End of file: list.txt]",
+        "bye",
     ]
+    assert house.messages()[-2] == "bye"
 
 
 def test_the_command_line_goes_to_a_url_with_a_token_and_says_who_refuses(house: House) -> None:
+    (house.daemon.home / "a b.bin").write_bytes(b"\0" * 100_000)
     talk = house.chat("--url", house.daemon.url)
-    assert talk.communicate("hello\n", timeout=DEADLINE_SECONDS)[0].strip() == "re hello"
+    out, err = talk.communicate("/attach a b.bin\n/attach gone\nhello\n", timeout=DEADLINE_SECONDS)
+    binary = "[Attached binary file: a b.bin (100000 bytes, application/octet-stream) — content not inlined]"
+    assert [line for line in out.splitlines() if line] == [f"re {binary}", "hello"]
+    assert err.splitlines()[1:] == ["a b.bin goes with the next message", "gone: No such file or directory"]
     house.daemon.token = "wrong"
     talk = house.chat("--url", house.daemon.url)
     err = talk.communicate("hello\n", timeout=DEADLINE_SECONDS)[1]
