@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
@@ -227,11 +228,10 @@ def test_null_is_answered(scene: Scene) -> None:
 
 def test_the_stop_says_goodbye(scene: Scene) -> None:
     client = Client(scene)
-    for socket in tuple(scene.listener._open):
-        socket.close(1001, "the gateway is stopping")
+    stopping = Deferred.fromCoroutine(scene.listener.stop())
     client.read()
 
-    assert client.close_code == 1001
+    assert (stopping.called, client.close_code) == (True, 1001)
 
 
 def test_a_taken_port_is_told_and_ends_nothing(scene: Scene) -> None:
