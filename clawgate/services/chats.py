@@ -280,7 +280,7 @@ class Chats:
                 pass
 
     def _done(self, turn: RoomTurn, item: Item) -> Done:
-        usages = [count.usage for count in turn.counted]
+        usages = [count.usage for count in turn.counted if count.usage.input_tokens or count.usage.output_tokens]  # 0 = the vendor did not say
         counted = None if not usages else (sum(usage.input_tokens for usage in usages), sum(usage.output_tokens for usage in usages))
         return Done(
             text=item.answer or "",
