@@ -25,6 +25,7 @@ from clawgate.domain.attachments import (
     NoRoom,
     NotKept,
 )
+from clawgate.domain.chat import is_session_id
 from clawgate.domain.errors import TooLarge
 from clawgate.ports.attachments import Beginning
 from clawgate.ports.threads import InThread
@@ -81,7 +82,8 @@ class AttachmentDirectory:
 
     def remove(self, session_id: str) -> Deferred[None]:
         """`ports.attachments.AttachmentFiles.remove`."""
-        return self.run(partial(self._remove, session_id))
+        # A session that came from elsewhere may have any name; none but these have files.
+        return self.run(partial(self._remove, session_id)) if is_session_id(session_id) else succeed(None)
 
     def sweep(self, before_ms: int) -> Deferred[int]:
         """`ports.attachments.AttachmentFiles.sweep`."""

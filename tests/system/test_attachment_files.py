@@ -140,6 +140,13 @@ def test_a_sessions_files_are_forgotten_at_once(files: AttachmentDirectory) -> N
     assert os.listdir(files.directory) == ["s2"]
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "../attachments", "s1/..", "/"])
+def test_a_name_that_is_no_sessions_removes_nothing(files: AttachmentDirectory, name: str) -> None:
+    put(files, attachment())
+    result(files.remove(name))
+    assert result(files.head("s1", "f1", 5)) is not None
+
+
 def test_old_files_and_what_a_crash_left_are_swept(files: AttachmentDirectory) -> None:
     assert result(files.sweep(DAY_MS)) == 0
     put(files, attachment("old", "s1", created_ms=DAY_MS - 1))

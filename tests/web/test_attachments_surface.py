@@ -212,6 +212,15 @@ def test_a_turn_that_is_repeated_after_a_kill_has_the_files_too() -> None:
     assert after.messages() == [("user", "what?"), ("assistant", "Milk.")]
 
 
+def test_a_file_uploaded_before_a_restart_can_be_brought_after_it() -> None:
+    desk = Desk()
+    file_id = desk.file_id()
+    after = Desk(gate=desk.gate.restart(kill=True), token=desk.token)
+    after.say("what?", attachments=[file_id])
+    assert after.questions == [INLINED + "what?"]
+    assert after.messages() == [("user", "what?"), ("assistant", "hello")]
+
+
 def test_files_without_a_text_are_empty_content() -> None:
     desk = Desk()
     client = desk.say("", attachments=[desk.file_id()])
