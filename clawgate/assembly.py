@@ -173,6 +173,7 @@ class Assembly:
         self.backends = Backends(edges.backend, build, lambda: self.settings, clock)
         self.streams = Streams()
         self.approvals = Approvals(
+            store.journal,
             clock,
             edges.ids,
             self.events,

@@ -27,6 +27,7 @@ import msgspec
 
 from clawgate.domain.messages import Attendance, TurnOptions
 from clawgate.domain.tools import Risk, Tool
+from clawgate.domain.turn import ToolCall
 
 
 class Level(StrEnum):
@@ -49,6 +50,29 @@ class Verdict(Enum):
     ALLOW = "allow"
     ASK = "ask"
     DENY = "deny"
+
+
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """One open question: may this call of this item be made?
+
+    Attributes:
+        step: of the item, as in the journal.
+        principal, session: whose item it is, and in which session it stands ("" = in none).
+        asked_ms, expires_ms: wall clock.
+    """
+
+    id: str
+    item_id: str
+    step: int
+    principal: str
+    session: str
+    call: ToolCall
+    asked_ms: int
+    expires_ms: int
+
+    def seconds_left(self, now_ms: int) -> float:
+        """How long it may still be answered; 0 = no longer."""
+        return max(0, self.expires_ms - now_ms) / 1000
 
 
 class ToolPolicy(msgspec.Struct, frozen=True, kw_only=True):

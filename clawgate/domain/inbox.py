@@ -1,7 +1,8 @@
 """The inbox item: what was promised to whom, and what may happen to it. Ring: domain. Source: design §1.
 
-The promise, as a table. "Promised" means somebody was told 202, 200 (a platform) or 408 with a Location: the item must reach one outcome even if
-its caller is gone and the process is killed. "Keyed" means an idempotency key or a platform's message id points at it.
+The promise, as a table. "Promised" means somebody was told 202, 200 (a platform), 408 with a Location, or that their yes to its tools counts: the item
+must reach one outcome even if its caller is gone and the process is killed. "Keyed" means an idempotency key or a platform's message id points at it.
+"Journalled" means that a round of tool calls is written down and allowed: the calls may be made from now on.
 
     state      | event          | next state                                   | effects
     -----------+----------------+----------------------------------------------+---------------------------------------------
@@ -11,7 +12,8 @@ its caller is gone and the process is killed. "Keyed" means an idempotency key o
     running    | Failed         | waiting if promised, retryable, tries left;  | —
                |                |   else dead                                  | Answer, ReleaseKey, NextInLine
     running    | Journalled     | same, journalled                             |
-    running    | Denied         | dropped: somebody refused a tool             | Answer, ReleaseKey, NextInLine
+    running    | Denied         | dropped: a tool was refused, or nobody       | Answer, ReleaseKey, NextInLine
+               |                |   answered in time                           |
     running    | ToolUnsettled  | uncertain                                    | Answer, HoldKey, NextInLine
     running    | OwnerLost      | received and promised if promised or keyed;  |
                |                |   else dropped                               | (dropped: ReleaseKey, NextInLine)
@@ -85,7 +87,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
         conversation: items with the same value run one at a time, in order; None is a conversation of its own.
         reply: where the answer is sent, None when somebody waits or polls for it.
         promised, keyed: see the module.
-        journalled: a tool call was written down: the turn may no longer be cancelled.
+        journalled: tool calls are written down and allowed: the turn may no longer be cancelled.
         owner: boot id of the process that runs it, "" when nobody does.
         attempts: turns started, this one included.
         due_ms: not to be started before (wall clock, milliseconds); 0 = at once.
@@ -174,13 +176,13 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 class Journalled(msgspec.Struct, frozen=True):
-    """Tool calls of its turn are written down; from now on its turn is not cancelled when the caller leaves."""
+    """Tool calls of its turn are written down and allowed; from now on its turn is not cancelled when the caller leaves."""
 
     owner: str
 
 
 class Denied(msgspec.Struct, frozen=True):
-    """Somebody refused a tool call, and with it the turn."""
+    """Somebody refused a tool call, or did not answer in time, and with it the turn is refused."""
 
     owner: str
     tool: str

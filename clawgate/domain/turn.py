@@ -142,10 +142,11 @@ class ToolEnded(msgspec.Struct, frozen=True):
 
 
 class ApprovalAsked(msgspec.Struct, frozen=True):
-    """A tool waits for somebody's word."""
+    """A tool waits for somebody's word, this many seconds."""
 
     id: str
     call: ToolCall
+    seconds: int
 
 
 class Counted(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
+from clawgate.domain.approvals import Pending
 from clawgate.domain.journal import ToolStep
 
 
@@ -14,11 +15,32 @@ class Journal(Protocol):
     """What the tools of a turn did."""
 
     def plan(self, owner: str, steps: Sequence[ToolStep], now_ms: int) -> Deferred[None]:
-        """Writes down one round before any of it is called, and marks the item journalled, in one commit.
+        """Writes down one round before anybody is asked about it and before any of it is called.
+
+        A round in which nobody has to be asked marks the item journalled in the same commit.
 
         Raises (errback):
             Conflict: the item is no longer run by `owner`.
         """
+
+    def ask(self, owner: str, step: ToolStep, now_ms: int) -> Deferred[None]:
+        """Somebody is about to be asked about `step`, under its `approval_id` and until its `expires_ms`. Raises Conflict as `plan`."""
+
+    def answer(self, item_id: str, step: int, now_ms: int, *, approve: bool) -> Deferred[bool]:
+        """Gives the word on a step that somebody has to allow: asked → planned, or refused.
+
+        Of several words the first one counts. With the yes that allows the whole of the round the item is journalled, and promised: whoever gave the
+        word relies on it, whether its caller stays or not.
+
+        Returns (the Deferred's value):
+            Whether this word counted: the step was asked about, and its item is open.
+        """
+
+    def question(self, approval_id: str) -> Deferred[Pending | None]:
+        """The question with this id, if it is open."""
+
+    def questions(self, limit: int) -> Deferred[tuple[Pending, ...]]:
+        """Open questions of open items, in the order in which they were asked; also those whose turn has yet to begin again."""
 
     def begin(self, owner: str, step: ToolStep, now_ms: int) -> Deferred[None]:
         """The call is about to be made. Raises Conflict as `plan`."""

@@ -1,6 +1,10 @@
 """Tools that wait for somebody's word. Ring: services. Source: rantaiclaw.md §10 (sync skipped the gate, flaw §20.9), §13; domain/approvals.py.
 
-A question lives as long as its turn waits: after a restart the turn is repeated and asks anew. Who leaves, and who does not answer in time, has refused.
+    the turn asks → the question is written down → whoever watches is told → a word → it is written down → the turn goes on or ends
+
+A question is a fact of the store (domain/journal.py): after a restart it is listed and answered as before, also while its turn has yet to begin again. A word
+is on disk before whoever gave it is told so. Who leaves, and who does not answer in time, has refused. What lives in memory, and no longer than the process, is
+"always" for the rest of a session.
 """
 
 from __future__ import annotations
@@ -10,37 +14,32 @@ from collections.abc import Callable
 
 import msgspec
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
 
 from clawgate.domain import approvals
-from clawgate.domain.approvals import ToolPolicy, Verdict
+from clawgate.domain.approvals import Pending, ToolPolicy, Verdict
 from clawgate.domain.caller import Caller
-from clawgate.domain.errors import NotFound
+from clawgate.domain.errors import Conflict, NotFound
 from clawgate.domain.inbox import Item
+from clawgate.domain.journal import ToolStep
 from clawgate.domain.messages import TurnOptions
 from clawgate.domain.tools import Risk, Tool
-from clawgate.domain.turn import ApprovalAsked, ToolCall
+from clawgate.domain.turn import ApprovalAsked
 from clawgate.ports.clock import Clock, Ids
+from clawgate.ports.journal import Journal
 from clawgate.services.deadlines import Expired, within
 from clawgate.services.events import Events
+from clawgate.services.shield import shielded
 from clawgate.services.streams import Streams
+from clawgate.services.writing import written
 
+_log = Logger()
 MOST_PENDING = 1_000
 MOST_SESSIONS = 1_000
 _HOUR_SECONDS = 3600.0
 PLAIN = TurnOptions()
-
-
-class Pending(msgspec.Struct, frozen=True, kw_only=True):
-    """One question; times are wall-clock milliseconds."""
-
-    id: str
-    item_id: str
-    principal: str
-    session: str
-    call: ToolCall
-    asked_ms: int
-    expires_ms: int
+_NOT_PENDING = "no pending approval with that id"
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -59,6 +58,7 @@ class Approvals:
         policy, timeout_seconds, most_actions_per_hour: the live settings; 0 actions = unlimited.
     """
 
+    journal: Journal
     clock: Clock
     ids: Ids
     events: Events
@@ -66,7 +66,7 @@ class Approvals:
     policy: Callable[[], ToolPolicy]
     timeout_seconds: Callable[[], float]
     most_actions_per_hour: Callable[[], int]
-    _pending: dict[str, tuple[Pending, Deferred[bool]]] = field(factory=dict, init=False)
+    _waiting: dict[str, tuple[Pending, Deferred[bool]]] = field(factory=dict, init=False)
     _granted: OrderedDict[str, frozenset[str]] = field(factory=OrderedDict, init=False)
     _actions: deque[float] = field(factory=deque, init=False)
 
@@ -88,60 +88,58 @@ class Approvals:
         self._actions.append(now)
         return True
 
-    async def ask(self, item: Item, call: ToolCall) -> bool:
-        """Whether somebody allows the call; waits for the word, at most `timeout_seconds`. Too many open questions refuse at once."""
-        if len(self._pending) >= MOST_PENDING:
-            return False
-        now_ms, seconds = self.clock.wall_ms(), self.timeout_seconds()
-        session = item.options.session if item.options is not None else ""
-        pending = Pending(
-            id=self.ids.uuid(),
-            item_id=item.id,
-            principal=item.principal,
-            session=session,
-            call=call,
-            asked_ms=now_ms,
-            expires_ms=now_ms + int(seconds * 1000),
-        )
-        word: Deferred[bool] = Deferred()
-        self._pending[pending.id] = (pending, word)
-        self.streams.tell(item.id, ApprovalAsked(pending.id, call))
-        self.events.publish("approval_requested", {"id": pending.id, "tool": call.name, "item": item.id}, item.principal)
-        try:
-            return await within(word, seconds, self.clock)
-        except Expired:
-            self.events.publish("approval_expired", {"id": pending.id, "tool": call.name, "item": item.id}, item.principal)
-            return False
-        finally:
-            self._pending.pop(pending.id, None)
-
-    def resolve(self, approval_id: str, caller: Caller, *, approve: bool, always: bool) -> Resolved:
-        """Gives the word on a question.
+    async def ask(self, item: Item, step: ToolStep) -> bool:
+        """Whether somebody allows the step; waits for the word until the question's deadline. Too many open questions refuse at once.
 
         Args:
-            always: with `approve`, the tool is allowed for the rest of the session too.
+            step: one that is asked about; with the id and the deadline of its question if it was put to somebody before a restart.
 
         Raises:
-            NotFound: no such question is open, or it is not the caller's to answer.
+            Conflict: the item is no longer ours.
         """
-        pending, word = self._pending.get(approval_id, (None, None))
-        if pending is None or word is None or word.called or not caller.may_see(pending.principal):
-            raise NotFound("no pending approval with that id")
-        if approve and always and pending.session:
-            self._grant(pending.session, pending.call.name)
+        if len(self._waiting) >= MOST_PENDING:
+            return False
+        pending = _pending(item, step if step.approval_id else await self._put(item, step))
+        word: Deferred[bool] = Deferred()
+        self._waiting[pending.id] = (pending, word)
+        try:
+            return await self._heard(pending, word)
+        finally:
+            self._waiting.pop(pending.id, None)
+
+    async def resolve(self, approval_id: str, caller: Caller, *, approve: bool, always: bool) -> Resolved:
+        """Gives the word on a question; it is on disk when this returns.
+
+        Args:
+            always: with `approve`, the tool is allowed for the rest of the session too, as long as this process lives.
+
+        Raises:
+            NotFound: no such question is open, somebody was quicker, or it is not the caller's to answer.
+            StoreUnavailable: the word is not written down.
+        """
+        pending = await self.journal.question(approval_id)
+        if pending is None or self._is_over(pending) or not caller.may_see(pending.principal):
+            raise NotFound(_NOT_PENDING)
         resolved = Resolved(approval_id, approve, approve and always)
-        data = {"id": approval_id, "tool": pending.call.name, "item": pending.item_id, "approved": approve}
-        self.events.publish("approval_resolved", data, pending.principal)
-        word.callback(approve)
+        answering = self.journal.answer(pending.item_id, pending.step, self.clock.wall_ms(), approve=approve)
+        answering.addCallback(self._answered, pending, resolved)
+        try:
+            has_counted = await shielded(answering)
+        except CancelledError:
+            answering.addErrback(lambda failure: _log.info("not written down for somebody who left: {problem}", problem=failure.getErrorMessage()))
+            raise
+        if not has_counted:
+            raise NotFound(_NOT_PENDING)
         return resolved
 
-    def pending(self, caller: Caller) -> tuple[Pending, ...]:
-        """The open questions that the caller may answer, oldest first."""
-        return tuple(pending for pending, word in self._pending.values() if not word.called and caller.may_see(pending.principal))
+    async def pending(self, caller: Caller) -> tuple[Pending, ...]:
+        """The open questions that the caller may answer, oldest first; also those whose turn has yet to begin again."""
+        found = await self.journal.questions(MOST_PENDING)
+        return tuple(pending for pending in found if not self._is_over(pending) and caller.may_see(pending.principal))
 
     def open_in(self, session: str) -> tuple[Pending, ...]:
-        """The open questions of a session, oldest first."""
-        return tuple(pending for pending, word in self._pending.values() if not word.called and pending.session == session)
+        """The questions of a session whose turns wait for the word at this moment, oldest first."""
+        return tuple(pending for pending, word in self._waiting.values() if not word.called and pending.session == session)
 
     def forget_grants(self) -> None:
         """Takes back every "always" (rantaiclaw.md §11: a change of the autonomy does)."""
@@ -151,3 +149,65 @@ class Approvals:
         self._granted[session] = self._granted.pop(session, frozenset()) | {tool}
         if len(self._granted) > MOST_SESSIONS:
             self._granted.popitem(last=False)
+
+    # --- one question
+
+    async def _put(self, item: Item, step: ToolStep) -> ToolStep:
+        now_ms = self.clock.wall_ms()
+        expires_ms = now_ms + int(self.timeout_seconds() * 1000)
+        asked = msgspec.structs.replace(step, approval_id=self.ids.uuid(), asked_ms=now_ms, expires_ms=expires_ms)
+        await written(lambda: self.journal.ask(item.owner, asked, now_ms), self.clock)
+        return asked
+
+    async def _heard(self, pending: Pending, word: Deferred[bool]) -> bool:
+        """The word; silence is a no, unless somebody's word was written down first."""
+        # The clock may have been set back since the question was asked: nobody waits longer than for a new one.
+        seconds = min(pending.seconds_left(self.clock.wall_ms()), self.timeout_seconds())
+        if seconds > 0:
+            self.streams.tell(pending.item_id, ApprovalAsked(pending.id, pending.call, round(seconds)))
+            self.events.publish("approval_requested", _about(pending), pending.principal)
+            try:
+                return await within(shielded(word), seconds, self.clock)
+            except Expired:
+                pass
+        if not await written(lambda: self.journal.answer(pending.item_id, pending.step, self.clock.wall_ms(), approve=False), self.clock):
+            return await self._earlier_word(pending, word)
+        self.events.publish("approval_expired", _about(pending), pending.principal)
+        return False
+
+    async def _earlier_word(self, pending: Pending, word: Deferred[bool]) -> bool:
+        if not word.called:
+            raise Conflict(f"item {pending.item_id} is not asked about any more")
+        return await word
+
+    def _answered(self, has_counted: bool, pending: Pending, resolved: Resolved) -> bool:
+        """The word is written down: the turn hears it, if it waits already."""
+        if has_counted:
+            if resolved.always and pending.session:
+                self._grant(pending.session, pending.call.name)
+            self.events.publish("approval_resolved", _about(pending) | {"approved": resolved.approved}, pending.principal)
+            _, word = self._waiting.get(pending.id, (None, None))
+            if word is not None:
+                word.callback(resolved.approved)
+        return has_counted
+
+    def _is_over(self, pending: Pending) -> bool:
+        """Whether its time is over; while a turn waits for it that is the turn's to say."""
+        return pending.id not in self._waiting and pending.expires_ms <= self.clock.wall_ms()
+
+
+def _pending(item: Item, step: ToolStep) -> Pending:
+    return Pending(
+        id=step.approval_id,
+        item_id=item.id,
+        step=step.step,
+        principal=item.principal,
+        session=(item.options or PLAIN).session,
+        call=step.call,
+        asked_ms=step.asked_ms,
+        expires_ms=step.expires_ms,
+    )
+
+
+def _about(pending: Pending) -> dict[str, object]:
+    return {"id": pending.id, "tool": pending.call.name, "item": pending.item_id}

@@ -160,15 +160,16 @@ class Chats:
             room.accepting -= 1
         self._attend(room, accepted.item)
 
-    def resolve(self, caller: Caller, word: Answered) -> None:
-        """Gives the word on a tool.
+    async def resolve(self, caller: Caller, word: Answered) -> None:
+        """Gives the word on a tool; it is on disk when this returns.
 
         Raises:
             Forbidden: the credential does not cover it. NotFound: no such question is open, or it is not the caller's to answer.
+            StoreUnavailable: the word is not written down.
         """
         if not caller.may(Scope.APPROVE):
             raise Forbidden("this token may not approve", scope=Scope.APPROVE)
-        self.approvals.resolve(word.id, caller, approve=word.approve, always=word.always)
+        await self.approvals.resolve(word.id, caller, approve=word.approve, always=word.always)
 
     async def cancel(self, session_id: str, caller: Caller) -> bool:
         """Gives the turn up that runs, or would be next; False = there is none, it is not the caller's, or it has just ended."""
@@ -205,7 +206,7 @@ class Chats:
             for item in items:
                 self._attend(room, item)
             for pending in self.approvals.open_in(session_id):
-                room.tell(Asking(pending.id, pending.call, max(0, (pending.expires_ms - self.clock.wall_ms()) // 1000)))
+                room.tell(Asking(pending.id, pending.call, int(pending.seconds_left(self.clock.wall_ms()))))
         return self._rooms[session_id]
 
     def _new(self, session_id: str, principal: str) -> Room:
@@ -271,9 +272,9 @@ class Chats:
                 room.tell(Calling(call))
             case ToolEnded(call_id=call_id, ok=ok, text=text):
                 room.tell(CallEnded(call_id, turn.names.get(call_id, ""), ok, text))
-            case ApprovalAsked(id=id_, call=call):
+            case ApprovalAsked(id=id_, call=call, seconds=seconds):
                 turn.names[call.id] = call.name
-                room.tell(Asking(id_, call, int(self.approvals.timeout_seconds())))
+                room.tell(Asking(id_, call, seconds))
             case Counted():
                 turn.counted.append(event)
             case Recalled():

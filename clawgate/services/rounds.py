@@ -1,8 +1,11 @@
 """Rounds of tool calls within a turn: decided, written down, made, written down. Ring: services. Source: design §1; domain/journal.py, domain/approvals.py.
 
-    the model asks for calls → each is allowed, asked about or refused → the round is journalled → call by call: begun, made, done → the model reads the results
+    the model asks for calls → each is allowed, to be asked about or refused → the round is journalled → who has to be asked is asked, one after the other
+    → call by call: begun, made, done → the model reads the results
 
-Nothing is journalled before the gate: who leaves while a question is open has refused, and nothing was called.
+The round is on disk before the first question, and the last word before the first call: a repeated turn asks what is left to ask, and not the model. Until
+everything is allowed the turn may be given up: who leaves while a question is open has refused, and nothing was called. Questions in a channel's chat are that
+chat's (services/chat_approvals.py): they end the turn, and nothing of the round is journalled.
 """
 
 from __future__ import annotations
@@ -11,11 +14,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from attrs import define, field
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from clawgate.domain.approvals import Verdict
-from clawgate.domain.errors import GatewayError, StoreUnavailable, ToolUncertain
+from clawgate.domain.errors import GatewayError, ToolUncertain
 from clawgate.domain.inbox import Completed, Denied, Item, ToolUnsettled
 from clawgate.domain.journal import StepState, ToolStep
 from clawgate.domain.messages import Attendance
@@ -29,11 +32,13 @@ from clawgate.services.deadlines import Expired, within
 from clawgate.services.streams import Streams
 from clawgate.services.toolbox import Toolbox
 from clawgate.services.turn_events import TurnEvents
+from clawgate.services.writing import written
 
 _log = Logger()
 CALLS_AT_ONCE = 32
 """Calls of one round that are looked at; the model is told that the others were not made."""
-_STORE_RETRY_SECONDS = 1.0
+_TOOL_RETURNS_SECONDS, _TOOL_POLL_SECONDS = 30.0, 0.5
+"""How long a repeated turn waits for a tool that was there before."""
 _UNKNOWN = "unknown"
 Question = Callable[[Item, Sequence[str]], Awaitable[str]]
 """Remembers what a channel's person is asked, and gives the words."""
@@ -75,7 +80,7 @@ class Rounds:
     _journalled: set[str] = field(factory=set, init=False)
 
     def has_journalled(self, item_id: str) -> bool:
-        """Whether the turn that has just ended wrote tool calls down; asked once."""
+        """Whether calls of the turn that has just ended are written down and allowed; asked once."""
         is_so = item_id in self._journalled
         self._journalled.discard(item_id)
         return is_so
@@ -86,18 +91,18 @@ class Rounds:
         return tuple(tool.spec for tool in tools if self.approvals.verdict(tool, item.options) is not Verdict.DENY)
 
     async def earlier(self, item: Item) -> tuple[ToolStep, ...]:
-        """The steps of an earlier try, brought to an end: results are replayed, what may be called again is.
+        """The steps of an earlier try, brought to an end: results are replayed, open questions asked again, what may be called again is.
 
         Raises:
-            TurnEnded: a call was begun whose outcome nobody knows.
+            TurnEnded: a call was begun whose outcome nobody knows; or somebody refused.
         """
-        if not item.journalled:
+        if not item.journalled and item.attempts <= 1:
             return ()
         done = []
-        for step in await self.journal.steps(item.id):
+        for step in await self._allowed(item, await self.journal.steps(item.id)):
             if step.state is StepState.BEGUN and not step.is_idempotent:
                 raise TurnEnded(ToolUnsettled(item.owner, step.name))
-            done.append(step if step.state is StepState.DONE else await self._made(item, step))
+            done.append(step if step.state is StepState.DONE else await self._made_again(item, step))
         return tuple(done)
 
     async def carry(self, item: Item, completion: Completion, before: tuple[ToolStep, ...]) -> tuple[ToolStep, ...]:
@@ -108,16 +113,16 @@ class Rounds:
             before: the steps of the rounds before.
 
         Raises:
-            TurnEnded: somebody refused, somebody on a channel has to be asked, or nobody knows what a call did.
-            Conflict: the item is no longer ours. StoreUnavailable: nothing was called.
+            TurnEnded: somebody refused or did not answer, somebody on a channel has to be asked, or nobody knows what a call did.
+            Conflict: the item is no longer ours. StoreUnavailable: nobody was asked, and nothing was called.
         """
         decided = [await self._decided(item, call) for call in completion.tool_calls[:CALLS_AT_ONCE]]
-        decided = await self._asked(item, decided, completion)
+        await self._ask_in_chat(item, decided, completion)
         number = before[-1].round + 1 if before else 1
         steps = [self._step(item, one, len(before) + place, number, completion.text if place == 1 else "") for place, one in enumerate(decided, 1)]
         await self.journal.plan(item.owner, steps, self.clock.wall_ms())
-        self._journalled.add(item.id)
-        return tuple([step if step.state is StepState.DONE else await self._made(item, step) for step in steps])
+        allowed = await self._allowed(item, steps)
+        return tuple([step if step.state is StepState.DONE else await self._made(item, step) for step in allowed])
 
     # --- the gate
 
@@ -131,18 +136,31 @@ class Rounds:
             return _Decided(call, tool, "the hour's budget of actions is used up")
         return _Decided(call, tool)
 
-    async def _asked(self, item: Item, decided: list[_Decided], completion: Completion) -> list[_Decided]:
-        """Those that may be made, once everybody who had to be asked has answered."""
-        gated = [one for one in decided if self._must_ask(item, one)]
-        if gated and (item.options or PLAIN).attendance is Attendance.CHAT:
+    async def _ask_in_chat(self, item: Item, decided: list[_Decided], completion: Completion) -> None:
+        """Ends the turn of a channel's person who has to be asked first."""
+        if (item.options or PLAIN).attendance is Attendance.CHAT and (gated := [one for one in decided if self._must_ask(item, one)]):
             names = tuple(dict.fromkeys(one.call.name for one in gated))
             raise TurnEnded(Completed(item.owner, await self.question(item, names), completion.model))
-        for one in gated:
-            # An "always" given for an earlier one of the round counts for the later ones.
-            if self._must_ask(item, one) and not await self.approvals.ask(item, one.call):
-                self.streams.tell(item.id, ToolEnded(one.call.id, False, "denied"))
-                raise TurnEnded(Denied(item.owner, one.call.name))
-        return decided
+
+    async def _allowed(self, item: Item, steps: Sequence[ToolStep]) -> list[ToolStep]:
+        """The steps once everybody who has to be asked has said yes; raises TurnEnded at the first no."""
+        allowed = [await self._allowed_one(item, step) if step.state in (StepState.ASKED, StepState.REFUSED) else step for step in steps]
+        if allowed:
+            self._journalled.add(item.id)
+        return allowed
+
+    async def _allowed_one(self, item: Item, step: ToolStep) -> ToolStep:
+        if step.state is StepState.ASKED and self._is_granted(item, step):
+            await written(lambda: self.journal.answer(item.id, step.step, self.clock.wall_ms(), approve=True), self.clock)
+        elif step.state is StepState.REFUSED or not await self.approvals.ask(item, step):
+            self.streams.tell(item.id, ToolEnded(step.call.id, False, "denied"))
+            raise TurnEnded(Denied(item.owner, step.call.name))
+        return msgspec.structs.replace(step, state=StepState.PLANNED)
+
+    def _is_granted(self, item: Item, step: ToolStep) -> bool:
+        """Whether nobody has to be asked any more: by an "always" for an earlier call of the round, or because the settings are others by now."""
+        tool = self.toolbox.tools().get(step.call.name)  # None: its server is not back yet
+        return tool is not None and self.approvals.verdict(tool, item.options) is Verdict.ALLOW
 
     def _must_ask(self, item: Item, one: _Decided) -> bool:
         return one.tool is not None and not one.refusal and self.approvals.verdict(one.tool, item.options) is Verdict.ASK
@@ -157,14 +175,21 @@ class Rounds:
             is_idempotent=one.tool is not None and one.tool.is_idempotent,
         )
         if not one.refusal:
-            return planned
+            return msgspec.structs.replace(planned, state=StepState.ASKED) if self._must_ask(item, one) else planned
         self._told(item, one.call, ToolResult(one.refusal, ok=False))
         return msgspec.structs.replace(planned, state=StepState.DONE, result=one.refusal, ok=False)
 
     # --- one call
 
+    async def _made_again(self, item: Item, step: ToolStep) -> ToolStep:
+        """A call of an earlier try; after a restart the server of its tool may still be starting, and is waited for."""
+        until = self.clock.monotonic() + _TOOL_RETURNS_SECONDS
+        while step.call.name not in self.toolbox.tools() and self.clock.monotonic() < until:
+            await self.clock.sleep(_TOOL_POLL_SECONDS)
+        return await self._made(item, step)
+
     async def _made(self, item: Item, step: ToolStep) -> ToolStep:
-        await self._written(lambda: self.journal.begin(item.owner, step, self.clock.wall_ms()))
+        await written(lambda: self.journal.begin(item.owner, step, self.clock.wall_ms()), self.clock)
         self.streams.tell(item.id, ToolStarted(step.call))
         label = step.call.name if step.call.name in self.toolbox.tools() else _UNKNOWN
         self.tells.tool_started(item, label)
@@ -175,7 +200,7 @@ class Rounds:
         self.meter.observe("tool_duration_seconds", seconds, label)
         self.meter.count("tool_calls_total", label, "true" if result.ok else "false")
         done = msgspec.structs.replace(step, state=StepState.DONE, result=bounded(result.text), ok=result.ok)
-        await self._written(lambda: self.journal.finish(item.owner, done, self.clock.wall_ms()))
+        await written(lambda: self.journal.finish(item.owner, done, self.clock.wall_ms()), self.clock)
         self.streams.tell(item.id, ToolEnded(step.call.id, result.ok, done.result or ""))
         return done
 
@@ -203,14 +228,6 @@ class Rounds:
             return ToolResult(f"no result: {why}", ok=False)
         _log.warn("tool call {step} of {tool} has no known outcome: {why}", step=step.name, tool=step.call.name, why=why)
         raise TurnEnded(ToolUnsettled(item.owner, step.name))
-
-    async def _written(self, write: Callable[[], Deferred[None]]) -> None:
-        """Writes the journal, again and again while the store refuses: the turn waits, and what was called is not forgotten."""
-        while True:
-            try:
-                return await write()
-            except StoreUnavailable:
-                await self.clock.sleep(_STORE_RETRY_SECONDS)
 
     def _told(self, item: Item, call: ToolCall, result: ToolResult) -> None:
         self.streams.tell(item.id, ToolStarted(call))

@@ -114,6 +114,8 @@ class Transitions:
         self._see_to_sends(connection, after, event, effects, now_ms)
         if isinstance(event, inbox.Completed) and _is_saved(after):
             session_rows.save(connection, after, now_ms)
+        if before.is_open and not after.is_open and not isinstance(event, inbox.Completed):  # a turn with an answer asks nothing any more
+            connection.execute(journal.WITHDRAW, (number,))
         if sends and not after.is_open:
             outbox_rows.insert(connection, sends)
         return Moved(Settled(after, effects), before.is_open)
@@ -123,7 +125,8 @@ class Transitions:
         if Effect.RESEND in effects:
             outbox_rows.resend(connection, number, now_ms)
         elif isinstance(event, inbox.Retry):
-            connection.execute(journal.AGAIN, (number,))
+            for again in journal.AGAIN:
+                connection.execute(again, (number,))
             outbox_rows.supersede(connection, number)
         elif isinstance(event, inbox.Drop):
             outbox_rows.give_up(connection, number, "dropped", now_ms)

@@ -153,6 +153,11 @@ class InlineStore(SqliteStore):
         """From now on commits wait for `release_writes`, like those of a slow disk."""
         self._writer.held = []
 
+    def release_write(self) -> None:
+        """Commits the oldest of what was held, if there is any, and goes on holding."""
+        if self._writer.held:
+            self._writer.held.pop(0)()
+
     def release_writes(self) -> None:
         """Commits what was held, in order, and holds nothing more."""
         held, self._writer.held = self._writer.held or [], None

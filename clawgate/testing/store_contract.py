@@ -20,6 +20,7 @@ from clawgate.testing import (
     store_contract_channels,
     store_contract_dedupe,
     store_contract_inbox,
+    store_contract_journal,
     store_contract_lines,
     store_contract_outbox,
     store_contract_rest,
@@ -48,6 +49,7 @@ CONTRACT: tuple[Case, ...] = tuple(
         store_contract_sessions,
         store_contract_tasks,
         store_contract_channels,
+        store_contract_journal,
     )
     for case in _cases(module)
 )

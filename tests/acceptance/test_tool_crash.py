@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import sys
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,12 +20,12 @@ SERVER = Path(__file__).with_name("mcp_ledger_server.py")
 
 
 def notes(request: dict[str, Any]) -> dict[str, Any]:  # Any: JSON of the API
-    """A model that has every question noted, and then says what the tool said."""
+    """A model that has every word of a question noted, and then says what the tool said."""
     last = request["messages"][-1]
     if last["role"] == "tool":
         return {"content": f"done: {last['content']}"}
-    arguments = f'{{"text": "{last["content"]}"}}'
-    return {"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": {"name": "ledger__note", "arguments": arguments}}]}
+    functions = [{"name": "ledger__note", "arguments": f'{{"text": "{word}"}}'} for word in last["content"].split()]
+    return {"tool_calls": [{"index": place, "id": f"c{place}", "type": "function", "function": one} for place, one in enumerate(functions)]}
 
 
 class House:
@@ -42,6 +46,30 @@ class House:
 
     def item(self, item_id: str) -> dict[str, Any]:  # Any: JSON
         return dict(self.daemon.call("GET", f"/api/inbox/{item_id}").json)
+
+    @contextmanager
+    def console(self, message: str) -> Iterator[None]:
+        """Somebody asks, with a key, and waits."""
+        parts = urlsplit(self.daemon.url)
+        with closing(http.client.HTTPConnection(parts.hostname or "", parts.port)) as connection:
+            headers = {"Authorization": f"Bearer {self.daemon.token}", "Content-Type": "application/json", "X-Idempotency-Key": message}
+            connection.request("POST", "/api/v1/agent/chat", json.dumps({"message": message}), headers)
+            yield
+
+    def questions(self) -> list[dict[str, Any]]:  # Any: JSON
+        return list(self.daemon.call("GET", "/api/v1/approvals").json["approvals"])
+
+    def question(self, arguments: str) -> dict[str, Any]:  # Any: JSON
+        """The one that is open, about noting this."""
+        until(lambda: [one["args"] for one in self.questions()] == [{"text": arguments}], f"somebody is asked about {arguments}")
+        return self.questions()[0]
+
+    def approve(self, question: dict[str, Any]) -> int:  # Any: JSON
+        return self.daemon.call("POST", f"/api/v1/approvals/{question['id']}", {"approve": True}).status
+
+    def answers(self) -> list[str | None]:
+        """Of all messages that are done, oldest first."""
+        return [self.item(one["id"])["response"] for one in reversed(self.daemon.call("GET", "/api/inbox?state=done").json["items"])]
 
     def restart(self) -> None:
         self.daemon.kill()
@@ -104,3 +132,21 @@ def test_a_kill_in_the_middle_of_the_call_stops_for_a_person(house: House) -> No
     assert house.daemon.call("POST", f"/api/inbox/{item_id}/retry").status == 200
     until(lambda: house.item(item_id)["state"] == "done", "the person had it called again")
     assert house.lines() == ["pay", "pay"]
+
+
+def test_a_question_and_the_words_on_it_survive_kills(house: House) -> None:
+    assert house.daemon.call("PUT", "/api/v1/config/autonomy", {"always_ask": ["ledger__note"]}).status == 200
+    with house.console("one"):
+        question = house.question("one")
+        house.restart()
+    assert house.question("one") == question
+    assert (house.approve(question), house.approve(question)) == (200, 404)
+    until(lambda: house.answers() == ["done: noted one"], "the call is made and the turn finished")
+    with house.console("two three"):
+        assert house.approve(house.question("two")) == 200
+        house.daemon.kill()
+    house.daemon.start()
+    assert house.approve(house.question("three")) == 200
+    until(lambda: house.answers() == ["done: noted one", "done: noted three"], "both calls are made and the turn finished")
+    assert house.lines() == ["one", "two", "three"]
+    assert house.upstream.asked == ["one", "noted one", "two three", "noted three"]

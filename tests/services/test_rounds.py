@@ -307,9 +307,23 @@ def test_after_a_crash_an_idempotent_call_is_made_again() -> None:
     again = ScriptedTools([PAYS, LOOK])
     after.gateway.toolbox.add(again)
     agent_of(after).answers = ["seen"]
-    # The item ran at once, before the tools of this test were there: it is tried again.
+    after.clock.advance(1)  # the turn began before its tool was there, and waits for it
     after.pump()
-    assert item(after, item_id).state is State.DONE
+    assert (item(after, item_id).state, len(again.calls)) == (State.DONE, 1)
+
+
+def test_a_repeated_turn_does_not_wait_for_ever_for_a_tool_that_is_gone() -> None:
+    road, tools = gate(wants(ToolCall("c", "look", "{}")), "seen")
+    tools.outcomes["look"] = None
+    item_id = tell(road)
+    after = road.restart(kill=True)
+    agent_of(after).answers = ["gone"]
+    after.clock.advance(29)
+    assert item(after, item_id).state is State.RUNNING
+    after.clock.advance(2)
+    after.pump()
+    assert item(after, item_id).answer == "gone"
+    assert agent_of(after).prompts[-1].lines[-1].text == "there is no tool named look"
 
 
 def test_a_dropped_item_ends_its_turn_and_a_late_result_changes_nothing() -> None:

@@ -1,4 +1,4 @@
-"""The store without threads passes the contract of sessions and memory as the threaded one does."""
+"""The store without threads passes the contract of sessions, memory and the journal as the threaded one does."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from collections.abc import Awaitable, Callable
 import pytest
 from twisted.internet.defer import Deferred
 
-from clawgate.testing import store_contract_sessions
+from clawgate.testing import store_contract_journal, store_contract_sessions
 from clawgate.testing.clock import ManualClock
 from clawgate.testing.store import InlineStore
 
-CASES = [case for name, case in vars(store_contract_sessions).items() if inspect.iscoroutinefunction(case) and name[0] != "_"]
+CASES = [
+    case
+    for module in (store_contract_sessions, store_contract_journal)
+    for name, case in vars(module).items()
+    if inspect.iscoroutinefunction(case) and name[0] != "_" and case.__module__ == module.__name__
+]
 
 
 async def open_store(*, idempotency_max_keys: int = 100, high_water: int = 1_000) -> InlineStore:
@@ -21,12 +26,12 @@ async def open_store(*, idempotency_max_keys: int = 100, high_water: int = 1_000
     return store
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.__name__ not in ("refusal", "run")], ids=lambda case: case.__name__)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_inline_contract(case: Callable[[object], Awaitable[None]]) -> None:
     done: list[object] = []
     Deferred.fromCoroutine(case(open_store)).addBoth(done.append)  # type: ignore[arg-type]  # the cases are coroutine functions
     assert done == [None]
 
 
-def test_every_case_of_sessions_is_run() -> None:
-    assert len(CASES) > 15
+def test_every_case_is_run() -> None:
+    assert len(CASES) > 25

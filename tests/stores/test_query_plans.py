@@ -7,7 +7,7 @@ import sqlite3
 
 import pytest
 
-from clawgate.stores import dedupe_rows, devices, inbox_rows, memory, outbox_rows, session_rows
+from clawgate.stores import dedupe_rows, devices, inbox_rows, journal, memory, outbox_rows, session_rows
 
 _INDEXED = {
     "whether a line is empty": (inbox_rows.INSERT, "inbox_line"),
@@ -33,6 +33,7 @@ _INDEXED = {
     "part being sent": (outbox_rows.BUSY, "outbox_busy"),
     "first part": (outbox_rows.FIRST, "outbox_line"),
     "parts of an item": (outbox_rows.OF_ITEM, "outbox_item"),
+    "question by its id": (journal.QUESTION, "tool_steps_asked"),
     "device by hash": (devices.BY_HASH, "sqlite_autoindex_devices_2"),
     "newest memory": (memory.FIND.format(matches=memory.LIKE), "memory_newest"),
     "page of memory": (memory.PAGE, "memory_newest"),

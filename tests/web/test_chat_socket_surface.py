@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from clawgate.domain.errors import AgentAuth, AgentBadRequest, AgentOverloaded
+from clawgate.domain.settings.model import AgentSettings
 from clawgate.domain.tools import ToolResult
 from clawgate.domain.turn import ToolCall, Usage
 from clawgate.testing.agents import Answer, Hang, Pieces, ScriptedAgent
@@ -400,23 +402,51 @@ def test_closing_the_socket_detaches_and_the_answer_is_kept() -> None:
 
 
 def test_after_a_kill_the_turn_is_finished_and_told() -> None:
-    room = Room(PAY, PAY, PAID)
+    room = Room(PAY, PAID)
     client = room.join()
     say(client, "pay 5")
-    last = client.json[-1]["seq"]
-    room.gate.clock.advance(1)
-    room.agent.is_held = True
+    approval, last = last_approval(client), client.json[-1]["seq"]
+    room.gate.clock.advance(100)
     next_room = Room(gate=room.gate.restart(kill=True))
-    room.agent.is_held = False
-    room.agent.release()
     again = next_room.join(query=f"?session_id={SESSION}&last_seq={last}", token=room.token)
     again.send({"type": "connect"})
     assert again.json[0]["missed"] is True
-    assert told(again) == [question(last_approval(again)) | {"timeout_secs": 300}]
+    assert told(again) == [question(approval) | {"timeout_secs": 200}]
     assert again.json[-1]["seq"] > last
     again.send({"type": "approval_response", "id": last_approval(again), "approved": True})
     assert again.json[-1]["full_response"] == "Paid."
     assert next_room.messages() == [("user", "pay 5"), ("assistant", "Paid.")]
+
+
+def test_a_question_of_a_turn_that_begins_again_while_somebody_sits_in_the_room_is_told_once() -> None:
+    room = Room(PAY, PAY)
+    say(room.join(query="?session_id=other"))
+    client = room.join()
+    say(client, "pay 5")
+    approval = last_approval(client)
+    room.gate.settings = msgspec.structs.replace(room.gate.settings, agent=AgentSettings(max_concurrent_turns=1))
+    after = Room(gate=room.gate.restart(kill=True))
+    after.agent.answers = [PAID, PAID]
+    again = after.join(token=room.token)
+    again.send({"type": "connect"})
+    assert told(again) == []
+    other = after.join(query="?session_id=other", token=room.token)
+    other.send({"type": "connect"})
+    other.send({"type": "approval_response", "id": last_approval(other), "approved": True})
+    assert told(again) == [question(approval)]
+
+
+def test_a_word_that_cannot_be_written_down_is_complained_about_and_may_be_given_again() -> None:
+    room = Room(PAY, PAID)
+    client = room.join()
+    say(client, "pay 5")
+    word = {"type": "approval_response", "id": last_approval(client), "approved": True}
+    room.gate.store.break_writes("disk full")
+    client.send(word)
+    assert (client.json[-1]["type"], client.json[-1]["code"], room.tools.calls) == ("error", "SESSION_BUSY", [])
+    room.gate.store.break_writes("")
+    client.send(word)
+    assert (told(client)[-1]["full_response"], len(room.tools.calls)) == ("Paid.", 1)
 
 
 def test_stopping_the_gateway_leaves_the_turn_to_the_next_one() -> None:

@@ -100,9 +100,9 @@ class AgentChatSurface:
         return self._answer(call, body, asked, int((self.clock.monotonic() - started) * 1000))
 
     async def resolve(self, call: Call) -> Answer:
-        """What became of the word."""
+        """What became of the word, which is on disk."""
         body = call.json(WordBody)
-        resolved = self.approvals.resolve(str(call.values["approval_id"]), call.caller, approve=body.approve, always=body.always)
+        resolved = await self.approvals.resolve(str(call.values["approval_id"]), call.caller, approve=body.approve, always=body.always)
         return json_answer(200, {"resolved": True, "id": resolved.id, "approved": resolved.approved, "always": resolved.always})
 
     async def pending(self, call: Call) -> Answer:
@@ -113,9 +113,10 @@ class AgentChatSurface:
                 "tool": one.call.name,
                 "args": chat_wire.arguments(one.call),
                 "session_id": one.session,
+                "asked_at": rfc3339(one.asked_ms),
                 "expires_at": rfc3339(one.expires_ms),
             }
-            for one in self.approvals.pending(call.caller)
+            for one in await self.approvals.pending(call.caller)
         ]
         return json_answer(200, {"approvals": found, "count": len(found)})
 

@@ -134,7 +134,7 @@ class ChatConnection:
             case Ask(text=text, enclosed=enclosed):
                 self._started(self.chats.say(room, self.caller, text, enclosed))
             case Resolve(word=word):
-                self._resolve(word)
+                self._started(self._resolve(word))
             case Cancel():
                 self._started(self.chats.cancel(room.id, self.caller))
             case Complain(problem=problem, message=message):
@@ -157,9 +157,9 @@ class ChatConnection:
             self._send(frame)
         self._step(Turns(event.open_turns))
 
-    def _resolve(self, word: Answered) -> None:
+    async def _resolve(self, word: Answered) -> None:
         try:
-            self.chats.resolve(self.caller, word)
+            await self.chats.resolve(self.caller, word)
         except (NotFound, Forbidden) as problem:
             self._complain(Problem.INVALID_APPROVAL_RESPONSE, str(problem))
 
