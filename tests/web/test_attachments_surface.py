@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, execute
 
 from clawgate.domain import attachments as rules
@@ -68,6 +71,8 @@ class Desk:
         return sorted(os.listdir(path)) if path.is_dir() else []
 
 
+DESK = cache(Desk)
+"""One for tests that need nothing of their own."""
 INLINED = "[Attached file: notes.txt (8 bytes, text/plain)]\nbuy milk\n[End of file: notes.txt]\n\n"
 
 
@@ -107,6 +112,24 @@ def test_what_is_wrong_with_an_upload_is_said_in_the_published_words(parts: tupl
     answer = desk.upload(*parts)
     assert (answer.status, answer.json) == (400, {"error": sentence})
     assert desk.folders() == []
+
+
+def test_an_upload_that_breaks_off_anywhere_keeps_nothing() -> None:
+    desk, body = Desk(), part(b"x", "other") + part(b"buy milk") + b"--x--"
+    url = f"/api/sessions/{SESSION}/attachments"
+    answers = [desk.gate.client.post(url, body[:cut], token=desk.token, headers=FORM) for cut in range(len(body))]
+    assert {(answer.status, answer.json["error"]) for answer in answers} == {(400, "failed to read upload body")}
+    assert desk.folders() == []
+    assert desk.gate.client.post(url, body, token=desk.token, headers=FORM).status == 201
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.sampled_from([b"--x", b"\r\n", b"--", b'Content-Disposition: form-data; name="file"', b'; filename="a"', b"\0", b"a", b"\xff", b":"]))
+)
+def test_any_body_is_kept_or_refused(pieces: list[bytes]) -> None:
+    answer = DESK().gate.client.post(f"/api/sessions/{SESSION}/attachments", b"".join(pieces), token=DESK().token, headers=FORM)
+    assert answer.status in (201, 400)
 
 
 def test_a_file_of_the_full_size_is_taken_and_one_more_byte_is_not() -> None:
