@@ -19,7 +19,6 @@ from clawgate.domain.personality import profile_of
 from clawgate.domain.prompts import PromptPolicy
 from clawgate.domain.ratelimit import SlidingWindow, auth_limiter
 from clawgate.domain.settings import Settings
-from clawgate.domain.settings.masking import shown_text
 from clawgate.edges import Edges
 from clawgate.lifecycle import Step
 from clawgate.services.access import Access
@@ -237,7 +236,7 @@ class Assembly:
             self.sessions,
             self.desk,
             self.edges.clock,
-            lambda: shown_text(self.settings.default_provider),
+            lambda: self.settings.default_provider.partition(":")[0],  # not what it runs or where it asks
         )
 
     async def _preface(self, options: TurnOptions | None) -> str:

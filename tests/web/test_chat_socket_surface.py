@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from clawgate.domain.errors import AgentAuth, AgentBadRequest, AgentOverloaded
-from clawgate.domain.settings.model import AgentSettings
+from clawgate.domain.settings.model import AgentSettings, Settings
 from clawgate.domain.tools import ToolResult
 from clawgate.domain.turn import ToolCall, Usage
 from clawgate.testing.agents import Answer, Hang, Pieces, ScriptedAgent
@@ -279,6 +279,13 @@ def test_what_is_wrong_with_a_frame_is_said_and_the_connection_stays(name: str, 
     assert client.json[1:] == [{"type": "error", "message": message, "code": code}] * 2
     say(client)
     assert client.json[-1]["type"] == "done"
+
+
+def test_the_end_of_a_turn_names_the_provider_and_not_what_it_runs() -> None:
+    settings = Settings(default_provider="command:/opt/agent --profile private")
+    client = Room(gate=MemoryGateway(settings, agent=ScriptedAgent(("hello",)))).join()
+    say(client)
+    assert client.json[-1]["provider"] == "command"
 
 
 def test_binary_frames_mean_nothing() -> None:
