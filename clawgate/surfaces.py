@@ -25,6 +25,7 @@ from clawgate.web.surfaces.agent_chat import AgentChatSurface
 from clawgate.web.surfaces.attachments import AttachmentsSurface
 from clawgate.web.surfaces.canvas import CanvasSurface
 from clawgate.web.surfaces.channels import ChannelDeskSurface, ChannelSurface
+from clawgate.web.surfaces.chat_relays import Relays
 from clawgate.web.surfaces.chat_sessions import ChatSessionsSurface
 from clawgate.web.surfaces.chat_socket import ChatSocketSurface
 from clawgate.web.surfaces.config_api import ConfigApiSurface
@@ -95,7 +96,7 @@ def _surfaces(parts: Assembly) -> tuple[Surface, ...]:
             lambda: parts.settings.default_provider,
             own.idempotency_ttl_secs,
         ),
-        ChatSocketSurface(parts.chats, edges.clock),
+        ChatSocketSurface(parts.chats, Relays(parts.events), edges.clock),
         AttachmentsSurface(parts.attachments),
         *(
             ChannelSurface(name, kind.route, kind.title, parts.channels, parts.channel_ingress, edges.clock, kind.has_handshake)

@@ -169,6 +169,8 @@ def _shown(frame: dict[str, object]) -> bool:
             show(f"\n[{safe(frame.get('name'))} {safe(json.dumps(frame.get('args'), ensure_ascii=False))}]")
         case "tool_result":
             show(f"[{safe(frame.get('name'))}: {safe(frame.get('output'))[:200]}]")
+        case "message":
+            show(f"\n[{safe(frame.get('source'))}, {safe(frame.get('role'))}: {safe(frame.get('content'))}]")
         case "done":
             show()
         case "aborted":

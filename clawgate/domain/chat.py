@@ -1,6 +1,6 @@
 """Conversations over a socket: what happens in one, and what a connection does about it. Ring: domain. Source: construct-realtime.md §6, §12; design §4.16.
 
-A session's events are numbered; each is one frame at most, so that whoever names the last number seen misses nothing and gets nothing twice.
+A session's events are numbered; each is one numbered frame at most, so that whoever names the last number seen misses nothing and gets nothing twice.
 
 One connection, as a table:
 
@@ -35,7 +35,8 @@ import msgspec
 from clawgate.domain.attachments import NOTHING, Enclosed
 from clawgate.domain.errors import Conflict
 from clawgate.domain.inbox import Item, State
-from clawgate.domain.turn import ToolCall
+from clawgate.domain.sessions import Message
+from clawgate.domain.turn import ToolCall, Trimmed
 
 MOST_OPEN = 8
 """Messages of one session that run or wait; the next one is refused."""
@@ -52,7 +53,7 @@ class SessionBusy(Conflict):
 
 
 class Problem(StrEnum):
-    """Why something did not go; the words of construct.v1."""
+    """Why something did not go; the words of construct.v1, and where it has none of zeroclaw.v1."""
 
     INVALID_JSON = "INVALID_JSON"
     UNKNOWN_MESSAGE_TYPE = "UNKNOWN_MESSAGE_TYPE"
@@ -62,6 +63,7 @@ class Problem(StrEnum):
     AUTH_ERROR = "AUTH_ERROR"
     PROVIDER_ERROR = "PROVIDER_ERROR"
     AGENT_ERROR = "AGENT_ERROR"
+    SOP_DISABLED = "SOP_DISABLED"
 
 
 # --- what happens in a session
@@ -71,6 +73,18 @@ class Taken(msgspec.Struct, frozen=True):
     """A message was accepted; its turn begins when those before it have ended."""
 
     item_id: str
+
+
+class Added(msgspec.Struct, frozen=True):
+    """Another door put a message into the session: a question whose turn begins, or words that nobody is asked about.
+
+    Attributes:
+        source: the door's name.
+    """
+
+    session_id: str
+    message: Message
+    source: str
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -83,6 +97,12 @@ class Thinking(msgspec.Struct, frozen=True):
     """The next piece of the model's reasoning."""
 
     text: str
+
+
+class Shortened(msgspec.Struct, frozen=True):
+    """The agent is asked without the earliest messages of the session."""
+
+    trimmed: Trimmed
 
 
 class Calling(msgspec.Struct, frozen=True):
@@ -134,7 +154,7 @@ class Aborted(msgspec.Struct, frozen=True):
     """Somebody gave the turn up."""
 
 
-Happening = Taken | Said | Thinking | Calling | CallEnded | Asking | Settled | Done | Failed | Aborted
+Happening = Taken | Added | Said | Thinking | Shortened | Calling | CallEnded | Asking | Settled | Done | Failed | Aborted
 
 
 class ChatEvent(msgspec.Struct, frozen=True):

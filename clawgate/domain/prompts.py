@@ -8,7 +8,7 @@ import msgspec
 
 from clawgate.domain.inbox import Item
 from clawgate.domain.messages import MemoryEntry, TurnOptions
-from clawgate.domain.turn import Line, Prompt, Role, ToolSpec
+from clawgate.domain.turn import Line, Prompt, Role, ToolSpec, Trimmed
 
 _PLAIN = TurnOptions()
 _MOST_RECALLED_CHARS = 8_000
@@ -42,12 +42,14 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         history: oldest first.
+        earlier: messages of the session before those.
         preface: personality and skills, "" = none.
         recalled: memories worth knowing, best first.
         enclosed: put before the question as it is, "" = nothing.
     """
 
     history: tuple[Line, ...] = ()
+    earlier: int = 0
     preface: str = ""
     recalled: tuple[MemoryEntry, ...] = ()
     enclosed: str = ""
@@ -90,6 +92,16 @@ def build_prompt(
     )
 
 
+def trimmed(around: Surroundings, policy: PromptPolicy) -> Trimmed | None:
+    """What `build_prompt` leaves out of the history; None = nothing."""
+    kept = _recent(around.history, policy.max_history_chars)
+    cut = len(around.history) - len(kept)
+    if not (around.earlier or cut):
+        return None
+    turns = sum(line.role is Role.USER for line in kept)
+    return Trimmed(around.earlier + cut, turns, "max_history_chars" if cut else "history_messages")
+
+
 def _memories(entries: tuple[MemoryEntry, ...]) -> str:
     if not entries:
         return ""
@@ -109,6 +121,6 @@ def _recent(lines: tuple[Line, ...], max_chars: int) -> tuple[Line, ...]:
         if max_chars < 0:
             break
         kept.append(line)
-    if kept and kept[-1].role is Role.ASSISTANT:
+    while kept and kept[-1].role is Role.ASSISTANT:
         kept.pop()
     return tuple(reversed(kept))

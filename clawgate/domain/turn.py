@@ -127,6 +127,19 @@ class Recalled(msgspec.Struct, frozen=True):
     keys: tuple[str, ...]
 
 
+class Trimmed(msgspec.Struct, frozen=True):
+    """Earlier messages were left out of the prompt; before the first `Delta`.
+
+    Attributes:
+        dropped: messages that were left out. kept_turns: exchanges that were sent.
+        reason: the setting that decided.
+    """
+
+    dropped: int
+    kept_turns: int
+    reason: str
+
+
 class ToolStarted(msgspec.Struct, frozen=True):
     """A tool is being called, or was called before and its result is replayed."""
 
@@ -156,5 +169,5 @@ class Counted(msgspec.Struct, frozen=True):
     usage: Usage
 
 
-TurnEvent = Delta | Thought | Recalled | ToolStarted | ToolEnded | ApprovalAsked | Counted
+TurnEvent = Delta | Thought | Recalled | Trimmed | ToolStarted | ToolEnded | ApprovalAsked | Counted
 """What whoever watches a turn is told, in order."""

@@ -46,6 +46,9 @@ class Sessions(Protocol):
     def messages(self, session_id: str, limit: int) -> Deferred[tuple[Message, ...]]:
         """The last `limit` messages, oldest first."""
 
+    def add(self, session_id: str, message: Message) -> Deferred[bool]:
+        """Adds a message behind all others. Whether there was such a session."""
+
     def search(self, query: str, principal: str | None, limit: int) -> Deferred[tuple[Hit, ...]]:
         """Messages that match, best first.
 

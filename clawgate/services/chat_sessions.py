@@ -10,7 +10,9 @@ from attrs import define
 from clawgate.domain.caller import Caller
 from clawgate.domain.errors import BadRequest, NotFound
 from clawgate.domain.inbox import Item
-from clawgate.domain.sessions import ActiveSession, ChatState, Message, Running, Session, Standing
+from clawgate.domain.messages import is_storable
+from clawgate.domain.sessions import SOURCE, ActiveSession, ChatState, Message, Running, Session, Standing
+from clawgate.domain.turn import Role
 from clawgate.services.chats import Chats, session_of
 from clawgate.services.sessions import MOST_SHOWN, Sessions
 
@@ -46,6 +48,16 @@ class ChatSessions:
         """A session's messages, oldest first; none for one that does not exist. Raises NotFound for somebody else's."""
         stored = await self.sessions.exact(session_id, caller)
         return () if stored is None else await self.sessions.rows.messages(session_id, MOST_SHOWN)
+
+    async def add(self, caller: Caller, session_id: str, content: str) -> None:
+        """Puts words of the assistant's into a session, and tells those who sit in it. Raises BadRequest for blank ones, NotFound."""
+        if not content.strip() or not is_storable(content):
+            raise BadRequest("content is required")
+        await self._stored(caller, session_id)
+        message = Message(Role.ASSISTANT, content, self.chats.clock.wall_ms())
+        if not await self.sessions.rows.add(session_id, message):
+            raise _NO_SESSION
+        self.chats.added(session_id, message, SOURCE)
 
     async def state(self, caller: Caller, session_id: str) -> Standing:
         """What a session is doing. Raises NotFound when nobody has talked in it, or it is somebody else's."""

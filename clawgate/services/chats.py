@@ -19,6 +19,7 @@ from clawgate.domain import chat
 from clawgate.domain.attachments import NOTHING, Enclosed
 from clawgate.domain.caller import Caller, Scope
 from clawgate.domain.chat import (
+    Added,
     Answered,
     Asking,
     CallEnded,
@@ -29,13 +30,15 @@ from clawgate.domain.chat import (
     Problem,
     Said,
     SessionBusy,
+    Shortened,
     Taken,
     Thinking,
 )
 from clawgate.domain.errors import Conflict, Draining, Forbidden, GatewayError, NotFound, StoreUnavailable
 from clawgate.domain.inbox import OPEN, Item, State
 from clawgate.domain.messages import Attendance, Inbound, TurnOptions
-from clawgate.domain.turn import ApprovalAsked, Counted, Delta, Recalled, Thought, ToolEnded, ToolStarted, TurnEvent
+from clawgate.domain.sessions import Message
+from clawgate.domain.turn import ApprovalAsked, Counted, Delta, Recalled, Role, Thought, ToolEnded, ToolStarted, Trimmed, TurnEvent
 from clawgate.ports.clock import Clock
 from clawgate.ports.stores import Inbox
 from clawgate.services.approvals import Approvals
@@ -49,6 +52,7 @@ from clawgate.services.waiters import Waiters
 _log = Logger()
 IDLE_SECONDS, MOST_IDLE = 600.0, 256
 """How long an empty room is kept, and how many of them."""
+SOURCE = "chat"
 _MOST_OPEN_ITEMS = 500
 _STORE_RETRY_SECONDS = 1.0
 
@@ -60,6 +64,13 @@ class Entered(msgspec.Struct, frozen=True):
     principal: str
     message_count: int
     name: str | None
+
+
+@define(eq=False)
+class _Draft:
+    """A room that is being made: what is accepted for it meanwhile."""
+
+    items: list[Item] = field(factory=list)
 
 
 @define(eq=False)
@@ -80,6 +91,7 @@ class Chats:
     clock: Clock
     provider: Callable[[], str]
     _rooms: dict[str, Room] = field(factory=dict, init=False)
+    _drafts: dict[str, list[_Draft]] = field(factory=dict, init=False)
 
     # --- coming and going
 
@@ -155,10 +167,9 @@ class Chats:
             async with room.intake:  # messages stay in the order in which they came
                 # Another door may have begun a session of this name meanwhile, and its history is not for everybody.
                 await self.sessions.exact(room.id, caller)
-                accepted = await self.ingress.accept(_inbound(room, caller, text, enclosed))
+                await self.ingress.accept(_inbound(room, caller, text, enclosed))  # which tells `heard`
         finally:
             room.accepting -= 1
-        self._attend(room, accepted.item)
 
     async def resolve(self, caller: Caller, word: Answered) -> None:
         """Gives the word on a tool; it is on disk when this returns.
@@ -196,15 +207,41 @@ class Chats:
         room = self._rooms.get(session_id)
         return room is not None and room.has_failed
 
+    # --- what others do in a session
+
+    def heard(self, item: Item) -> None:
+        """Has those who sit in a session learn of a message that was accepted into it, by whatever door (`Ingress.told`)."""
+        if not (self._rooms or self._drafts):
+            return
+        session_id = session_of(item)
+        for draft in self._drafts.get(session_id, ()):
+            draft.items.append(item)
+        if session_id in self._rooms:
+            self._hear(self._rooms[session_id], item)
+
+    def added(self, session_id: str, message: Message, source: str) -> None:
+        """Has them learn of a message that was put into its history without a turn."""
+        room = self._rooms.get(session_id)
+        if room is not None:
+            room.tell(Added(session_id, message, source))
+
     # --- inside
 
     async def _made(self, session_id: str, principal: str) -> Room:
         """A room with the turns that are open already; that of somebody else's first message is somebody else's."""
-        items = await self.open_items(session_id)
+        draft = _Draft()
+        self._drafts.setdefault(session_id, []).append(draft)
+        try:
+            stored = await self.open_items(session_id)
+        finally:
+            self._drafts[session_id].remove(draft)
+            if not self._drafts[session_id]:
+                del self._drafts[session_id]
+        items = {item.id: item for item in (*stored, *draft.items)}.values()
         if session_id not in self._rooms:
-            room = self._new(session_id, items[0].principal if items else principal)
+            room = self._new(session_id, next((item.principal for item in items), principal))
             for item in items:
-                self._attend(room, item)
+                self._hear(room, item)
             for pending in self.approvals.open_in(session_id):
                 room.tell(Asking(pending.id, pending.call, int(pending.seconds_left(self.clock.wall_ms()))))
         return self._rooms[session_id]
@@ -219,10 +256,28 @@ class Chats:
         room = self._rooms[session_id] = Room(session_id, principal, self.clock.wall_ms() * 1000, now)
         return room
 
+    def _hear(self, room: Room, item: Item) -> None:
+        """Has a room told of a turn. Who named a session before anybody's first answer was kept must not follow what somebody else asks in it."""
+        if item.principal == room.principal:
+            self._attend(room, item)
+        else:
+            Deferred.fromCoroutine(self._hear_of_another(room, item)).addErrback(lambda failure: _log.failure("a room lost its turn", failure))
+
+    async def _hear_of_another(self, room: Room, item: Item) -> None:
+        """An administrator asks in a session that is the room's owner's: its door has looked."""
+        try:
+            stored = await self.sessions.rows.get(room.id)
+        except StoreUnavailable:
+            return
+        if stored is not None and stored.principal == room.principal:
+            self._attend(room, item)
+
     def _attend(self, room: Room, item: Item) -> None:
         """Has the room told of a turn; called before anything of it can happen."""
         turn = room.turns[item.id] = RoomTurn(item)
         room.tell(Taken(item.id))
+        if item.source != SOURCE:
+            room.tell(Added(room.id, Message(Role.USER, item.text, item.accepted_ms), item.source))
         Deferred.fromCoroutine(self._carried(room, turn)).addErrback(lambda failure: _log.failure("a room lost its turn", failure))
 
     async def _carried(self, room: Room, turn: RoomTurn) -> None:
@@ -277,6 +332,8 @@ class Chats:
                 room.tell(Asking(id_, call, seconds))
             case Counted():
                 turn.counted.append(event)
+            case Trimmed():
+                room.tell(Shortened(event))
             case Recalled():
                 pass
 
@@ -302,7 +359,7 @@ class Chats:
 
 def _inbound(room: Room, caller: Caller, text: str, enclosed: Enclosed) -> Inbound:
     options = TurnOptions(session=room.id, attendance=Attendance.CONSOLE, page_context=enclosed.page_context, attachments=enclosed.attachments)
-    return Inbound(source="chat", principal=caller.principal, text=text, conversation=conversation(room.id), options=options)
+    return Inbound(source=SOURCE, principal=caller.principal, text=text, conversation=conversation(room.id), options=options)
 
 
 def conversation(session_id: str) -> str:

@@ -12,8 +12,8 @@ from clawgate.domain.prompts import PromptPolicy, Surroundings, history_of
 from clawgate.domain.turn import Line
 from clawgate.ports.stores import Inbox
 
-History = Callable[[str, int], Awaitable[tuple[Line, ...]]]
-"""Session id and most lines → the session's lines, oldest first."""
+History = Callable[[str, int], Awaitable[tuple[tuple[Line, ...], int]]]
+"""Session id and most lines → the session's last lines, oldest first, and how many messages come before them."""
 Preface = Callable[[TurnOptions | None], Awaitable[str]]
 Enclosed = Callable[[Item], Awaitable[str]]
 """Item → what is put before its text."""
@@ -40,16 +40,17 @@ class Context:
         Raises:
             StoreUnavailable: it cannot be read.
         """
-        history = await self._history(item, policy)
+        history, earlier = await self._history(item, policy)
         if not for_model:
-            return Surroundings(history=history)
+            return Surroundings(history=history, earlier=earlier)
         recalled = await self.recall(item.text, policy.recalled, item.principal) if policy.recalled else ()
         enclosed = await self.enclosed(item)
-        return Surroundings(history=history, preface=await self.preface(item.options), recalled=recalled, enclosed=enclosed)
+        preface = await self.preface(item.options)
+        return Surroundings(history=history, earlier=earlier, preface=preface, recalled=recalled, enclosed=enclosed)
 
-    async def _history(self, item: Item, policy: PromptPolicy) -> tuple[Line, ...]:
+    async def _history(self, item: Item, policy: PromptPolicy) -> tuple[tuple[Line, ...], int]:
         if item.options is not None and item.options.session:
             return await self.session(item.options.session, policy.history_lines)
         if item.conversation is None:
-            return ()
-        return history_of(await self.inbox.history(item.conversation, item.id, policy.history_items))
+            return (), 0
+        return history_of(await self.inbox.history(item.conversation, item.id, policy.history_items)), 0

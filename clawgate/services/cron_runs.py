@@ -36,6 +36,8 @@ from clawgate.services.waiters import Waiters
 _log = Logger()
 MOST_SHELLS = 4
 """Shell jobs at work at once; others wait for their turn."""
+TOLD_CHARS = 1_000
+"""Of a run's output on the bus, which keeps many events; the whole is with the run."""
 _DEDUPE_SECONDS = 7 * 86_400
 _DOUBTFUL_MS = 6 * 86_400_000
 """A run that old without an item may have had one whose key is forgotten: it is not asked again."""
@@ -296,7 +298,8 @@ class CronRuns:
                 await self.clock.sleep(_RETRY_SECONDS)
         if was_running:
             _log.info("cron job {job} ended: {status}", job=run.job_id, status=run.status)
-            self.events.publish("cron_run_finished", {"job_id": run.job_id, "run_id": run.id, "status": run.status, "manual": run.is_manual})
+            data = {"job_id": run.job_id, "run_id": run.id, "status": run.status, "manual": run.is_manual, "output": (run.output or "")[:TOLD_CHARS]}
+            self.events.publish("cron_run_finished", data)
         waiter = self._waiting.pop(run.id, None)
         if waiter is not None:
             waiter.callback(run)

@@ -7,7 +7,7 @@ of the others the last ones are kept, so that who comes back can be told what th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from attrs import define, field
 from twisted.logger import Logger
@@ -19,6 +19,7 @@ from clawgate.ports.clock import Clock
 _log = Logger()
 KEPT = 1_000
 MOST_WATCHERS = 1_000
+Watcher = Callable[[BusEvent], None]
 
 
 @define(eq=False)
@@ -29,11 +30,12 @@ class Events:
     _number: int = field(default=0, init=False)
     _forgotten: int = field(default=0, init=False)
     _recent: deque[BusEvent] = field(factory=lambda: deque(maxlen=KEPT), init=False)
-    _watchers: list[Callable[[BusEvent], None]] = field(factory=list, init=False)
+    _watchers: list[Watcher] = field(factory=list, init=False)
+    _of_kind: dict[str, dict[Watcher, None]] = field(factory=dict, init=False)
 
     @property
     def is_watched(self) -> bool:
-        """Whether anybody would be told now: whoever publishes often asks first."""
+        """Whether anybody who watches everything would be told now: whoever publishes often asks first."""
         return bool(self._watchers)
 
     @property
@@ -48,13 +50,14 @@ class Events:
             principal: whose it is, None = nobody's (`domain.events.RULES` says who is shown it).
         """
         is_kept = rule_of(kind).is_kept
-        if not is_kept and not self._watchers:
+        of_kind = self._of_kind.get(kind, ())
+        if not (is_kept or self._watchers or of_kind):
             return
         self._number += 1
         event = BusEvent(number=self._number, kind=kind, at_ms=self.clock.wall_ms(), data=data, principal=principal)
         if is_kept:
             self._keep(event)
-        for watcher in tuple(self._watchers):
+        for watcher in (*self._watchers, *of_kind):
             try:
                 watcher(event)
             except Exception:
@@ -65,7 +68,21 @@ class Events:
             self._forgotten = self._recent[0].number
         self._recent.append(event)
 
-    def watch(self, watcher: Callable[[BusEvent], None]) -> Callable[[], None]:
+    def watch_kinds(self, kinds: Collection[str], watcher: Watcher) -> Callable[[], None]:
+        """Calls `watcher` with every event of some rare kinds from now on; returns what ends it. Whoever watches so bounds how many do."""
+        for kind in kinds:
+            self._of_kind.setdefault(kind, {})[watcher] = None
+
+        def end() -> None:
+            for kind in kinds:
+                watchers = self._of_kind.get(kind, {})
+                watchers.pop(watcher, None)
+                if not watchers:
+                    self._of_kind.pop(kind, None)
+
+        return end
+
+    def watch(self, watcher: Watcher) -> Callable[[], None]:
         """Calls `watcher` with every event from now on; returns what ends it.
 
         Raises:

@@ -42,7 +42,11 @@ class Asked(msgspec.Struct, frozen=True):
 
 @define
 class Ingress:
-    """The one way into the inbox."""
+    """The one way into the inbox.
+
+    Attributes:
+        told: hears of each new message of a conversation, once, after its commit and before anything else can happen to it.
+    """
 
     inbox: Inbox
     dispatch: Dispatch
@@ -51,6 +55,7 @@ class Ingress:
     ids: Ids
     meter: Meter
     auto_save: bool
+    told: Callable[[Item], None] = field(default=lambda item: None, init=False)
     _closed: bool = field(default=False, init=False)
 
     def close(self) -> None:
@@ -98,8 +103,13 @@ class Ingress:
     def _woken(self, accepted: Accepted) -> Accepted:
         """Has it started also when its sender did not wait for the commit."""
         if not accepted.is_duplicate:
+            self._tell(accepted.item)
             self.dispatch.wake()
         return accepted
+
+    def _tell(self, item: Item) -> None:
+        if item.conversation is not None:
+            self.told(item)
 
     async def ask(self, message: Inbound, wait_seconds: float, begun: Callable[[str], None] | None = None) -> Asked:
         """Accepts a message and waits for its outcome.
@@ -163,6 +173,7 @@ class Ingress:
         elif reserved:
             self.dispatch.release()
         elif not accepted.is_duplicate:
+            self._tell(item)
             self.dispatch.wake_for(item.id)
         return accepted
 

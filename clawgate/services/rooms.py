@@ -8,7 +8,7 @@ from collections.abc import Callable
 from attrs import define, field
 from twisted.internet.defer import DeferredLock
 
-from clawgate.domain.chat import Asking, CallEnded, Calling, ChatEvent, Done, Happening, Said, Thinking
+from clawgate.domain.chat import Added, Asking, CallEnded, Calling, ChatEvent, Done, Happening, Said, Thinking
 from clawgate.domain.inbox import Item
 from clawgate.domain.turn import Counted
 
@@ -81,6 +81,8 @@ def _chars(event: ChatEvent) -> int:
     match event.what:
         case Said(text=text) | Thinking(text=text) | CallEnded(text=text) | Done(text=text):
             return _EVENT_CHARS + len(text)
+        case Added(message=message):
+            return _EVENT_CHARS + len(message.content)
         case Calling(call=call) | Asking(call=call):
             return _EVENT_CHARS + len(call.arguments)
     return _EVENT_CHARS

@@ -107,18 +107,24 @@ class Sessions:
             raise _none(session_id)
         return session
 
-    async def history(self, session_id: str, limit: int) -> tuple[Line, ...]:
-        """The last `limit` lines of a session for a prompt, oldest first, without empty ones; none when it is unknown or cannot be read."""
+    async def history(self, session_id: str, limit: int) -> tuple[tuple[Line, ...], int]:
+        """What a session says for a prompt; nothing when it is unknown or cannot be read.
+
+        Returns:
+            Its last `limit` lines, oldest first, without empty ones; how many messages come before them.
+        """
         if not session_id or limit <= 0:
-            return ()
+            return (), 0
         try:
             messages = await self.rows.messages(session_id, limit)
+            session = await self.rows.get(session_id) if len(messages) == limit else None
         except StoreUnavailable as problem:
             _log.warn(
                 "a session could not be read, its turn goes on without history: {problem} {detail}", problem=str(problem), detail=problem.detail
             )
-            return ()
-        return tuple(Line(message.role, message.content) for message in messages if message.content.strip())
+            return (), 0
+        lines = tuple(Line(message.role, message.content) for message in messages if message.content.strip())
+        return lines, 0 if session is None else max(0, session.message_count - len(messages))
 
     async def _found(self, caller: Caller, key: str) -> Session:
         found = await self.rows.find(key, caller.sees_only)

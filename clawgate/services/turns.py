@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from clawgate.domain import journal
 from clawgate.domain.errors import AgentBadRequest, AgentError, AgentOverloaded, AgentTimeout, BadRequest, GatewayError, Overloaded, Refusal
 from clawgate.domain.inbox import Completed, Denied, Failed, Item, RetryPolicy, ToolUnsettled
-from clawgate.domain.prompts import PromptPolicy, Surroundings, build_prompt
+from clawgate.domain.prompts import PromptPolicy, Surroundings, build_prompt, trimmed
 from clawgate.domain.turn import Completion, Counted, Delta, Prompt, Recalled, Thought, ToolCall, Usage
 from clawgate.ports.agents import AgentBackend
 from clawgate.ports.clock import Clock, Entropy
@@ -138,6 +138,9 @@ class Turns:
         around = await self.context.of(item, policy.prompts, for_model=backend.reads_context)
         if around.recalled:
             self.streams.tell(item.id, Recalled(tuple(entry.key for entry in around.recalled)))
+        cut = trimmed(around, policy.prompts)
+        if cut is not None:
+            self.streams.tell(item.id, cut)
         self.meter.count("agent_starts_total", backend.name, model)
         self.tells.started(item, backend.name, model)
         started = self.clock.monotonic()

@@ -19,7 +19,7 @@ CREATE = "INSERT INTO sessions (id, title, model, principal, started_ms, source,
 OWNER = "SELECT number, principal FROM sessions WHERE id = ?"
 SCOPES = "SELECT scopes FROM devices WHERE id = ? AND revoked_ms = 0"
 ADD = "INSERT INTO session_messages (session, role, at_ms, content) VALUES (?, ?, ?, ?)"
-COUNT = "UPDATE sessions SET message_count = message_count + 2 WHERE number = ?"
+COUNT = "UPDATE sessions SET message_count = message_count + ? WHERE number = ?"
 
 GET = f"SELECT {_COLUMNS} FROM sessions WHERE id = ?"  # noqa: S608
 NEWEST = f"SELECT {_COLUMNS} FROM sessions ORDER BY started_ms DESC, number DESC LIMIT ? OFFSET ?"  # noqa: S608
@@ -84,7 +84,7 @@ def save(connection: sqlite3.Connection, item: Item, now_ms: int) -> None:
         return
     for role, at_ms, content in ((Role.USER, item.accepted_ms, item.text), (Role.ASSISTANT, now_ms, item.answer or "")):
         connection.execute(ADD, (session, role.value, at_ms, content))
-    connection.execute(COUNT, (session,))
+    connection.execute(COUNT, (2, session))
 
 
 def _session(connection: sqlite3.Connection, item: Item, session_id: str) -> int | None:

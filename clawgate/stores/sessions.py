@@ -49,6 +49,10 @@ class SqliteSessions:
         """`ports.sessions.Sessions.messages`."""
         return self.readers.read(partial(_messages, session_id=session_id, limit=limit))
 
+    def add(self, session_id: str, message: Message) -> Deferred[bool]:
+        """`ports.sessions.Sessions.add`."""
+        return self.writer.call(partial(_add, session_id=session_id, message=message))
+
     def search(self, query: str, principal: str | None, limit: int) -> Deferred[tuple[Hit, ...]]:
         """`ports.sessions.Sessions.search`; beyond 5,000 messages the newest 200 matches are ranked, among themselves."""
         return self.readers.read(partial(_search, query=query, principal=principal, limit=limit))
@@ -120,6 +124,15 @@ def _hit(session_id: str, title: str | None, role: str, content: str, at_ms: int
 
 def _rank(hit: Hit) -> float:
     return hit.rank
+
+
+def _add(connection: sqlite3.Connection, session_id: str, message: Message) -> bool:
+    row = connection.execute(session_rows.NUMBER, (session_id,)).fetchone()
+    if row is None:
+        return False
+    connection.execute(session_rows.ADD, (row[0], message.role.value, message.at_ms, message.content))
+    connection.execute(session_rows.COUNT, (1, row[0]))
+    return True
 
 
 def _remove(connection: sqlite3.Connection, session_id: str) -> bool:

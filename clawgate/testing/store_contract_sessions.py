@@ -54,6 +54,22 @@ async def the_session_with_the_newest_message_is_the_first_active_one(open_store
     assert len(await store.sessions.active(None, 1)) == 1
 
 
+async def a_message_is_added_behind_all_others_and_found(open_store: OpenStore) -> None:
+    store = await open_store()
+    added = Message(Role.ASSISTANT, "By the way", NOW_MS + 7)
+    assert await store.sessions.add(SESSION, added) is False
+    await _said(store, 1, "first", "one")
+    assert await store.sessions.add(SESSION, added) is True
+    assert (await store.sessions.messages(SESSION, 10))[2:] == (added,)
+    session = await store.sessions.get(SESSION)
+    assert session is not None
+    assert session.message_count == 3
+    assert [hit.message for hit in await store.sessions.search("way", ANN, 10)] == [added]
+    assert await store.sessions.search("way", BOB, 10) == ()
+    assert await store.sessions.remove(SESSION) is True
+    assert await store.sessions.search("way", ANN, 10) == ()
+
+
 async def what_has_no_answer_or_no_session_is_not_saved(open_store: OpenStore) -> None:
     store = await open_store()
     await _said(store, 1, "blank", " \n")

@@ -100,6 +100,7 @@ ROWS: dict[str, tuple[int, str]] = {
     "GET /api/sessions/running": (200, JSON),
     "GET /api/sessions/<session_id>/messages": (200, JSON),
     "POST /api/sessions/<session_id>/attachments": (415, JSON),
+    "POST /api/sessions/<session_id>/messages": (415, JSON),
     "GET /api/sessions/<session_id>/state": (404, JSON),
     "POST /api/sessions/<session_id>/abort": (200, JSON),
     "PUT /api/sessions/<session_id>": (415, JSON),

@@ -12,6 +12,7 @@ import msgspec
 from clawgate.domain.attachments import MOST_OF_MESSAGE, Enclosed, is_file_id, is_page
 from clawgate.domain.chat import (
     Aborted,
+    Added,
     Answered,
     Asked,
     Asking,
@@ -26,12 +27,17 @@ from clawgate.domain.chat import (
     Problem,
     Said,
     Settled,
+    Shortened,
     Thinking,
     Unclear,
 )
+from clawgate.domain.cron import RunStatus
 from clawgate.domain.errors import GatewayError
+from clawgate.domain.events import BusEvent
 from clawgate.domain.messages import is_storable
-from clawgate.web.dialects import root_wire
+from clawgate.domain.times import rfc3339
+from clawgate.domain.turn import Role, Trimmed
+from clawgate.web.dialects import operator_wire, root_wire
 from clawgate.web.dialects.chat_wire import arguments
 
 MOST_SEQ = 2**53
@@ -42,6 +48,8 @@ _EMPTY = "Message content cannot be empty"
 _UNTOLD = 'Invalid approval response. Send {"type":"approval_response","request_id":"…","decision":"approve"|"always"|"deny"}'
 _DECISIONS = {"approve": (True, False), "always": (True, True), "deny": (False, False)}
 Object = dict[str, object]
+RELAYED = ("channel_event", "cron_run_finished")
+"""Kinds of the bus that some dialect tells."""
 
 
 class Dialect(StrEnum):
@@ -79,6 +87,8 @@ def decode(text: str) -> Frame:
             return _asked(fields)
         case "connect":
             return _connected(fields)
+        case "approval_response" if fields.get("kind") == "sop":
+            return Unclear(Problem.SOP_DISABLED, "SOPs are not enabled")
         case "approval_response":
             return _answered(fields)
         case "cancel" | "abort":
@@ -163,18 +173,60 @@ def error(dialect: Dialect, problem: Problem, message: str) -> Object:
     return {"type": "error", "message": message, "code": code}
 
 
-def event(dialect: Dialect, happened: ChatEvent) -> Object | None:
-    """The frame that tells of an event; None = this dialect has none for it."""
+def relayed(dialect: Dialect, event: BusEvent) -> Object | None:
+    """The frame that tells of something outside the session; None = this dialect has none for it. It has no number and is not repeated."""
+    if dialect is Dialect.CONSTRUCT and event.kind == "channel_event":
+        return {"type": "agent_event", "event": event.data.get("payload")}
+    if dialect is Dialect.ZEROCLAW and event.kind == "cron_run_finished":
+        return _cron_result(event)
+    return None
+
+
+def _cron_result(event: BusEvent) -> Object:
+    data = event.data
+    told: Object = {
+        "type": "cron_result",
+        "job_id": data.get("job_id"),
+        "success": data.get("status") == RunStatus.OK,
+        "output": data.get("output") or "",
+        "timestamp": rfc3339(event.at_ms),
+    }
+    return told | ({"manual": True} if data.get("manual") else {})
+
+
+def lagged(missed: int) -> Object:
+    """So many things outside the session were not told, because the client took nothing."""
+    return {"type": "lagged", "missed": missed}
+
+
+def event(dialect: Dialect, happened: ChatEvent) -> tuple[Object, ...]:
+    """The frames that tell of an event: one at most that counts, and what Construct's page shows of an operator before it."""
     frame = _frame(dialect, happened)
-    return None if frame is None else frame | {"seq": happened.seq}
+    status = _operator(happened) if dialect is Dialect.CONSTRUCT else None
+    return (*(() if status is None else (status,)), *(() if frame is None else (frame | {"seq": happened.seq},)))
+
+
+def _operator(happened: ChatEvent) -> Object | None:
+    match happened.what:
+        case Calling(call=call):
+            status = operator_wire.beginning(call.name, arguments(call))
+        case CallEnded(name=name, ok=ok, text=text):
+            status = operator_wire.end(name, text, ok=ok)
+        case _:
+            return None
+    return None if status is None else {"type": "operator_status", "phase": status.phase, "detail": status.detail}
 
 
 def _frame(dialect: Dialect, happened: ChatEvent) -> Object | None:
     match happened.what:
+        case Added():
+            return _message(dialect, happened.what)
         case Said(text=text):
             return {"type": "chunk", "content": text}
         case Thinking(text=text):
             return {"type": "thinking", "content": text}
+        case Shortened(trimmed=cut):
+            return _trimmed(cut) if dialect is Dialect.ZEROCLAW else None
         case Calling(call=call):
             return {"type": "tool_call", "id": call.id, "name": call.name, "args": arguments(call)}
         case CallEnded(call_id=call_id, name=name, text=text):
@@ -191,6 +243,24 @@ def _frame(dialect: Dialect, happened: ChatEvent) -> Object | None:
             is_known = dialect is Dialect.ZEROCLAW
             return {"type": "aborted"} if is_known else error(dialect, Problem.AGENT_ERROR, "The turn was cancelled.")
     return None
+
+
+def _trimmed(cut: Trimmed) -> Object:
+    return {"type": "history_trimmed", "dropped_messages": cut.dropped, "kept_turns": cut.kept_turns, "reason": cut.reason}
+
+
+def _message(dialect: Dialect, added: Added) -> Object | None:
+    """Construct's page takes every message for an answer: questions are not for it."""
+    if dialect is Dialect.CONSTRUCT and added.message.role is not Role.ASSISTANT:
+        return None
+    return {
+        "type": "message",
+        "session_id": added.session_id,
+        "role": added.message.role.value,
+        "content": added.message.content,
+        "source": added.source,
+        "timestamp": rfc3339(added.message.at_ms),
+    }
 
 
 def _approval(asking: Asking) -> Object:

@@ -21,6 +21,12 @@ class NameBody(msgspec.Struct):
     name: str = ""
 
 
+class MessageBody(msgspec.Struct):
+    """`POST /api/sessions/{id}/messages`."""
+
+    content: str = ""
+
+
 def refusal(error: GatewayError) -> root_wire.Refusal:
     """The root family's, with a sentence of its own for what is not there."""
     return (404, {"error": NOT_FOUND}, 0) if isinstance(error, NotFound) else root_wire.refusal(error)
@@ -68,6 +74,11 @@ def messages(session_id: str, found: Sequence[Message]) -> dict[str, object]:
     """A session's messages."""
     lines = [{"role": message.role, "content": message.content, "created_at": rfc3339(message.at_ms)} for message in found]
     return {"session_id": session_id, "messages": lines, "session_persistence": True}
+
+
+def added(session_id: str, content: str) -> dict[str, object]:
+    """A message that was put into a session."""
+    return {"status": "ok", "session_id": session_id, "message": {"role": "assistant", "content": content}, "session_persistence": True}
 
 
 def standing(one: Standing) -> dict[str, object]:

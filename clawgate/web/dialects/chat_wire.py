@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from clawgate.domain.turn import ApprovalAsked, Counted, Delta, Recalled, Thought, ToolCall, ToolEnded, ToolStarted, TurnEvent
+from clawgate.domain.turn import ApprovalAsked, Counted, Delta, Recalled, Thought, ToolCall, ToolEnded, ToolStarted, Trimmed, TurnEvent
 
 BLANK = "message must not be empty"
 FAILED = "The agent could not answer"
@@ -19,7 +19,7 @@ Frame = dict[str, object]
 def frame(event: TurnEvent) -> Frame | None:
     """The frame that tells of an event of the turn; None = there is none, and clients may stumble over what they do not know."""
     match event:
-        case Thought():
+        case Thought() | Trimmed():
             return None
         case Delta(text=text):
             return {"type": "chunk", "text": text}

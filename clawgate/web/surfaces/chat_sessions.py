@@ -30,6 +30,7 @@ class ChatSessionsSurface:
         add("GET", "/api/sessions", self.list, auth=Scope.READ, summary="Kept sessions, newest activity first")
         add("GET", "/api/sessions/running", self.running, auth=Scope.READ, summary="Sessions with an open turn")
         add("GET", _ONE + "/messages", self.messages, auth=Scope.READ, summary="A session's messages")
+        add("POST", _ONE + "/messages", self.add, auth=Scope.CHAT, summary="Put words of the assistant's into a session")
         add("GET", _ONE + "/state", self.state, auth=Scope.READ, summary="Whether a session is idle, running or in error")
         add("POST", _ONE + "/abort", self.abort, auth=Scope.CHAT, summary="Give the running turn of a session up")
         add("PUT", _ONE, self.rename, auth=Scope.CHAT, summary="Give a session another name")
@@ -47,6 +48,12 @@ class ChatSessionsSurface:
         """What was said."""
         session_id = _id(call)
         return json_answer(200, wire.messages(session_id, await self.sessions.messages(call.caller, session_id)))
+
+    async def add(self, call: Call) -> Answer:
+        """Words from elsewhere."""
+        session_id, content = _id(call), call.json(wire.MessageBody).content
+        await self.sessions.add(call.caller, session_id, content)
+        return json_answer(200, wire.added(session_id, content))
 
     async def state(self, call: Call) -> Answer:
         """What it is doing."""

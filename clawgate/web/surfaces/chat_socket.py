@@ -42,6 +42,7 @@ from clawgate.web.dialects.extractor_wire import bad_query
 from clawgate.web.dialects.root_wire import UNAVAILABLE
 from clawgate.web.router import Router
 from clawgate.web.sockets import SocketAnswer
+from clawgate.web.surfaces.chat_relays import Relay, Relays
 
 _log = Logger()
 
@@ -51,6 +52,7 @@ class ChatSocketSurface:
     """The chat's door."""
 
     chats: Chats
+    relays: Relays
     clock: Clock
 
     def register(self, router: Router) -> None:
@@ -72,7 +74,7 @@ class ChatSocketSurface:
         if last is not None and not (last.isascii() and last.isdigit() and int(last[:17]) < wire.MOST_SEQ and len(last) <= 16):
             raise bad_query("last_seq: invalid digit found in string")
         entered = await self.chats.enter(call.caller, call.query("session_id"), call.query("name"))
-        handler = ChatConnection(self.chats, self.clock, call.caller, entered, None if last is None else int(last))
+        handler = ChatConnection(self.chats, self.relays, self.clock, call.caller, entered, None if last is None else int(last))
         return SocketAnswer(handler, call.caller, wire.SUBPROTOCOLS)
 
 
@@ -81,6 +83,7 @@ class ChatConnection:
     """One connection; a `SocketHandler`."""
 
     chats: Chats
+    relays: Relays
     clock: Clock
     caller: Caller
     entered: Entered
@@ -90,6 +93,7 @@ class ChatConnection:
     _room: Room | None = field(default=None, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
     _unfollow: Callable[[], None] = field(default=lambda: None, init=False)
+    _relay: Relay | None = field(default=None, init=False)
 
     def opened(self, socket: Socket) -> None:
         """Greets, and waits a moment for the client to introduce itself."""
@@ -141,6 +145,7 @@ class ChatConnection:
                 self._complain(problem, message)
             case Unfollow():
                 self._unfollow()
+                self._unrelayed()
                 self.chats.leave(room)
 
     def _follow(self, room: Room, effect: Follow) -> None:
@@ -149,11 +154,16 @@ class ChatConnection:
         self._unfollow = self.chats.follow(room, effect.after, self._told, resumes=effect.resumes)
         if self._record.phase is Phase.GONE:  # what it missed was more than it takes
             self._unfollow()
+        elif self._socket is not None:
+            self._relay = self.relays.begin(self._socket)
         self._step(Turns(len(room.turns)))
 
+    def _unrelayed(self) -> None:
+        if self._relay is not None:
+            self._relay.end()
+
     def _told(self, event: ChatEvent) -> None:
-        frame = wire.event(self._dialect, event)
-        if frame is not None:
+        for frame in wire.event(self._dialect, event):
             self._send(frame)
         self._step(Turns(event.open_turns))
 

@@ -1,0 +1,76 @@
+"""What chat connections are told besides what happens in their session. Ring: edge (web). Source: construct-realtime.md §12.4; zeroclaw.md B5.
+
+As on `/api/events`: for who may read, and by the rules of `domain.events`. These frames have no number and are not repeated for who comes back. A client that
+takes nothing misses them and is told how many, so that they never fill up what waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define, field
+
+from clawgate.domain.caller import Scope
+from clawgate.domain.events import BusEvent, may_see
+from clawgate.ports.sockets import Socket
+from clawgate.services.events import Events
+from clawgate.web.answers import encoded
+from clawgate.web.dialects import chat_frames_wire as wire
+from clawgate.web.dialects.chat_frames_wire import Dialect
+
+
+@define(eq=False)
+class Relays:
+    """All connections share the text of the last event."""
+
+    events: Events
+    _number: int = field(default=0, init=False)
+    _texts: dict[Dialect, str] = field(factory=dict, init=False)
+
+    def begin(self, socket: Socket) -> Relay:
+        """Tells a connection of what happens from now on."""
+        relay = Relay(self, socket)
+        socket.watch_flow(relay.flow)
+        relay.unwatch = self.events.watch_kinds(wire.RELAYED, relay.told)
+        return relay
+
+    def text(self, dialect: Dialect, event: BusEvent) -> str:
+        """The frame of an event, "" = the dialect has none for it."""
+        if event.number != self._number:
+            self._number, self._texts = event.number, {}
+        if dialect not in self._texts:
+            frame = wire.relayed(dialect, event)
+            self._texts[dialect] = "" if frame is None else encoded(frame).decode()
+        return self._texts[dialect]
+
+
+@define(eq=False)
+class Relay:
+    """One connection."""
+
+    relays: Relays
+    socket: Socket
+    unwatch: Callable[[], None] = field(default=lambda: None, init=False)
+    _is_slow: bool = field(default=False, init=False)
+    _missed: int = field(default=0, init=False)
+
+    def end(self) -> None:
+        """Tells nothing more."""
+        self.unwatch()
+
+    def told(self, event: BusEvent) -> None:
+        """Something happened."""
+        if not (self.socket.caller.may(Scope.READ) and may_see(self.socket.caller, event)):
+            return
+        text = self.relays.text(wire.dialect_of(self.socket.subprotocol), event)
+        if text and self._is_slow:
+            self._missed += 1
+        elif text:
+            self.socket.send(text)
+
+    def flow(self, is_slow: bool) -> None:
+        """The client takes nothing for now, or takes everything again."""
+        self._is_slow = is_slow
+        if not is_slow and self._missed:
+            missed, self._missed = self._missed, 0
+            self.socket.send(encoded(wire.lagged(missed)).decode())
