@@ -104,6 +104,10 @@ class Approvals:
         self._waiting[pending.id] = (pending, word)
         try:
             return await self._heard(pending, word)
+        except CancelledError:
+            told = Deferred.fromCoroutine(self._given_up(pending))
+            told.addErrback(lambda failure: _log.info("question {id} may be open: {problem}", id=pending.id, problem=failure.getErrorMessage()))
+            raise
         finally:
             self._waiting.pop(pending.id, None)
 
@@ -179,6 +183,11 @@ class Approvals:
         if not word.called:
             raise Conflict(f"item {pending.item_id} is not asked about any more")
         return await word
+
+    async def _given_up(self, pending: Pending) -> None:
+        """Tells whoever watches that the question is over with its turn, unless the next process asks it again."""
+        if await self.journal.question(pending.id) is None:
+            self.events.publish("approval_expired", _about(pending), pending.principal)
 
     def _answered(self, has_counted: bool, pending: Pending, resolved: Resolved) -> bool:
         """The word is written down: the turn hears it, if it waits already."""

@@ -46,7 +46,7 @@ class Desk:
         if item is None or not caller.may_see(item.principal):
             raise NotFound("item")
         sends = await self.outbox.sends_of(item_id) if item.reply is not None else ()
-        return ItemDetail(item, sends, await self.journal.steps(item_id) if item.journalled else ())
+        return ItemDetail(item, sends, await self.journal.steps(item_id))
 
     async def page(self, states: frozenset[State], since_ms: int, cursor: str, limit: int) -> Page:
         """Items of anybody, newest first; at most `MAX_PAGE`."""

@@ -160,6 +160,19 @@ def test_a_no_that_was_taken_is_not_asked_again() -> None:
     assert agent_of(house.road).calls == 0
 
 
+def test_a_question_that_is_given_up_with_its_turn_is_told_to_be_over() -> None:
+    house = House(wants(PAY), PAID)
+    house.chat(key=None).leave()
+    assert (house.questions(), house.kinds()) == ([], ["approval_requested", "approval_expired"])
+
+
+def test_the_desk_shows_what_a_message_waits_for() -> None:
+    house = House(wants(PAY), PAID)
+    house.chat()
+    shown = house.road.client.get(f"/api/inbox/{items(house.road)[0].id}").json["steps"]
+    assert [(step["tool"], step["state"]) for step in shown] == [("pay", "asked")]
+
+
 def test_a_console_without_a_key_that_is_cut_off_has_left() -> None:
     house = House(wants(PAY), PAID)
     house.chat(key=None, stream=True)
@@ -371,6 +384,6 @@ def test_a_stop_leaves_the_question_to_the_next_process() -> None:
     stopping = house.road.stop()
     for _ in range(30):
         house.road.clock.advance(1)
-    assert stopping.called
+    assert (stopping.called, house.kinds()) == (True, ["approval_requested"])
     house.restart()
     assert (house.questions(), house.word(before["id"]), house.calls()) == ([before], 200, ["pay"])
