@@ -293,7 +293,8 @@ def test_a_gateway_without_a_control_plane_has_no_token() -> None:
     gate = MemoryGateway()
 
     assert gate.gateway.control is None
-    assert gate.client.get("/admin/control/token", peer="operator").status == 404
+    answer = gate.client.get("/admin/control/token", peer="operator")
+    assert (answer.status, answer.json) == (404, {"error": "Control plane ([control] enabled) not configured"})
 
 
 # --- the commands

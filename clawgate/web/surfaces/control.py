@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import define
 
 from clawgate.domain.caller import OPERATOR
-from clawgate.domain.errors import Forbidden, NotFound
+from clawgate.domain.errors import Forbidden, NotConfigured
 from clawgate.domain.times import rfc3339
 from clawgate.services.control_plane import ControlPlane
 from clawgate.web.answers import Answer, json_answer
@@ -30,7 +30,7 @@ class ControlSurface:
     async def token(self, call: Call) -> Answer:
         """Through the control socket only: it may exchange the provider."""
         if self.plane is None:
-            raise NotFound("the control plane is off; set control.enabled")
+            raise NotConfigured("Control plane ([control] enabled)")
         if call.caller.principal != OPERATOR:
             raise Forbidden("Forbidden — through the daemon's control socket only")
         token = self.plane.tokens.current()
