@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
 from twisted.web import http, server
 
+from clawgate.web.at_once import write_at_once
 from clawgate.web.channel import ChannelSite, GatewayChannel
 from clawgate.web.http_wire import default_refusal
 
@@ -33,6 +34,8 @@ class GatewayRequest(server.Request):
     site: ChannelSite  # type: ignore[assignment]  # ours, of which the channel knows the part it needs
     _args: dict[bytes, list[bytes]] | None = None
     _is_bodyless = False
+    is_live = False
+    """Pieces go to the socket at once (`web.at_once`): many others are sent theirs at the same moment."""
     query_string = b""
     """Everything after the first "?", raw."""
 
@@ -144,7 +147,10 @@ class GatewayRequest(server.Request):
             if self.chunked:
                 data = b"%x\r\n%b\r\n" % (len(data), data)
         if head or data:
-            self.channel.write(head + data)  # type: ignore[no-untyped-call]  # untyped upstream
+            if self.is_live:
+                write_at_once(self.channel.transport, head + data)
+            else:
+                self.channel.write(head + data)  # type: ignore[no-untyped-call]  # untyped upstream
 
     def _framing(self) -> list[bytes]:
         raw = self.responseHeaders._rawHeaders

@@ -8,6 +8,7 @@ What waits to be sent to it has a bound; beyond it, the client is closed with 10
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -59,6 +60,7 @@ class OpenSockets:
     clock: Clock
     on_change: Callable[[int], object] = lambda count: None
     _open: set[WebSocket] = field(factory=set, init=False)
+    _of: Counter[str] = field(factory=Counter, init=False)
 
     def begin(self, request: Request, answer: SocketAnswer) -> None:
         """Shakes hands and takes the connection over.
@@ -66,12 +68,13 @@ class OpenSockets:
         Raises:
             Overloaded: too many are open, in all or of this caller.
         """
-        theirs = sum(1 for socket in self._open if socket.caller.principal == answer.caller.principal) if len(self._open) >= MOST_OF_ONE else 0
-        if len(self._open) >= MOST_SOCKETS or theirs >= MOST_OF_ONE:
+        principal = answer.caller.principal
+        if len(self._open) >= MOST_SOCKETS or self._of[principal] >= MOST_OF_ONE:
             raise Overloaded("too many open sockets")
         socket = WebSocket(answer, self.clock, self._gone)
         socket.shake(request)
         self._open.add(socket)
+        self._of[principal] += 1
         self.on_change(len(self._open))
         socket.take(request)
 
@@ -90,7 +93,11 @@ class OpenSockets:
         return len(self._open)
 
     def _gone(self, socket: WebSocket) -> None:
-        self._open.discard(socket)
+        if socket in self._open:
+            self._open.discard(socket)
+            self._of[socket.caller.principal] -= 1
+            if not self._of[socket.caller.principal]:
+                del self._of[socket.caller.principal]
         self.on_change(len(self._open))
 
 

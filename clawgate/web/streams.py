@@ -39,6 +39,7 @@ class EventStream:
     _is_paused: bool = field(default=False, init=False)
     _is_over: bool = field(default=False, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
+    _written_at: float = field(default=0.0, init=False)
     resumed: Callable[[], None] = field(default=lambda: None, init=False)
     """Told when a client that was slow has taken everything."""
 
@@ -57,13 +58,18 @@ class EventStream:
         self.request.registerProducer(self, True)
         self._write(b": open\n\n")
 
+    def go_live(self) -> None:
+        """From now on pieces go to the socket at once: many other streams are sent theirs at the same moment."""
+        self.request.is_live = True  # type: ignore[attr-defined]  # of our own requests; on others it means nothing
+
     def data(self, value: object) -> None:
         """Sends one event: a `data:` line with a JSON object."""
-        self.frame(encoded(value))
+        self._write(framed(encoded(value)))
 
-    def frame(self, encoded: bytes, number: int = 0) -> None:
-        """Sends one event that is JSON already; `number` is its `id:`, 0 = none."""
-        self._write((b"id: %d\n" % number if number else b"") + b"data: " + encoded + b"\n\n")
+    def piece(self, frames: bytes) -> None:
+        """Sends what is `framed` already, of one event or of several."""
+        if frames:
+            self._write(frames)
 
     def end(self) -> None:
         """Finishes the answer; a second call does nothing."""
@@ -100,9 +106,9 @@ class EventStream:
     def _write(self, piece: bytes) -> None:
         if self._is_over:
             return
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = self.clock.call_later(KEEP_ALIVE_SECONDS, self._write, b": keep-alive\n\n")
+        self._written_at = self.clock.monotonic()
+        if self._timer is None:
+            self._timer = self.clock.call_later(KEEP_ALIVE_SECONDS, self._keep_alive)
         if not self._is_paused:
             self.request.write(piece)
             return
@@ -111,12 +117,26 @@ class EventStream:
         if self._waiting_bytes > MOST_WAITING:
             self.cut()
 
+    def _keep_alive(self) -> None:
+        """Writes after a silence; a timer for each write would cost more than the write."""
+        self._timer = None
+        left = self._written_at + KEEP_ALIVE_SECONDS - self.clock.monotonic()
+        if left > 0:
+            self._timer = self.clock.call_later(left, self._keep_alive)
+        else:
+            self._write(b": keep-alive\n\n")
+
     def cut(self) -> None:
         """Ends the connection: its client does not keep up."""
         if not self._is_over:
             _log.info("an event stream is cut, its client does not keep up")
             self.leave()
             self.request.loseConnection()
+
+
+def framed(encoded: bytes, number: int = 0) -> bytes:
+    """One event that is JSON already, as the wire has it; `number` is its `id:`, 0 = none."""
+    return (b"id: %d\n" % number if number else b"") + b"data: " + encoded + b"\n\n"
 
 
 Run = Callable[[EventStream], Awaitable[None]]

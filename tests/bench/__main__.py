@@ -21,6 +21,7 @@ import msgspec
 from tests.bench.load import Load, run
 from tests.bench.servers import Server, daemon, peer
 from tests.bench.sessions import percentiles
+from tests.bench.sockets import fan_out, idle_sockets
 from tests.bench.tasks import list_rows
 
 BODY = json.dumps({"message": "x" * 885})
@@ -107,6 +108,26 @@ def search_rows(directory: Path, messages: int) -> Iterator[Row]:
     yield Row(f"search of {messages:,} session messages, p95", p95_ms, "ms", None, p50_ms)
 
 
+def socket_rows(directory: Path, count: int, seconds: float) -> Iterator[Row]:
+    """Memory of open WebSockets that say nothing: each in a chat of its own, and all of them watching one canvas."""
+    for name, path in (("/ws/chat", "/ws/chat?session_id=bench-%d"), ("/ws/canvas", "/ws/canvas/bench")):
+        idle = idle_sockets(directory / name.rpartition("/")[2], path, count, seconds)
+        yield Row(f"{count:,} idle {name} sockets, each ({idle.pings:,} pings)", idle.kib_each, "KiB")
+        yield Row(f"/health beside {count:,} {name} sockets", idle.health_ms, "ms")
+
+
+def event_rows(directory: Path, subscribers: int, seconds: int) -> Iterator[Row]:
+    """A hundred events a second to very many subscribers, from before each is posted to its arrival at each of them."""
+    found = fan_out(directory / "events", subscribers, 100, seconds)
+    if found.lost:
+        raise RuntimeError(f"{found.lost} deliveries of {found.lost + found.received} are missing")
+    name = f"100 events/s to {subscribers:,} subscribers"
+    yield Row(f"{name}, deliveries", found.received / seconds, "1/s", None, found.p50_ms, found.p99_ms)
+    yield Row(f"{name}, slowest", found.most_ms, "ms")
+    yield Row(f"{name}, daemon's core busy", found.server_cpu * 100, "%")
+    yield Row(f"{name}, client's core busy", found.client_cpu * 100, "%")
+
+
 def machine() -> dict[str, str]:
     """Where this was measured."""
     model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
@@ -133,26 +154,31 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+Measure = Callable[[Path, bool], Iterator[Row]]
+MEASURES: dict[str, Measure] = {
+    "start": lambda directory, is_quick: start_rows(directory, 1 if is_quick else 5),
+    "health": lambda directory, is_quick: health_rows(directory, 1 if is_quick else 6),
+    "road": lambda directory, is_quick: road_rows(directory, 1 if is_quick else 6),
+    "backlog": lambda directory, is_quick: backlog_rows(directory, *((1, 1_000) if is_quick else (6, 10_000))),
+    "sockets": lambda directory, is_quick: socket_rows(directory, *((500, 1) if is_quick else (5_000, 25))),
+    "events": lambda directory, is_quick: event_rows(directory, *((200, 1) if is_quick else (1_000, 10))),
+    "tasks": lambda directory, is_quick: task_rows(directory, 10_000 if is_quick else 100_000),
+    "search": lambda directory, is_quick: search_rows(directory, 10_000 if is_quick else 100_000),
+}
+
+
 def main() -> int:
     """Measures, prints, and keeps the numbers as JSON."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a second a row")
+    parser.add_argument("--only", choices=sorted(MEASURES), action="append", help="these rows only; may be repeated")
     parser.add_argument("--json", type=Path, help="write the numbers here")
     options = parser.parse_args()
-    seconds, rounds = (1, 1) if options.quick else (6, 5)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
-        measures: tuple[Callable[[], Iterator[Row]], ...] = (
-            lambda: start_rows(directory, rounds),
-            lambda: health_rows(directory, seconds),
-            lambda: road_rows(directory, seconds),
-            lambda: backlog_rows(directory, seconds, 1_000 if options.quick else 10_000),
-            lambda: task_rows(directory, 10_000 if options.quick else 100_000),
-            lambda: search_rows(directory, 10_000 if options.quick else 100_000),
-        )
-        for measure in measures:
-            for row in measure():
+        for name, measure in MEASURES.items():
+            for row in measure(directory, options.quick) if not options.only or name in options.only else ():
                 rows.append(row)
                 print(f"{row.name}: {row.value:,.2f} {row.unit}", file=sys.stderr)
     where = machine()

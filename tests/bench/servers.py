@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -57,13 +58,18 @@ def _pinned(*command: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def daemon(directory: Path, extra: str = "") -> Iterator[Server]:
-    """The real daemon with its offline agent, paired; unlimited, so that the limiter is not what is measured."""
+def daemon(directory: Path, extra: str = "", *, tokens: Sequence[str] = ()) -> Iterator[Server]:
+    """The real daemon with its offline agent, paired; unlimited, so that the limiter is not what is measured.
+
+    Args:
+        extra: further sections of the configuration.
+        tokens: those it knows already, instead of pairing.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     config = directory / "config.toml"
     config.write_text(
         "[clawgate]\nversion = 1\n[gateway]\nport = 0\nwebhook_rate_limit_per_minute = 0\napi_rate_limit_per_minute = 0\n"
-        "max_connections_per_client = 0\n" + extra
+        f"max_connections_per_client = 0\npaired_tokens = {json.dumps([hashlib.sha256(token.encode()).hexdigest() for token in tokens])}\n" + extra
     )
     config.chmod(0o600)
     environ = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
@@ -75,7 +81,7 @@ def daemon(directory: Path, extra: str = "") -> Iterator[Server]:
         url = _announced(directory / "state" / "daemon.json", process)
         _wait_for(url + "/health")
         seconds = time.monotonic() - started
-        yield Server(process.pid, url, _paired(url, process), seconds)
+        yield Server(process.pid, url, tokens[0] if tokens else _paired(url, process), seconds)
     finally:
         process.terminate()
         process.communicate(timeout=30)

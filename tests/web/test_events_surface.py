@@ -15,7 +15,8 @@ from clawgate.services.tickets import MOST_TICKETS, TICKET_SECONDS
 from clawgate.system.logs import LogTail
 from clawgate.testing.agents import Pieces, ScriptedAgent
 from clawgate.testing.gateway import MemoryGateway, Pending
-from clawgate.web.surfaces.events import MOST_STREAMS_EACH, MOST_WAITING, SLOW_SECONDS
+from clawgate.web.fan_out import MOST_WAITING, SLOW_SECONDS
+from clawgate.web.surfaces.events import MOST_STREAMS_EACH
 from clawgate.web.surfaces.logs import MOST_READERS
 from tests.web.gate import device_of
 

@@ -234,3 +234,13 @@ def test_stopping_the_gateway_says_so() -> None:
     house.gate.stop()
     client.pump()
     assert client.close_code == GOING_AWAY
+
+
+def test_one_credential_has_so_many_sockets_and_another_still_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clawgate.web.sockets.MOST_OF_ONE", 2)
+    house = House()
+    first, _ = house.connect(), house.connect()
+    other = house.gate.pair()
+    assert [house.connect().status, house.connect(token=other).status] == [503, 101]
+    first.leave()
+    assert [house.connect().status, house.connect().status] == [101, 503]

@@ -11,25 +11,22 @@ from functools import partial
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 
 from clawgate.domain.caller import Caller, Scope
 from clawgate.domain.errors import Overloaded
-from clawgate.domain.events import BusEvent, may_see
+from clawgate.domain.events import may_see
 from clawgate.ports.clock import Clock
 from clawgate.services.events import KEPT, Events
 from clawgate.services.tickets import TICKET_SECONDS, Tickets
-from clawgate.web.answers import Answer, encoded, json_answer
+from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import events_wire
+from clawgate.web.fan_out import FanOut
 from clawgate.web.router import Router
 from clawgate.web.streams import EventStream, StreamAnswer
 
-MOST_STREAMS = 500
-MOST_STREAMS_EACH = 64
-MOST_WAITING = 256 * 1024
-"""Bytes that wait for a slow client; what comes then is missed."""
-SLOW_SECONDS = 60.0
+MOST_STREAMS, MOST_STREAMS_EACH = 2_000, 64
+"""In all, and of one credential."""
 _MOST_NUMBER = 10**15
 
 
@@ -41,7 +38,10 @@ class EventsSurface:
     tickets: Tickets
     clock: Clock
     _open: Counter[str] = field(factory=Counter, init=False)
-    _encoded: tuple[int, bytes] = field(default=(0, b""), init=False)
+    _fan_out: FanOut = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._fan_out = FanOut(self.events, self.clock)
 
     def register(self, router: Router) -> None:
         """Adds the routes."""
@@ -77,75 +77,17 @@ class EventsSurface:
         return json_answer(200, events_wire.ticket(self.tickets.issue(call.caller).reveal(), TICKET_SECONDS))
 
     async def _follow(self, stream: EventStream, caller: Caller, after: int) -> None:
-        follower = _Follower(stream, caller, self)
         self._open[caller.principal] += 1
         try:
-            if after:
-                follower.repeat(after)
-            end = self.events.watch(follower.told)
+            follower = self._fan_out.add(stream, caller, after)
             try:
                 await Deferred()  # until the client leaves, its credential dies or the gateway stops
             finally:
-                end()
-                follower.stop()
+                self._fan_out.remove(follower)
         finally:
             self._open[caller.principal] -= 1
-            self._open += Counter()  # forgets who has none left
-
-    def encoded(self, event: BusEvent) -> bytes:
-        """The event as JSON, made once for all who watch."""
-        if self._encoded[0] != event.number:
-            self._encoded = (event.number, encoded(events_wire.frame(event)))
-        return self._encoded[1]
-
-
-@define(eq=False)
-class _Follower:
-    """One client and what it could not be told."""
-
-    stream: EventStream
-    caller: Caller
-    surface: EventsSurface
-    _missed: int = field(default=0, init=False)
-    _patience: IDelayedCall | None = field(default=None, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.stream.resumed = self._resumed
-
-    def repeat(self, after: int) -> None:
-        """What is remembered of the events after a number, and how many are not."""
-        missed = self.surface.events.forgotten_since(after)
-        if missed:
-            self.stream.data(events_wire.lagged(missed))
-        for event in self.surface.events.recent(after):
-            self.told(event)
-
-    def told(self, event: BusEvent) -> None:
-        """Something happened."""
-        if not may_see(self.caller, event):
-            return
-        if self.stream.is_slow:
-            self._wait()
-        if self._missed or self.stream.waiting_bytes > MOST_WAITING:
-            self._missed += 1
-        else:
-            self.stream.frame(self.surface.encoded(event), event.number)
-
-    def stop(self) -> None:
-        """Nobody is told any more."""
-        if self._patience is not None and self._patience.active():
-            self._patience.cancel()
-        self._patience = None
-
-    def _wait(self) -> None:
-        if self._patience is None:
-            self._patience = self.surface.clock.call_later(SLOW_SECONDS, self.stream.cut)
-
-    def _resumed(self) -> None:
-        self.stop()
-        missed, self._missed = self._missed, 0
-        if missed:
-            self.stream.data(events_wire.lagged(missed))
+            if not self._open[caller.principal]:
+                del self._open[caller.principal]
 
 
 def _last_seen(call: Call) -> int:

@@ -1,0 +1,28 @@
+"""A piece written to its socket without a round through the reactor. Ring: edge (web). Source: design §4.17; measured by tests/bench/sockets.py.
+
+Twisted queues what is written, asks the kernel when the socket takes it, writes, and asks no more. When thousands are sent a piece at the same moment, that is
+half of the cost. What the socket does not take goes the ordinary way, and so does everything on a connection that is not plain TCP: a TLS connection lets one
+see the socket below it, where nothing is encrypted.
+
+Private API of Twisted (pinned by tests/web/test_at_once.py): tcp.Server.dataBuffer and _tempDataBuffer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import tcp
+
+
+def write_at_once(transport: Any, data: bytes) -> None:  # Any: TCP, TLS or somebody's own: no interface names their queue
+    """Writes what the socket takes now; the rest waits as with `transport.write`, which also deals with a connection that is lost."""
+    if (
+        type(transport) is tcp.Server
+        and transport.connected
+        and not (transport.TLS or transport.disconnecting or transport.dataBuffer or transport._tempDataBuffer)
+    ):
+        written = transport.writeSomeData(data)
+        if isinstance(written, int):
+            data = data[written:]
+    if data:
+        transport.write(data)
