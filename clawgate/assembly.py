@@ -238,7 +238,7 @@ class Assembly:
             self.edges.clock,
             lambda: self.settings.default_provider.partition(":")[0],  # not what it runs or where it asks
         )
-        self.ingress.told = self.chats.heard
+        self.ingress.told = self.desk.told = self.chats.heard
 
     async def _preface(self, options: TurnOptions | None) -> str:
         return await self.preface.text(options)

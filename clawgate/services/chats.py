@@ -210,7 +210,7 @@ class Chats:
     # --- what others do in a session
 
     def heard(self, item: Item) -> None:
-        """Has those who sit in a session learn of a message that was accepted into it, by whatever door (`Ingress.told`)."""
+        """Has those who sit in a session learn of a message that was accepted into it, by whatever door, or is tried again (`Ingress.told`, `Desk.told`)."""
         if not (self._rooms or self._drafts):
             return
         session_id = session_of(item)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
-from attrs import define
+from attrs import define, field
 
 from clawgate.domain.caller import Caller
 from clawgate.domain.delivery import Send
@@ -28,13 +30,18 @@ class ItemDetail(msgspec.Struct, frozen=True):
 
 @define
 class Desk:
-    """What may be seen and decided about accepted messages."""
+    """What may be seen and decided about accepted messages.
+
+    Attributes:
+        told: hears of each message that is tried again, as `Ingress.told` of new ones.
+    """
 
     inbox: Inbox
     outbox: Outbox
     journal: Journal
     dispatch: Dispatch
     clock: Clock
+    told: Callable[[Item], None] = field(default=lambda item: None, init=False)
 
     async def show(self, item_id: str, caller: Caller) -> ItemDetail:
         """The item, for its owner or an administrator.
@@ -54,7 +61,10 @@ class Desk:
 
     async def retry(self, item_id: str) -> Item:
         """Tries a stopped item again; one whose answer exists is only sent again. Raises NotFound, Conflict."""
-        return await self._decide(item_id, Retry())
+        item = await self._decide(item_id, Retry())
+        if item.is_open:
+            self.told(item)
+        return item
 
     async def drop(self, item_id: str) -> Item:
         """Gives an item up, running or not. Raises NotFound, Conflict."""

@@ -45,6 +45,7 @@ class Room:
     has_failed: bool = field(default=False, init=False)
     kept: deque[ChatEvent] = field(factory=deque, init=False)
     kept_chars: int = field(default=0, init=False)
+    kept_thoughts: int = field(default=0, init=False)
     listeners: list[Listener] = field(factory=list, init=False)
     turns: dict[str, RoomTurn] = field(factory=dict, init=False)
     guests: int = field(default=0, init=False)
@@ -60,7 +61,7 @@ class Room:
         return not (self.guests or self.turns or self.accepting)
 
     def can_resume(self, after: int) -> bool:
-        """Whether everything since event `after` is kept."""
+        """Whether everything since event `after` is kept, but perhaps for reasoning."""
         return self.lost <= after <= self.seq
 
     def tell(self, what: Happening) -> None:
@@ -68,13 +69,30 @@ class Room:
         self.seq += 1
         event = ChatEvent(self.seq, what, len(self.turns))
         self.kept.append(event)
-        self.kept_chars += _chars(event)
-        while len(self.kept) > 1 and (len(self.kept) > KEPT_EVENTS or self.kept_chars > KEPT_CHARS):
+        self._count(event, 1)
+        if self._is_overfull and self.kept_thoughts > len(self.kept) // 2:
+            self._forget_thoughts()
+        while self._is_overfull and len(self.kept) > 1:
             dropped = self.kept.popleft()
-            self.kept_chars -= _chars(dropped)
+            self._count(dropped, -1)
             self.lost = dropped.seq
         for listener in tuple(self.listeners):
             listener(event)
+
+    @property
+    def _is_overfull(self) -> bool:
+        return len(self.kept) > KEPT_EVENTS or self.kept_chars > KEPT_CHARS
+
+    def _count(self, event: ChatEvent, by: int) -> None:
+        self.kept_chars += by * _chars(event)
+        self.kept_thoughts += by * isinstance(event.what, Thinking)
+
+    def _forget_thoughts(self) -> None:
+        """Reasoning is long and passing: who comes back does without it, and misses nothing of the turn."""
+        thoughts = [event for event in self.kept if isinstance(event.what, Thinking)]
+        self.kept = deque(event for event in self.kept if not isinstance(event.what, Thinking))
+        for event in thoughts:
+            self._count(event, -1)
 
 
 def _chars(event: ChatEvent) -> int:

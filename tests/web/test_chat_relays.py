@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
+from clawgate.domain.errors import AgentBadRequest
 from clawgate.domain.inbox import Item
 from clawgate.domain.settings.model import AgentSettings, CronSettings, GatewaySettings, Settings
 from clawgate.domain.tools import Risk, Tool, ToolResult
@@ -22,9 +23,9 @@ EVENT = {"type": "agent.started", "agentId": "a", "agentTitle": "Scout", "conten
 NOON = "2027-01-15T08:00:00.000+00:00"
 
 
-def ask(room: Room, text: str, token: str = "", session: str = SESSION) -> Any:  # JSON
+def ask(room: Room, text: str, token: str = "", session: str = SESSION, status: int = 200) -> Any:  # JSON
     answer = room.gate.client.post(CHAT, {"message": text, "session_id": session}, token=token or room.token)
-    assert answer.status == 200
+    assert answer.status == status
     return answer.json
 
 
@@ -78,6 +79,15 @@ def test_a_tool_of_another_doors_turn_can_be_answered_in_the_room() -> None:
     client.send({"type": "approval_response", "request_id": client.json[-1]["request_id"], "decision": "approve"})
     assert kinds(client) == ["chunk", "approval_request", "tool_call", "tool_result", "chunk", "chunk_reset", "done"]
     assert b"Paid." in asking.raw
+
+
+def test_a_turn_that_the_operator_tries_again_is_told_too() -> None:
+    room = Room(AgentBadRequest(), "better")
+    ask(room, "who?", status=500)
+    client = arrived(room)
+    item = room.get("/api/inbox?state=dead")["items"][0]["id"]
+    assert room.gate.client.post(f"/api/inbox/{item}/retry", {}, token=room.token).status == 200
+    assert kinds(client) == ["chunk", "chunk_reset", "done"]
 
 
 def test_a_turn_that_nobody_sits_by_leaves_no_trace() -> None:

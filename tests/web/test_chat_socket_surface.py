@@ -478,6 +478,19 @@ def test_more_than_is_kept_is_missed_and_nothing_grows(monkeypatch: pytest.Monke
     assert (again.json[0]["missed"], numbered(again)) == (False, numbered(client)[-9:])
 
 
+def test_long_reasoning_pushes_nothing_else_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clawgate.services.rooms.KEPT_EVENTS", 10)
+    room = Room(Pieces(("4", "2"), thoughts=tuple("abcdefghijklmnopqrstuvwxyz")))
+    client = room.join()
+    begin = client.json[0]["seq"]
+    say(client)
+    again = room.join(query=f"?session_id={SESSION}&last_seq={begin}")
+    again.send({"type": "connect"})
+    assert again.json[0]["missed"] is False
+    assert [frame for frame in numbered(again) if frame["type"] != "thinking"] == numbered(client)[26:]
+    assert len(numbered(again)) <= 10
+
+
 def test_empty_rooms_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clawgate.services.chats.MOST_IDLE", 5)
     room = Room()
