@@ -180,8 +180,11 @@ def _certificates(setting: str, path: str, failed: str, remedy: str) -> list[x50
     if not blocks:
         raise Invalid(setting, f"{failed}: no certificates found in {path}", remedy)
     try:
-        return [x509.load_pem_x509_certificate(block) for block in blocks]
-    except ValueError as problem:
+        found = [x509.load_pem_x509_certificate(block) for block in blocks]
+        for certificate in found:
+            crypto.X509.from_cryptography(certificate)  # OpenSSL takes less than `cryptography` does
+        return found
+    except (ValueError, x509.InvalidVersion, crypto.Error) as problem:
         raise Invalid(setting, f"{failed}: failed to parse PEM certificates from {path} ({_said(problem)})", remedy) from None
 
 

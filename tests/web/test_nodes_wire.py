@@ -20,7 +20,7 @@ REGISTER = json.dumps(
         "capabilities": [
             {"name": "a", "description": "d", "parameters": {"type": "object", "properties": {"x": {"type": "integer"}}}},
             {"name": "b", "description": "d"},
-            {"name": "c", "description": "d", "parameters": {"type": "string"}},
+            {"name": "c", "description": "d", "parameters": {"type": "object", "properties": 5}},
         ],
     }
 )

@@ -192,6 +192,23 @@ def test_an_authority_that_cannot_be_read_is_refused(scene: Scene) -> None:
         context_of(scene.files(is_required=True))
 
 
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")  # of serial numbers that are turned negative
+@pytest.mark.parametrize("which", ["cert", "authority"])
+def test_a_certificate_with_a_bit_turned_is_taken_or_refused_and_nothing_else(scene: Scene, which: str) -> None:
+    path = scene.cert if which == "cert" else scene.ours.path
+    der = ssl.PEM_cert_to_DER_cert(path.read_text())
+    refused = 0
+    for place in range(0, len(der) * 8, 9):
+        turned = bytearray(der)
+        turned[place // 8] ^= 1 << place % 8
+        path.write_text(ssl.DER_cert_to_PEM_cert(bytes(turned)))
+        try:
+            context_of(scene.files(is_required=True))
+        except Invalid as problem:
+            refused += "failed to" in str(problem) or "invalid server" in str(problem)
+    assert refused > len(der) // 9
+
+
 class Reloading:
     """Live TLS with a look at its health."""
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from clawgate.domain.errors import BadRequest, Forbidden, GatewayError, NotFound, Refusal, Unauthenticated
+from clawgate.domain.json_schemas import is_object_schema
 from clawgate.domain.nodes import CALL_SECONDS, Capability, NodeDropped, NodeTimedOut, NoNode, NotSent, Registration, Result
 from clawgate.domain.tools import ANY_OBJECT
 from clawgate.web.dialects import root_wire
@@ -85,7 +86,7 @@ def _registration(text: str) -> Registration:
 
 def _schema(parameters: dict[str, Any] | None) -> str:  # JSON values
     """A schema that vendors take: of an object, else of any object."""
-    if parameters is None or parameters.get("type") != "object":
+    if parameters is None or not is_object_schema(parameters):
         return ANY_OBJECT
     return msgspec.json.encode(parameters).decode()
 
