@@ -92,10 +92,12 @@ class _Talk:
 
     Attributes:
         attach: uploads a file to a session; its id.
+        others: turns in the session that other doors have begun and that have not ended, as far as was seen.
     """
 
     socket: ClientConnection
     attach: Callable[[str, str], str]
+    others: int = field(default=0, init=False)
     _files: list[str] = field(factory=list, init=False)
 
     def run(self) -> None:
@@ -122,8 +124,8 @@ class _Talk:
             complain(f"{safe(path)} goes with the next message")
 
     def _turn(self) -> None:
-        """Shows one turn to its end."""
-        has_shown = False
+        """Shows one turn to its end, and first those of others that stand before it."""
+        has_shown, before = False, self.others
         while True:
             try:
                 frame = self._frame()
@@ -133,8 +135,12 @@ class _Talk:
                 has_shown = _shown(frame) or has_shown
                 if kind == "approval_request":
                     self._answer(frame)
-                elif kind in _ENDS and frame.get("code") != _UNUSABLE_WORD:
-                    return
+                elif _is_question(frame):
+                    self.others += 1
+                elif _is_end(frame):
+                    if not (before and "seq" in frame):  # what has no number answers our own frame
+                        return
+                    has_shown, before, self.others = False, before - 1, self.others - 1
             except KeyboardInterrupt:
                 self._send({"type": "cancel"})
 
@@ -148,7 +154,9 @@ class _Talk:
         """Shows what happened in the session while nobody looked, so that another's answer is not taken for ours."""
         while True:
             try:
-                _shown(self._frame(0))
+                frame = self._frame(0)
+                _shown(frame)
+                self.others = max(0, self.others + _is_question(frame) - _is_end(frame))
             except TimeoutError:
                 return
 
@@ -157,6 +165,16 @@ class _Talk:
 
     def _send(self, frame: dict[str, object]) -> None:
         self.socket.send(json.dumps(frame))
+
+
+def _is_question(frame: dict[str, object]) -> bool:
+    """Whether another door begins a turn."""
+    return frame.get("type") == "message" and frame.get("role") == "user"
+
+
+def _is_end(frame: dict[str, object]) -> bool:
+    """Whether a turn ends."""
+    return frame.get("type") in _ENDS and frame.get("code") != _UNUSABLE_WORD
 
 
 def _shown(frame: dict[str, object]) -> bool:
