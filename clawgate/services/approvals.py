@@ -20,9 +20,9 @@ from twisted.logger import Logger
 from clawgate.domain import approvals
 from clawgate.domain.approvals import Pending, ToolPolicy, Verdict
 from clawgate.domain.caller import Caller
-from clawgate.domain.errors import Conflict, NotFound
+from clawgate.domain.errors import NotFound
 from clawgate.domain.inbox import Item
-from clawgate.domain.journal import ToolStep
+from clawgate.domain.journal import StepState, ToolStep
 from clawgate.domain.messages import TurnOptions
 from clawgate.domain.tools import Risk, Tool
 from clawgate.domain.turn import ApprovalAsked
@@ -95,7 +95,7 @@ class Approvals:
             step: one that is asked about; with the id and the deadline of its question if it was put to somebody before a restart.
 
         Raises:
-            Conflict: the item is no longer ours.
+            Conflict: the item is no longer ours. StoreUnavailable: it is not known whether the question is still open.
         """
         if len(self._waiting) >= MOST_PENDING:
             return False
@@ -103,13 +103,20 @@ class Approvals:
         word: Deferred[bool] = Deferred()
         self._waiting[pending.id] = (pending, word)
         try:
-            return await self._heard(pending, word)
+            # Of a question that was put before, somebody's word may have been written down since its turn read the journal.
+            is_open = not step.approval_id or await self.journal.question(pending.id) is not None
+            return await (self._heard(pending, word) if is_open else self._earlier_word(pending, word))
         except CancelledError:
             told = Deferred.fromCoroutine(self._given_up(pending))
             told.addErrback(lambda failure: _log.info("question {id} may be open: {problem}", id=pending.id, problem=failure.getErrorMessage()))
             raise
         finally:
             self._waiting.pop(pending.id, None)
+
+    async def allow(self, step: ToolStep) -> bool:
+        """Writes down that nobody has to be asked about a step any more; False = somebody has refused it meanwhile."""
+        has_counted = await written(lambda: self.journal.answer(step.item_id, step.step, self.clock.wall_ms(), approve=True), self.clock)
+        return has_counted or await self._is_allowed(step.item_id, step.step)
 
     async def resolve(self, approval_id: str, caller: Caller, *, approve: bool, always: bool) -> Resolved:
         """Gives the word on a question; it is on disk when this returns.
@@ -180,9 +187,10 @@ class Approvals:
         return False
 
     async def _earlier_word(self, pending: Pending, word: Deferred[bool]) -> bool:
-        if not word.called:
-            raise Conflict(f"item {pending.item_id} is not asked about any more")
-        return await word
+        return await word if word.called else await self._is_allowed(pending.item_id, pending.step)
+
+    async def _is_allowed(self, item_id: str, number: int) -> bool:
+        return any(step.step == number and step.state is StepState.PLANNED for step in await self.journal.steps(item_id))
 
     async def _given_up(self, pending: Pending) -> None:
         """Tells whoever watches that the question is over with its turn, unless the next process asks it again."""

@@ -150,9 +150,10 @@ class Rounds:
         return allowed
 
     async def _allowed_one(self, item: Item, step: ToolStep) -> ToolStep:
-        if step.state is StepState.ASKED and self._is_granted(item, step):
-            await written(lambda: self.journal.answer(item.id, step.step, self.clock.wall_ms(), approve=True), self.clock)
-        elif step.state is StepState.REFUSED or not await self.approvals.ask(item, step):
+        is_allowed = False
+        if step.state is StepState.ASKED:
+            is_allowed = await (self.approvals.allow(step) if self._is_granted(item, step) else self.approvals.ask(item, step))
+        if not is_allowed:
             self.streams.tell(item.id, ToolEnded(step.call.id, False, "denied"))
             raise TurnEnded(Denied(item.owner, step.call.name))
         return msgspec.structs.replace(step, state=StepState.PLANNED)

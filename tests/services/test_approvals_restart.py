@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from road import OPEN_DOOR, agent_of, item, items
+from road import OPEN_DOOR, agent_of, item, items, now
+from twisted.internet.defer import Deferred
 
 from clawgate.domain.inbox import State
 from clawgate.domain.settings.model import AgentSettings, AutonomySettings, Settings
@@ -299,6 +300,19 @@ def test_of_two_questions_the_answered_one_is_not_asked_again() -> None:
     assert house.questions() == [second]
     assert (house.word(first["id"]), house.word(second["id"])) == (404, 200)
     assert (house.calls(), house.last()) == (["pay", "buy"], (State.DONE, PAID))
+
+
+@pytest.mark.parametrize("approve", [True, False])
+def test_a_word_that_was_written_down_while_its_turn_read_the_journal_stands(approve: bool) -> None:
+    house = House(wants(PAY, BUY), PAID)
+    house.chat()
+    (question,) = house.questions()
+    (running,) = items(house.road)
+    as_read = now(house.road.store.journal.steps(running.id))[0]
+    assert house.word(question["id"], approve=approve) == 200
+    approvals = house.road.gateway.dispatch.turns.rounds.approvals
+    assert now(Deferred.fromCoroutine(approvals.ask(running, as_read))) is approve
+    assert now(Deferred.fromCoroutine(approvals.allow(as_read))) is approve
 
 
 def test_a_question_of_its_own_time_for_each_call() -> None:
