@@ -15,9 +15,8 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort
-from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.protocol import Factory
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
@@ -117,12 +116,6 @@ class BareSocket(WebSocket):
             return
         super().connectionMade()
         self._read(early)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Nothing is waited for any more."""
-        super().connectionLost(reason)
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
 
 
 def _first(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:

@@ -165,8 +165,10 @@ class WebSocket(Protocol):
         self._read()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection is gone."""
+        """The connection is gone: nothing is waited for any more. A timer that aborts it again would be an error over TLS."""
         self._over(self._code)
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
 
     def _read(self, early: Sequence[Event] = ()) -> None:
         for event in (*early, *self._wire.events_received()):

@@ -147,6 +147,18 @@ def test_bytes_that_come_with_the_handshake_are_read() -> None:
     assert pending.raw.endswith(b"\x81\x05hello\x81\x02hi")
 
 
+@pytest.mark.parametrize("says_goodbye", [True, False])
+def test_nothing_is_waited_for_once_the_connection_is_gone(says_goodbye: bool) -> None:
+    house = House()
+    timers = len(house.gate.clock.reactor.getDelayedCalls())
+    client = house.connect()
+    assert len(house.gate.clock.reactor.getDelayedCalls()) == timers + 1
+    if says_goodbye:
+        client.close()
+    client.leave()
+    assert len(house.gate.clock.reactor.getDelayedCalls()) == timers
+
+
 def test_a_revoked_token_ends_its_sockets_and_no_others() -> None:
     house = House()
     mine, theirs = house.connect(), house.connect(token=house.gate.pair())
