@@ -71,6 +71,15 @@ def test_what_another_door_asks_is_told_again_to_who_was_away() -> None:
     assert [frame["content"] for frame in numbered(watcher) if frame["type"] == "message"] == ["first", "second"]
 
 
+def test_a_copy_of_a_message_is_not_told_again() -> None:
+    room = Room("one")
+    client = arrived(room, "zeroclaw.v1")
+    for _ in range(2):
+        body, headers = {"message": "first", "session_id": SESSION}, {"X-Idempotency-Key": "k"}
+        assert room.gate.client.post(CHAT, body, token=room.token, headers=headers).json["text"] == "one"
+    assert kinds(client) == ["message", "chunk", "done"]
+
+
 def test_a_tool_of_another_doors_turn_can_be_answered_in_the_room() -> None:
     room = Room(Pieces(("Hm",), tool_calls=(ToolCall("c1", "pay", "{}"),)), "Paid.")
     client = arrived(room)
