@@ -21,7 +21,7 @@ import msgspec
 from tests.bench.load import Load, run
 from tests.bench.servers import Server, daemon, peer
 from tests.bench.sessions import percentiles
-from tests.bench.sockets import fan_out, idle_sockets
+from tests.bench.sockets import beside, fan_out, idle_sockets
 from tests.bench.tasks import list_rows
 
 BODY = json.dumps({"message": "x" * 885})
@@ -117,7 +117,9 @@ def socket_rows(directory: Path, count: int, seconds: float) -> Iterator[Row]:
 
 
 def event_rows(directory: Path, subscribers: int, seconds: int) -> Iterator[Row]:
-    """A hundred events a second to very many subscribers, from before each is posted to its arrival at each of them."""
+    """A hundred events a second to very many subscribers, each from before it is posted to its arrival at each of them; then messages answered while all
+    are told of the turns.
+    """
     found = fan_out(directory / "events", subscribers, 100, seconds)
     if found.lost:
         raise RuntimeError(f"{found.lost} deliveries of {found.lost + found.received} are missing")
@@ -126,6 +128,9 @@ def event_rows(directory: Path, subscribers: int, seconds: int) -> Iterator[Row]
     yield Row(f"{name}, slowest", found.most_ms, "ms")
     yield Row(f"{name}, daemon's core busy", found.server_cpu * 100, "%")
     yield Row(f"{name}, client's core busy", found.client_cpu * 100, "%")
+    load = beside(directory / "watched", subscribers, lambda server: ask(server, min(seconds, 6), 16, is_async=False))
+    name = f"/webhook answered offline, 16 connections, {subscribers:,} told of each turn"
+    yield Row(name, load.per_second, "req/s", None, load.p50_ms, load.p99_ms)
 
 
 def machine() -> dict[str, str]:

@@ -14,11 +14,13 @@ import socket
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 
+from tests.bench.load import Load
 from tests.bench.servers import LOAD_CORE, Server, daemon
 
 _OPENED_AT_ONCE = 50
@@ -27,6 +29,7 @@ _OF_ONE_TOKEN = 50
 """Connections; the daemon lets one credential have a bounded share of all."""
 _PONG = b"\x8a\x80\0\0\0\0"
 _READ_BYTES = 64 * 1024
+_SUBSCRIBE = (lambda _: "GET /api/events HTTP/1.1\r\n", b": open\n\n")
 _EVENT = re.compile(rb'id: (\d+)\ndata: \{"payload":\{"sent":([\d.]+),')
 
 
@@ -187,8 +190,19 @@ def _pongs(crowd: Crowd, seconds: float) -> int:
 def fan_out(directory: Path, subscribers: int, per_second: int, seconds: float) -> FanOut:
     """Posts events to a daemon with so many subscribers, until every one has got all of them or ten seconds more have gone by."""
     with _crowded_daemon(directory, subscribers) as (server, tokens), _crowd(server, tokens) as crowd:
-        crowd.grow(subscribers, lambda _: "GET /api/events HTTP/1.1\r\n", b": open\n\n")
+        crowd.grow(subscribers, *_SUBSCRIBE)
         return _measured(server, crowd, per_second, round(per_second * seconds))
+
+
+def beside(directory: Path, subscribers: int, work: Callable[[Server], Load]) -> Load:
+    """What `work` measures while so many subscribers read what it makes happen."""
+    with _crowded_daemon(directory, subscribers) as (server, tokens), _crowd(server, tokens) as crowd, ThreadPoolExecutor(1) as pool:
+        crowd.grow(subscribers, *_SUBSCRIBE)
+        doing = pool.submit(work, server)
+        while not doing.done():
+            for _ in crowd.heard(0.05):
+                pass
+        return doing.result()
 
 
 def _measured(server: Server, crowd: Crowd, per_second: int, count: int) -> FanOut:
