@@ -35,6 +35,8 @@ from clawgate.ports.sockets import GOING_AWAY, REVOKED, SLOW, SocketHandler
 _log = Logger()
 MOST_MESSAGE_BYTES = 1024 * 1024
 MOST_WAITING_BYTES = 4 * 1024 * 1024
+MOST_HELD_BYTES = 256 * 1024 * 1024
+"""Of what waits for slow clients, all of them together; beyond it, those who hold most are cut."""
 PING_SECONDS, PONG_SECONDS, CLOSE_SECONDS = 20.0, 10.0, 5.0
 MOST_SOCKETS, MOST_OF_ONE = 10_000, 1_000
 NO_GOODBYE = 1006
@@ -61,6 +63,7 @@ class OpenSockets:
     on_change: Callable[[int], object] = lambda count: None
     _open: set[WebSocket] = field(factory=set, init=False)
     _of: Counter[str] = field(factory=Counter, init=False)
+    _held_bytes: int = field(default=0, init=False)
 
     def begin(self, request: Request, answer: SocketAnswer) -> None:
         """Shakes hands and takes the connection over.
@@ -71,7 +74,7 @@ class OpenSockets:
         principal = answer.caller.principal
         if len(self._open) >= MOST_SOCKETS or self._of[principal] >= MOST_OF_ONE:
             raise Overloaded("too many open sockets")
-        socket = WebSocket(answer, self.clock, self._gone)
+        socket = WebSocket(answer, self.clock, self._gone, holds=self._holds)
         socket.shake(request)
         self._open.add(socket)
         self._of[principal] += 1
@@ -92,6 +95,11 @@ class OpenSockets:
     def __len__(self) -> int:
         return len(self._open)
 
+    def _holds(self, change: int) -> None:
+        self._held_bytes += change
+        while self._held_bytes > MOST_HELD_BYTES and self._open:
+            max(self._open, key=lambda socket: socket.held_bytes).cut()
+
     def _gone(self, socket: WebSocket) -> None:
         if socket in self._open:
             self._open.discard(socket)
@@ -107,8 +115,16 @@ class WebSocket(Protocol):
 
     transport: Any  # TCP or TLS: no interface names both writing and producers
 
-    def __init__(self, answer: SocketAnswer, clock: Clock, gone: Callable[[WebSocket], object], choose: Chooser | None = None) -> None:
-        """`choose` picks a sub-protocol; None = of those that the answer names."""
+    def __init__(
+        self,
+        answer: SocketAnswer,
+        clock: Clock,
+        gone: Callable[[WebSocket], object],
+        choose: Chooser | None = None,
+        holds: Callable[[int], object] = lambda change: None,
+    ) -> None:
+        """`choose` picks a sub-protocol, None = of those that the answer names; `holds` is told by how many bytes more, or fewer, wait for the client."""
+        self._holds, self._counted, self._handed = holds, 0, 0
         self.caller, self._handler, self._clock, self._gone = answer.caller, answer.handler, clock, gone
         self.subprotocol = ""
         self._wire = ServerProtocol(select_subprotocol=choose or _chooser(answer.subprotocols), max_size=MOST_MESSAGE_BYTES)
@@ -257,7 +273,8 @@ class WebSocket(Protocol):
             elif self._is_paused:
                 self._waiting += piece
             else:
-                self.transport.write(piece)
+                self._hand(piece)
+        self._account()
         if len(self._waiting) > MOST_WAITING_BYTES and not self._is_over:
             _log.info("a socket of {principal} is closed, its client does not keep up", principal=self.caller.principal)
             self._waiting = bytearray()
@@ -266,6 +283,26 @@ class WebSocket(Protocol):
                 self.transport.write(piece)
             self._set_timer(CLOSE_SECONDS, self._abort)
             self._over(SLOW)
+
+    def _hand(self, piece: bytes) -> None:
+        self.transport.write(piece)
+        self._handed = len(piece) if self._is_paused else 0  # the one that was too much is with the connection, whole
+
+    @property
+    def held_bytes(self) -> int:
+        """What waits for the client, here and with the connection."""
+        return 0 if self._is_over else self._handed + len(self._waiting)
+
+    def cut(self) -> None:
+        """Ends the connection at once and frees what waits: a goodbye would wait behind it."""
+        _log.info("a socket of {principal} is cut, too much waits for slow clients", principal=self.caller.principal)
+        self._waiting = bytearray()
+        self._abort()
+
+    def _account(self) -> None:
+        change, self._counted = self.held_bytes - self._counted, self.held_bytes
+        if change:
+            self._holds(change)
 
     def pauseProducing(self) -> None:
         """The connection takes nothing more for now."""
@@ -277,8 +314,10 @@ class WebSocket(Protocol):
         """The connection takes more."""
         self._is_paused = False
         waiting, self._waiting = self._waiting, bytearray()
+        self._handed = 0
         if waiting:
-            self.transport.write(bytes(waiting))
+            self._hand(bytes(waiting))
+        self._account()
         if not self._is_paused and not self._is_over:  # writing may have paused it again
             self._guarded(lambda: self._flow(False))
 
@@ -324,6 +363,7 @@ class WebSocket(Protocol):
             self._expiry.cancel()
         if self._timer is not None and self._timer.active() and self._wire.state is State.CLOSED:
             self._timer.cancel()
+        self._account()
         self._gone(self)
         self._guarded(lambda: self._handler.closed(code))
 
