@@ -265,7 +265,7 @@ class GatewayChannel(http.HTTPChannel):
             body, self._unread = self._unread[:length], self._unread[length:]
             self._deliver(head, body)
             return
-        if cap_bytes > self.site.limits.max_body_bytes:
+        if min(cap_bytes, length or cap_bytes) > self.site.limits.max_body_bytes:
             if not self.site.begin_large(self, head.headers):
                 raise Unreadable(503, "large_bodies")
             self._is_large = True

@@ -24,6 +24,8 @@ from clawgate.web.request import GatewayRequest
 
 MOST_LARGE = 2
 """Bodies beyond the ordinary cap that are read at once for senders nobody knows yet."""
+MOST_LARGE_OF_ONE, MOST_LARGE_KNOWN = 4, 16
+"""And for one sender that is known; for all of those together. Each body is in memory while it is read."""
 MOST_TURNED_AWAY = 64
 """Connections over a cap that are told so at one time; further ones are closed unsaid, or saying so would be the attack."""
 
@@ -64,7 +66,7 @@ class GatewaySite(server.Site):
             on_event: counts refusals by reason: "connections", "connections_per_client", "header_timeout", "body_timeout",
                 "body_too_large", "large_bodies", "headers_too_large", "target_too_long", "malformed".
             on_connections: told the number of open connections whenever it changes.
-            is_known: headers of a request → whether its sender is known already, so that a large body is read without waiting for a place.
+            is_known: headers of a request → whether its sender is known already, so that strangers do not take its places for large bodies.
             is_uncapped: peer's host → whether it is exempt from the cap per client: a proxy speaks for many.
             parsePOSTFormSubmission: kept for Twisted's signature; forms are never parsed here.
         """
@@ -75,7 +77,7 @@ class GatewaySite(server.Site):
         self._on_event, self._on_connections, self._is_uncapped = on_event, on_connections, is_uncapped
         self._is_known = is_known
         self._channels: set[GatewayChannel] = set()
-        self._large: set[GatewayChannel] = set()
+        self._large: dict[GatewayChannel, bytes] = {}
         self._per_client: Counter[str] = Counter()
         self._turned_away = 0
         self._date, self._date_until = b"", -1.0
@@ -118,7 +120,7 @@ class GatewaySite(server.Site):
     def closed(self, channel: GatewayChannel) -> None:
         """Counts a connection out."""
         self._channels.discard(channel)
-        self._large.discard(channel)
+        self.end_large(channel)
         key = channel.client_key
         if key:
             self._per_client[key] -= 1
@@ -148,16 +150,18 @@ class GatewaySite(server.Site):
 
     def begin_large(self, channel: GatewayChannel, headers: dict[bytes, list[bytes]]) -> bool:
         """Whether a body beyond the ordinary cap may be read now: credentials are checked after reading, so strangers share `MOST_LARGE` places."""
-        if self._is_known(headers):
-            return True
-        if len(self._large) >= MOST_LARGE:
+        sender = headers[b"Authorization"][0] if self._is_known(headers) else b""
+        senders = list(self._large.values())
+        if senders.count(sender) >= (MOST_LARGE_OF_ONE if sender else MOST_LARGE):
             return False
-        self._large.add(channel)
+        if sender and len(senders) - senders.count(b"") >= MOST_LARGE_KNOWN:
+            return False
+        self._large[channel] = sender
         return True
 
     def end_large(self, channel: GatewayChannel) -> None:
         """It has been read, or will not be."""
-        self._large.discard(channel)
+        self._large.pop(channel, None)
 
     def refusal_headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """What answers carry that the resource does not word; none here."""

@@ -14,7 +14,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from clawgate.web.request import GatewayRequest
-from clawgate.web.site import MOST_LARGE
+from clawgate.web.site import MOST_LARGE, MOST_LARGE_KNOWN, MOST_LARGE_OF_ONE
 from tests.web.wire import CHUNKED, GET, LIMITS, POST, Bench, byte_by_byte, replies
 
 
@@ -211,6 +211,36 @@ def test_strangers_share_few_places_for_large_bodies() -> None:
     known, wire = bench.connect("192.0.2.1")
     for piece in (KNOWN, b"a" * 5000):
         known.dataReceived(piece)
+    assert [reply.status for reply in replies(wire.value())] == [200]
+
+
+def begun(bench: Bench, sender: str, count: int) -> list[int]:
+    """Begins `count` large bodies; the statuses of those that were answered before they were read."""
+    request = KNOWN.replace(b"Bearer known", sender.encode())
+    connections = [bench.connect("192.0.2.1") for _ in range(count)]
+    for channel, _ in connections:
+        channel.dataReceived(request)
+    return [reply.status for _, wire in connections for reply in replies(wire.value())]
+
+
+def test_a_known_sender_has_few_places_for_large_bodies_too_and_so_have_all_of_them() -> None:
+    bench = Bench(cap_for={b"/big": 1_000_000}.get, is_known=lambda headers: b"Authorization" in headers)
+    assert begun(bench, "ann", MOST_LARGE_OF_ONE + 1) == [503]
+    others = [begun(bench, f"other{number}", 1) for number in range(MOST_LARGE_KNOWN - MOST_LARGE_OF_ONE)]
+    assert others == [[]] * len(others)
+    assert begun(bench, "late", 1) == [503]
+    stranger, wire = bench.connect("192.0.2.1")
+    for piece in (BIG, b"a" * 5000):
+        stranger.dataReceived(piece)
+    assert [reply.status for reply in replies(wire.value())] == [200]
+
+
+def test_a_small_body_waits_for_no_place_where_a_large_one_may_come() -> None:
+    bench = Bench(cap_for={b"/big": 1_000_000}.get)
+    assert begun(bench, "", MOST_LARGE + 1) == [503]
+    channel, wire = bench.connect("192.0.2.1")
+    for piece in (BIG.replace(b"5000", b"10"), b"a" * 10):
+        channel.dataReceived(piece)
     assert [reply.status for reply in replies(wire.value())] == [200]
 
 
