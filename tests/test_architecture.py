@@ -202,6 +202,9 @@ def judge_names(module: Module, modules: dict[str, Module]) -> Iterator[str]:
             yield f"{module.name}:{node.lineno} prints"
         if isinstance(node, ast.Attribute) and (problem := complaint_about_name(module.place, dotted(node))):
             yield f"{module.name}:{node.lineno} {problem}"
+        # Each raise adds its frames to the object's traceback: one that is shared keeps every request that ever met it.
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Name) and node.exc.id.isupper():
+            yield f"{module.name}:{node.lineno} raises the shared {node.exc.id}; raise a new one"
 
 
 def complaint_about_name(place: str, name: str) -> str:
@@ -314,6 +317,7 @@ BAD = [
     ("web/y.py", "import datetime\nt = datetime.datetime.now()", "uses datetime.datetime.now"),
     ("system/n.py", "from datetime import date\nt = date.today()", "uses date.today"),
     ("web/y.py", "print('x')", "prints"),
+    ("web/y.py", "_GONE = ValueError('gone')\ndef f():\n    raise _GONE", "raises the shared _GONE"),
     ("web/y.py", "\n" * 500, "lines"),
     ("web/y.py", "def f():\n" + "    x = 1\n" * 60, "f has 61 lines"),
 ]

@@ -23,7 +23,7 @@ from clawgate.services.sessions import Sessions
 _log = Logger()
 MOST_WRITING = 4
 """Files that are written or wait for it; each is in memory meanwhile."""
-_NO_SESSION = NotFound("Session not found")
+_NO_SESSION = "Session not found"
 
 
 @define(eq=False)
@@ -67,11 +67,11 @@ class Attachments:
     async def _check_owner(self, caller: Caller, session_id: str) -> None:
         """Raises NotFound unless the session is the caller's, or nobody's yet; before its first answer it belongs to whoever asked first."""
         if not is_session_id(session_id):
-            raise _NO_SESSION
+            raise NotFound(_NO_SESSION)
         if await self.sessions.exact(session_id, caller) is None:
             items = await self.inbox.open_in(conversation(session_id), 1)
             if items and not caller.may_see(items[0].principal):
-                raise _NO_SESSION
+                raise NotFound(_NO_SESSION)
 
     async def _written(self, attachment: Attachment, data: bytes) -> None:
         if self._writing >= MOST_WRITING:

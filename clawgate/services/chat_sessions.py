@@ -17,6 +17,7 @@ from clawgate.services.chats import Chats, session_of
 from clawgate.services.sessions import MOST_SHOWN, Sessions
 
 MOST_LISTED = 1_000
+_NO_SESSION = "Session not found"
 
 
 @define
@@ -56,7 +57,7 @@ class ChatSessions:
         await self._stored(caller, session_id)
         message = Message(Role.ASSISTANT, content, self.chats.clock.wall_ms())
         if not await self.sessions.rows.add(session_id, message):
-            raise _NO_SESSION
+            raise NotFound(_NO_SESSION)
         self.chats.added(session_id, message, SOURCE)
 
     async def state(self, caller: Caller, session_id: str) -> Standing:
@@ -66,7 +67,7 @@ class ChatSessions:
         if items:
             return Standing(session_id, ChatState.RUNNING, items[0].id, items[0].updated_ms)
         if stored is None:
-            raise _NO_SESSION
+            raise NotFound(_NO_SESSION)
         return Standing(session_id, ChatState.ERROR if self.chats.has_failed(session_id) else ChatState.IDLE)
 
     async def rename(self, caller: Caller, session_id: str, name: str) -> Session:
@@ -88,7 +89,4 @@ class ChatSessions:
 
     async def _stored(self, caller: Caller, session_id: str) -> None:
         if await self.sessions.exact(session_id, caller) is None:
-            raise _NO_SESSION
-
-
-_NO_SESSION = NotFound("Session not found")
+            raise NotFound(_NO_SESSION)
