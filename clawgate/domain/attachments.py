@@ -17,6 +17,8 @@ MOST_BYTES = 25 * 1024 * 1024
 MOST_SESSION_BYTES, MOST_ALL_BYTES = 100 * 1024 * 1024, 1024 * 1024 * 1024
 """Of all files of one session; of all there are."""
 MOST_SESSION_FILES, MOST_ALL_FILES = 100, 5_000
+MOST_SENDER_BYTES, MOST_SENDER_FILES = 256 * 1024 * 1024, 1_000
+"""Of all files of one principal: nobody takes the room of everybody."""
 RETENTION_MS = 7 * 24 * 3600 * 1000
 """How long a file is kept, counted from its upload."""
 MOST_OF_MESSAGE = 10

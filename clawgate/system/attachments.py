@@ -12,13 +12,15 @@ from collections.abc import Iterator
 from functools import partial
 
 import msgspec
-from attrs import define
+from attrs import define, field
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 
 from clawgate.domain.attachments import (
     MOST_ALL_BYTES,
     MOST_ALL_FILES,
+    MOST_SENDER_BYTES,
+    MOST_SENDER_FILES,
     MOST_SESSION_BYTES,
     MOST_SESSION_FILES,
     Attachment,
@@ -34,6 +36,7 @@ from clawgate.system.regular import open_regular
 
 _log = Logger()
 _NO_DIRECTORY, _NO_FILE, _NO_METADATA = "failed to create attachment storage", "failed to persist file", "failed to persist metadata"
+_WHEN_THEY_GO = "old ones go after seven days, or with their session"
 _METADATA_BYTES = 16 * 1024
 _decode = msgspec.json.Decoder(Attachment).decode
 
@@ -59,6 +62,23 @@ class NoAttachments:
         return succeed(0)
 
 
+@define
+class _Tally:
+    """How much there is of something."""
+
+    bytes: int = 0
+    files: int = 0
+
+    def add(self, size: int, is_file: bool) -> None:
+        """One entry; metadata weigh, but are no files."""
+        self.bytes += size
+        self.files += is_file
+
+    def is_full(self, size: int, most_bytes: int, most_files: int) -> bool:
+        """Whether a file of this size would be too much."""
+        return self.bytes + size > most_bytes or self.files >= most_files
+
+
 @define(frozen=True)
 class AttachmentDirectory:
     """Files of one directory, 0700 as those below it; the files are 0600.
@@ -71,6 +91,8 @@ class AttachmentDirectory:
     directory: str
     run: InThread
     min_free_bytes: int = 0
+    _senders: dict[str, str | None] = field(factory=dict, init=False)
+    """Of the files that lay there at the last look; of that thread alone."""
 
     def put(self, attachment: Attachment, data: bytes) -> Deferred[None]:
         """`ports.attachments.AttachmentFiles.put`."""
@@ -105,17 +127,32 @@ class AttachmentDirectory:
 
     def _check_room(self, attachment: Attachment) -> None:
         """Raises TooLarge, NoRoom."""
-        own = sizes = count = own_count = 0
+        of_session, of_sender, of_all = _Tally(), _Tally(), _Tally()
+        known = dict(self._senders)
+        self._senders.clear()
         for entry in self._entries():
-            size = entry.stat(follow_symlinks=False).st_size
-            is_own, is_file = os.path.basename(os.path.dirname(entry.path)) == attachment.session_id, not entry.name.endswith(".json")
-            sizes, count = sizes + size, count + is_file
-            own, own_count = own + size * is_own, own_count + (is_file and is_own)
-        if own + attachment.size > MOST_SESSION_BYTES or own_count >= MOST_SESSION_FILES:
+            size, is_file = entry.stat(follow_symlinks=False).st_size, not entry.name.endswith(".json")
+            of_all.add(size, is_file)
+            if os.path.basename(os.path.dirname(entry.path)) == attachment.session_id:
+                of_session.add(size, is_file)
+            if is_file:
+                sender = self._senders[entry.path] = known.get(entry.path) or self._sender(entry.path)
+                if sender == attachment.principal:
+                    of_sender.add(size, is_file)
+        if of_session.is_full(attachment.size, MOST_SESSION_BYTES, MOST_SESSION_FILES):
             raise TooLarge(f"the session's attachments exceed {MOST_SESSION_BYTES} bytes or {MOST_SESSION_FILES} files")
+        if of_sender.is_full(attachment.size, MOST_SENDER_BYTES, MOST_SENDER_FILES):
+            raise NoRoom(f"your attachments exceed {MOST_SENDER_BYTES} bytes or {MOST_SENDER_FILES} files; {_WHEN_THEY_GO}")
         free_bytes = shutil.disk_usage(self.directory).free
-        if sizes + attachment.size > MOST_ALL_BYTES or count >= MOST_ALL_FILES or free_bytes - attachment.size < self.min_free_bytes:
-            raise NoRoom("no room for further attachments; old ones go after seven days, or with their session")
+        if of_all.is_full(attachment.size, MOST_ALL_BYTES, MOST_ALL_FILES) or free_bytes - attachment.size < self.min_free_bytes:
+            raise NoRoom(f"no room for further attachments; {_WHEN_THEY_GO}")
+
+    def _sender(self, path: str) -> str | None:
+        """Who sent a file; None for half a one."""
+        with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+            metadata = _read(f"{path}.json", _METADATA_BYTES)
+            return None if metadata is None else _decode(metadata).principal
+        return None
 
     def _entries(self) -> Iterator[os.DirEntry[str]]:
         """All that lies in the sessions' directories."""

@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
 from twisted.internet.defer import execute
 
@@ -100,6 +101,24 @@ def test_all_sessions_together_have_bounds(files: AttachmentDirectory, monkeypat
     monkeypatch.setattr(attachments, "MOST_ALL_BYTES", 1000)
     with pytest.raises(NoRoom):
         put(files, attachment("f1", "s3", 999))
+
+
+def test_one_sender_takes_not_the_room_of_everybody(files: AttachmentDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attachments, "MOST_SENDER_FILES", 2)
+    put(files, attachment("f1", "s1"))
+    put(files, attachment("f1", "s2"))
+    again = AttachmentDirectory(files.directory, execute)  # what is kept counts after a restart too
+    for one in (files, again):
+        with pytest.raises(NoRoom, match="your attachments"):
+            put(one, attachment("f1", "s3"))
+    put(files, msgspec.structs.replace(attachment("f1", "s3"), principal="ben"))
+    result(files.remove("s1"))
+    put(files, attachment("f2", "s2"))
+    monkeypatch.setattr(attachments, "MOST_SENDER_FILES", 100)
+    monkeypatch.setattr(attachments, "MOST_SENDER_BYTES", 14)
+    with pytest.raises(NoRoom):
+        put(files, attachment("f3", "s2"))
+    put(files, msgspec.structs.replace(attachment("f3", "s2"), principal="ben"))
 
 
 def test_the_disk_is_not_filled_up(files: AttachmentDirectory) -> None:
