@@ -36,7 +36,7 @@ from clawgate.domain.attachments import NOTHING, Enclosed
 from clawgate.domain.errors import Conflict
 from clawgate.domain.inbox import Item, State
 from clawgate.domain.sessions import Message
-from clawgate.domain.turn import ToolCall, Trimmed
+from clawgate.domain.turn import ApprovalAsked, Delta, Thought, ToolEnded, ToolStarted, Trimmed
 
 MOST_OPEN = 8
 """Messages of one session that run or wait; the next one is refused."""
@@ -87,47 +87,6 @@ class Added(msgspec.Struct, frozen=True):
     source: str
 
 
-class Said(msgspec.Struct, frozen=True):
-    """The next piece of the answer."""
-
-    text: str
-
-
-class Thinking(msgspec.Struct, frozen=True):
-    """The next piece of the model's reasoning."""
-
-    text: str
-
-
-class Shortened(msgspec.Struct, frozen=True):
-    """The agent is asked without the earliest messages of the session."""
-
-    trimmed: Trimmed
-
-
-class Calling(msgspec.Struct, frozen=True):
-    """A tool is being called."""
-
-    call: ToolCall
-
-
-class CallEnded(msgspec.Struct, frozen=True):
-    """A tool answered, failed or was refused."""
-
-    call_id: str
-    name: str
-    ok: bool
-    text: str
-
-
-class Asking(msgspec.Struct, frozen=True):
-    """A tool waits for somebody's word, this many seconds."""
-
-    id: str
-    call: ToolCall
-    seconds: int
-
-
 class Settled(msgspec.Struct, frozen=True):
     """The pieces are over; the whole answer follows."""
 
@@ -154,7 +113,8 @@ class Aborted(msgspec.Struct, frozen=True):
     """Somebody gave the turn up."""
 
 
-Happening = Taken | Added | Said | Thinking | Shortened | Calling | CallEnded | Asking | Settled | Done | Failed | Aborted
+Happening = Taken | Added | Delta | Thought | Trimmed | ToolStarted | ToolEnded | ApprovalAsked | Settled | Done | Failed | Aborted
+"""Of a turn's own events what memories were recalled and what was counted is not told piece by piece."""
 
 
 class ChatEvent(msgspec.Struct, frozen=True):

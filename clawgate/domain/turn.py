@@ -149,7 +149,7 @@ class ToolStarted(msgspec.Struct, frozen=True):
 class ToolEnded(msgspec.Struct, frozen=True):
     """A tool answered, failed or was refused."""
 
-    call_id: str
+    call: ToolCall
     ok: bool
     text: str
 

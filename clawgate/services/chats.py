@@ -18,27 +18,12 @@ from twisted.logger import Logger
 from clawgate.domain import chat
 from clawgate.domain.attachments import NOTHING, Enclosed
 from clawgate.domain.caller import Caller, Scope
-from clawgate.domain.chat import (
-    Added,
-    Answered,
-    Asking,
-    CallEnded,
-    Calling,
-    Done,
-    Failed,
-    Happening,
-    Problem,
-    Said,
-    SessionBusy,
-    Shortened,
-    Taken,
-    Thinking,
-)
+from clawgate.domain.chat import Added, Answered, Done, Failed, Happening, Problem, SessionBusy, Taken
 from clawgate.domain.errors import Conflict, Draining, Forbidden, GatewayError, NotFound, StoreUnavailable
 from clawgate.domain.inbox import OPEN, Item, State
 from clawgate.domain.messages import Attendance, Inbound, TurnOptions
 from clawgate.domain.sessions import Message
-from clawgate.domain.turn import ApprovalAsked, Counted, Delta, Recalled, Role, Thought, ToolEnded, ToolStarted, Trimmed, TurnEvent
+from clawgate.domain.turn import ApprovalAsked, Counted, Recalled, Role, TurnEvent
 from clawgate.ports.clock import Clock
 from clawgate.ports.stores import Inbox
 from clawgate.services.approvals import Approvals
@@ -139,7 +124,7 @@ class Chats:
         if not (resumes and is_whole):
             waiting = {pending.id for pending in self.approvals.open_in(room.id)}
             for event in tuple(room.kept):
-                if event.seq <= start and isinstance(event.what, Asking) and event.what.id in waiting:
+                if event.seq <= start and isinstance(event.what, ApprovalAsked) and event.what.id in waiting:
                     listener(event)
         for event in tuple(room.kept):
             if event.seq > start:
@@ -243,7 +228,7 @@ class Chats:
             for item in items:
                 self._hear(room, item)
             for pending in self.approvals.open_in(session_id):
-                room.tell(Asking(pending.id, pending.call, int(pending.seconds_left(self.clock.wall_ms()))))
+                room.tell(ApprovalAsked(pending.id, pending.call, int(pending.seconds_left(self.clock.wall_ms()))))
         return self._rooms[session_id]
 
     def _new(self, session_id: str, principal: str) -> Room:
@@ -318,24 +303,12 @@ class Chats:
 
     def _happened(self, room: Room, turn: RoomTurn, event: TurnEvent) -> None:
         match event:
-            case Delta(text=text):
-                room.tell(Said(text))
-            case Thought(text=text):
-                room.tell(Thinking(text))
-            case ToolStarted(call=call):
-                turn.names[call.id] = call.name
-                room.tell(Calling(call))
-            case ToolEnded(call_id=call_id, ok=ok, text=text):
-                room.tell(CallEnded(call_id, turn.names.get(call_id, ""), ok, text))
-            case ApprovalAsked(id=id_, call=call, seconds=seconds):
-                turn.names[call.id] = call.name
-                room.tell(Asking(id_, call, seconds))
             case Counted():
                 turn.counted.append(event)
-            case Trimmed():
-                room.tell(Shortened(event))
             case Recalled():
                 pass
+            case _:
+                room.tell(event)
 
     def _done(self, turn: RoomTurn, item: Item) -> Done:
         usages = [count.usage for count in turn.counted if count.usage.input_tokens or count.usage.output_tokens]  # 0 = the vendor did not say

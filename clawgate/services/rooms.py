@@ -8,9 +8,9 @@ from collections.abc import Callable
 from attrs import define, field
 from twisted.internet.defer import DeferredLock
 
-from clawgate.domain.chat import Added, Asking, CallEnded, Calling, ChatEvent, Done, Happening, Said, Thinking
+from clawgate.domain.chat import Added, ChatEvent, Done, Happening
 from clawgate.domain.inbox import Item
-from clawgate.domain.turn import Counted
+from clawgate.domain.turn import ApprovalAsked, Counted, Delta, Thought, ToolEnded, ToolStarted
 
 KEPT_EVENTS, KEPT_CHARS = 4_096, 256 * 1024
 """Of one room, for those who come back."""
@@ -23,7 +23,6 @@ class RoomTurn:
     """One open message of a room; what is counted while it runs."""
 
     item: Item
-    names: dict[str, str] = field(factory=dict)
     counted: list[Counted] = field(factory=list)
 
 
@@ -85,22 +84,22 @@ class Room:
 
     def _count(self, event: ChatEvent, by: int) -> None:
         self.kept_chars += by * _chars(event)
-        self.kept_thoughts += by * isinstance(event.what, Thinking)
+        self.kept_thoughts += by * isinstance(event.what, Thought)
 
     def _forget_thoughts(self) -> None:
         """Reasoning is long and passing: who comes back does without it, and misses nothing of the turn."""
-        thoughts = [event for event in self.kept if isinstance(event.what, Thinking)]
-        self.kept = deque(event for event in self.kept if not isinstance(event.what, Thinking))
+        thoughts = [event for event in self.kept if isinstance(event.what, Thought)]
+        self.kept = deque(event for event in self.kept if not isinstance(event.what, Thought))
         for event in thoughts:
             self._count(event, -1)
 
 
 def _chars(event: ChatEvent) -> int:
     match event.what:
-        case Said(text=text) | Thinking(text=text) | CallEnded(text=text) | Done(text=text):
+        case Delta(text=text) | Thought(text=text) | ToolEnded(text=text) | Done(text=text):
             return _EVENT_CHARS + len(text)
         case Added(message=message):
             return _EVENT_CHARS + len(message.content)
-        case Calling(call=call) | Asking(call=call):
+        case ToolStarted(call=call) | ApprovalAsked(call=call):
             return _EVENT_CHARS + len(call.arguments)
     return _EVENT_CHARS

@@ -154,7 +154,7 @@ class Rounds:
         if step.state is StepState.ASKED:
             is_allowed = await (self.approvals.allow(step) if self._is_granted(item, step) else self.approvals.ask(item, step))
         if not is_allowed:
-            self.streams.tell(item.id, ToolEnded(step.call.id, False, "denied"))
+            self.streams.tell(item.id, ToolEnded(step.call, False, "denied"))
             raise TurnEnded(Denied(item.owner, step.call.name))
         return msgspec.structs.replace(step, state=StepState.PLANNED)
 
@@ -202,7 +202,7 @@ class Rounds:
         self.meter.count("tool_calls_total", label, "true" if result.ok else "false")
         done = msgspec.structs.replace(step, state=StepState.DONE, result=bounded(result.text), ok=result.ok)
         await written(lambda: self.journal.finish(item.owner, done, self.clock.wall_ms()), self.clock)
-        self.streams.tell(item.id, ToolEnded(step.call.id, result.ok, done.result or ""))
+        self.streams.tell(item.id, ToolEnded(step.call, result.ok, done.result or ""))
         return done
 
     async def _result(self, item: Item, step: ToolStep) -> ToolResult:
@@ -232,4 +232,4 @@ class Rounds:
 
     def _told(self, item: Item, call: ToolCall, result: ToolResult) -> None:
         self.streams.tell(item.id, ToolStarted(call))
-        self.streams.tell(item.id, ToolEnded(call.id, result.ok, result.text))
+        self.streams.tell(item.id, ToolEnded(call, result.ok, result.text))

@@ -10,7 +10,7 @@ from clawgate.domain import chat
 from clawgate.domain.chat import ChatEvent, Happening, Problem
 from clawgate.domain.events import BusEvent
 from clawgate.domain.sessions import Message
-from clawgate.domain.turn import Role, ToolCall, Trimmed
+from clawgate.domain.turn import ApprovalAsked, Delta, Role, Thought, ToolCall, ToolEnded, ToolStarted, Trimmed
 from clawgate.web.dialects import chat_frames_wire as wire
 from clawgate.web.dialects.chat_frames_wire import Dialect
 
@@ -19,14 +19,14 @@ TABLE: list[tuple[Happening, list[str], list[str]]] = [
     (chat.Taken("1"), [], []),
     (chat.Added("s", Message(Role.USER, "x", 0), "api"), [], ["message"]),
     (chat.Added("s", Message(Role.ASSISTANT, "x", 0), "api"), ["message"], ["message"]),
-    (chat.Said("x"), ["chunk"], ["chunk"]),
-    (chat.Thinking("x"), ["thinking"], ["thinking"]),
-    (chat.Shortened(Trimmed(2, 1, "x")), [], ["history_trimmed"]),
-    (chat.Calling(CALL), ["tool_call"], ["tool_call"]),
-    (chat.Calling(STAFF), ["operator_status", "tool_call"], ["tool_call"]),
-    (chat.CallEnded("c", "pay", True, "x"), ["tool_result"], ["tool_result"]),
-    (chat.CallEnded("c", STAFF.name, True, "x"), ["operator_status", "tool_result"], ["tool_result"]),
-    (chat.Asking("a", CALL, 5), ["approval_request"], ["approval_request"]),
+    (Delta("x"), ["chunk"], ["chunk"]),
+    (Thought("x"), ["thinking"], ["thinking"]),
+    (Trimmed(2, 1, "x"), [], ["history_trimmed"]),
+    (ToolStarted(CALL), ["tool_call"], ["tool_call"]),
+    (ToolStarted(STAFF), ["operator_status", "tool_call"], ["tool_call"]),
+    (ToolEnded(CALL, True, "x"), ["tool_result"], ["tool_result"]),
+    (ToolEnded(STAFF, True, "x"), ["operator_status", "tool_result"], ["tool_result"]),
+    (ApprovalAsked("a", CALL, 5), ["approval_request"], ["approval_request"]),
     (chat.Settled(), ["chunk_reset"], []),
     (chat.Done(text="x"), ["done"], ["done"]),
     (chat.Failed(Problem.AGENT_ERROR, "x"), ["error"], ["error"]),

@@ -15,9 +15,6 @@ from clawgate.domain.chat import (
     Added,
     Answered,
     Asked,
-    Asking,
-    CallEnded,
-    Calling,
     Cancelled,
     ChatEvent,
     Connected,
@@ -25,10 +22,7 @@ from clawgate.domain.chat import (
     Failed,
     Frame,
     Problem,
-    Said,
     Settled,
-    Shortened,
-    Thinking,
     Unclear,
 )
 from clawgate.domain.cron import RunStatus
@@ -36,7 +30,7 @@ from clawgate.domain.errors import GatewayError
 from clawgate.domain.events import BusEvent
 from clawgate.domain.messages import is_storable
 from clawgate.domain.times import rfc3339
-from clawgate.domain.turn import Role, Trimmed
+from clawgate.domain.turn import ApprovalAsked, Delta, Role, Thought, ToolEnded, ToolStarted, Trimmed
 from clawgate.web.dialects import operator_wire, root_wire
 from clawgate.web.dialects.chat_wire import arguments
 
@@ -208,10 +202,10 @@ def event(dialect: Dialect, happened: ChatEvent) -> tuple[Object, ...]:
 
 def _operator(happened: ChatEvent) -> Object | None:
     match happened.what:
-        case Calling(call=call):
+        case ToolStarted(call=call):
             status = operator_wire.beginning(call.name, arguments(call))
-        case CallEnded(name=name, ok=ok, text=text):
-            status = operator_wire.end(name, text, ok=ok)
+        case ToolEnded(call=call, ok=ok, text=text):
+            status = operator_wire.end(call.name, text, ok=ok)
         case _:
             return None
     return None if status is None else {"type": "operator_status", "phase": status.phase, "detail": status.detail}
@@ -221,17 +215,17 @@ def _frame(dialect: Dialect, happened: ChatEvent) -> Object | None:
     match happened.what:
         case Added():
             return _message(dialect, happened.what)
-        case Said(text=text):
+        case Delta(text=text):
             return {"type": "chunk", "content": text}
-        case Thinking(text=text):
+        case Thought(text=text):
             return {"type": "thinking", "content": text}
-        case Shortened(trimmed=cut):
-            return _trimmed(cut) if dialect is Dialect.ZEROCLAW else None
-        case Calling(call=call):
+        case Trimmed():
+            return _trimmed(happened.what) if dialect is Dialect.ZEROCLAW else None
+        case ToolStarted(call=call):
             return {"type": "tool_call", "id": call.id, "name": call.name, "args": arguments(call)}
-        case CallEnded(call_id=call_id, name=name, text=text):
-            return {"type": "tool_result", "id": call_id, "name": name, "output": text}
-        case Asking():
+        case ToolEnded(call=call, text=text):
+            return {"type": "tool_result", "id": call.id, "name": call.name, "output": text}
+        case ApprovalAsked():
             return _approval(happened.what)
         case Settled():
             return {"type": "chunk_reset"} if dialect is Dialect.CONSTRUCT else None
@@ -263,16 +257,16 @@ def _message(dialect: Dialect, added: Added) -> Object | None:
     }
 
 
-def _approval(asking: Asking) -> Object:
-    raw = asking.call.arguments
+def _approval(asked: ApprovalAsked) -> Object:
+    raw = asked.call.arguments
     return {
         "type": "approval_request",
-        "request_id": asking.id,
-        "id": asking.id,
-        "tool": asking.call.name,
-        "args": arguments(asking.call),
+        "request_id": asked.id,
+        "id": asked.id,
+        "tool": asked.call.name,
+        "args": arguments(asked.call),
         "arguments_summary": raw if len(raw) <= SUMMARY_CHARS else raw[:SUMMARY_CHARS] + "…",
-        "timeout_secs": asking.seconds,
+        "timeout_secs": asked.seconds,
     }
 
 

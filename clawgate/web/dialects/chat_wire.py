@@ -27,8 +27,8 @@ def frame(event: TurnEvent) -> Frame | None:
             return {"type": "memory_recalled", "keys": list(keys)}
         case ToolStarted(call=call):
             return {"type": "tool_call_start", "id": call.id, "name": call.name, "args": arguments(call)}
-        case ToolEnded(call_id=call_id, ok=ok, text=text):
-            return {"type": "tool_call_end", "id": call_id, "ok": ok, "output_preview": preview(text)}
+        case ToolEnded(call=call, ok=ok, text=text):
+            return {"type": "tool_call_end", "id": call.id, "ok": ok, "output_preview": preview(text)}
         case ApprovalAsked(id=id_, call=call):
             return {"type": "approval_request", "id": id_, "tool": call.name, "args": arguments(call)}
         case Counted(model=model, usage=usage):
