@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from twisted.internet import tcp
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol
 from twisted.internet.testing import MemoryReactor
+from zope.interface import implementer
 
 from clawgate.web.at_once import write_at_once
 
@@ -70,6 +73,61 @@ def test_a_client_that_is_gone_is_the_reactors_to_find(pair: Pair) -> None:
     write_at_once(server, b"piece")
     assert list(reactor.writers) == [server]
     assert isinstance(server.doWrite(), Exception)
+
+
+def test_after_a_half_close_nothing_is_sent_and_nothing_waits(pair: Pair) -> None:
+    server, theirs, reactor = pair
+    write_at_once(server, b"last")
+    server.loseWriteConnection()
+    server.doWrite()
+    write_at_once(server, b"too late")
+    assert (theirs.recv(100), theirs.recv(100), list(reactor.writers)) == (b"last", b"", [])
+
+
+def test_what_comes_before_a_close_is_sent_before_it(pair: Pair) -> None:
+    server, theirs, _ = pair
+    server.loseConnection()
+    write_at_once(server, b"last")
+    assert isinstance(server.doWrite(), ConnectionDone)
+    assert theirs.recv(100) == b"last"
+
+
+def test_a_producer_is_paused_by_what_waits_and_goes_on_after_it(pair: Pair) -> None:
+    server, theirs, _ = pair
+    asked: list[str] = []
+
+    @implementer(IPushProducer)
+    class Producer:
+        def pauseProducing(self) -> None:
+            asked.append("pause")
+
+        def resumeProducing(self) -> None:
+            asked.append("resume")
+
+        def stopProducing(self) -> None:
+            asked.append("stop")
+
+    server.registerProducer(Producer(), True)
+    write_at_once(server, b"small")
+    assert asked == []
+    write_at_once(server, b"x" * 4_000_000)
+    assert asked == ["pause"]
+    drained(theirs, server)
+    assert asked == ["pause", "resume"]
+
+
+def test_a_twisted_without_these_names_writes_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Server:
+        connected, disconnecting, TLS, dataBuffer = 1, 0, False, b""
+        written = b""
+
+        def write(self, data: bytes) -> None:
+            self.written += data
+
+    monkeypatch.setattr(tcp, "Server", Server)
+    server = Server()
+    write_at_once(server, b"piece")
+    assert server.written == b"piece"
 
 
 def test_nothing_passes_by_tls(pair: Pair) -> None:
