@@ -151,10 +151,11 @@ def _about(parts: Assembly) -> tuple[Surface, ...]:
 def _resource(parts: Assembly, router: Router) -> GatewayResource:
     own = parts.settings.gateway
     trusted = parse_networks(own.trusted_proxies) if own.trust_forwarded_headers else ()
+    has_tunnel = parts.settings.tunnel.provider != "none"
     return GatewayResource(
         router=router,
-        doorkeeper=Doorkeeper(parts.access, parts.guard, parts.tickets),
-        peers=Peers(trusted, parts.settings.tunnel.provider != "none"),
+        doorkeeper=Doorkeeper(parts.access, parts.guard, parts.tickets, ("*",) if trusted or has_tunnel else own.allowed_hosts),
+        peers=Peers(trusted, has_tunnel),
         clock=parts.edges.clock,
         meter=parts.edges.meter,
         boot=parts.boot,

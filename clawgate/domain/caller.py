@@ -5,6 +5,7 @@ A caller is bound by the server to a principal and its scopes; nothing that a cl
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -165,3 +166,19 @@ def is_loopback(peer: str) -> bool:
     """Whether a socket peer's address is loopback, mapped forms included."""
     address = parse_address(peer)
     return address is not None and address.is_loopback
+
+
+def could_be_ours(host: str, expected: Collection[str]) -> bool:
+    """Whether a `Host` can mean this gateway where no credential protects it.
+
+    An address and a name without a public domain can: a page of elsewhere cannot be at them. Any other name can be bent to any address (DNS rebinding), so
+    it has to be one of the `expected`; `*` expects all.
+    """
+    name = _without_port(host.strip()).lower().removesuffix(".")
+    return (
+        parse_address(name) is not None
+        or "." not in name
+        or name.rpartition(".")[2] in ("localhost", "local", "internal")
+        or "*" in expected
+        or name in expected
+    )

@@ -297,7 +297,7 @@ class GateClient:
             body: raw, or an object sent as JSON.
             peer: the client's address; "operator" comes through the control socket.
         """
-        lines = {"Host": "localhost" if is_loopback(peer) else "gate.example", **({"Authorization": f"Bearer {token}"} if token is not None else {})}
+        lines = {"Host": "localhost" if is_loopback(peer) else "gate.internal", **({"Authorization": f"Bearer {token}"} if token is not None else {})}
         if not isinstance(body, bytes):
             body, lines = msgspec.json.encode(dict(body)), {**lines, "Content-Type": "application/json"}
         if body or method in ("POST", "PUT", "PATCH"):

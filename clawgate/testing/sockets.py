@@ -45,7 +45,7 @@ class SocketClient:
         self._pieces: list[bytes] = []
         self._is_text = True
         self._wire = ClientProtocol(
-            parse_uri(f"ws://{'localhost' if peer in ('127.0.0.1', '::1') else 'gate.example'}{path}"),
+            parse_uri(f"ws://{'localhost' if peer in ('127.0.0.1', '::1') else 'gate.internal'}{path}"),
             subprotocols=[Subprotocol(name) for name in subprotocols] or None,
             max_size=None,
         )

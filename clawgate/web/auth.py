@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 
 from attrs import define
 from twisted.internet.address import UNIXAddress
 from twisted.web.server import Request
 
-from clawgate.domain.caller import ALL_SCOPES, LOCAL, OPERATOR, Caller, Network, Peer, Scope, client_key, is_loopback, parse_address
+from clawgate.domain.caller import ALL_SCOPES, LOCAL, OPERATOR, Caller, Network, Peer, Scope, client_key, could_be_ours, is_loopback, parse_address
 from clawgate.domain.errors import Forbidden, NoHandshake, Unauthenticated
 from clawgate.domain.tokens import bearer
 from clawgate.services.access import Access
@@ -18,6 +19,7 @@ from clawgate.web.call import Call
 from clawgate.web.dialects.root_wire import LOCAL_ONLY
 from clawgate.web.router import Door, Route
 
+_STRANGE_HOST = "Pairing is off, and this name is not the gateway's: name it in gateway.allowed_hosts, or turn pairing on"
 _FORWARDING = (
     b"x-forwarded-for",
     b"x-real-ip",
@@ -67,10 +69,15 @@ def _is_meant_for_here(request: Request) -> bool:
     """
     host = _joined(request, b"host") or ""
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    origin = _joined(request, b"origin")
     site = _joined(request, b"sec-fetch-site")
     is_ours = name.lower() == "localhost" or is_loopback(name.removeprefix("[").removesuffix("]"))
-    return is_ours and (origin is None or origin.partition("://")[2] == host) and site in (None, "none", "same-origin")
+    return is_ours and _is_of_this_origin(request) and site in (None, "none", "same-origin")
+
+
+def _is_of_this_origin(request: Request) -> bool:
+    """Whether no page sent it, or one of its own host. Strange bytes in the header are an origin too."""
+    origin, host = _joined(request, b"origin"), _joined(request, b"host")
+    return origin is None or bool(host and origin.partition("://")[2] == host)
 
 
 @lru_cache(maxsize=4096)
@@ -95,9 +102,7 @@ def check_handshake(call: Call) -> None:
     connection = {part.strip().lower() for part in (call.header("connection") or "").split(",")}
     if "websocket" not in upgrade or "upgrade" not in connection or not call.header("sec-websocket-key"):
         raise NoHandshake("this is a WebSocket; send an Upgrade")
-    origin = _joined(call.request, b"origin")  # not `Call.header`, for which strange bytes are no header: a strange origin is an origin
-    host = call.header("host")
-    if origin is not None and (not host or origin.partition("://")[2] != host):
+    if not _is_of_this_origin(call.request):
         raise Forbidden("Origin not allowed")
 
 
@@ -117,11 +122,16 @@ def require(caller: Caller, scope: Scope) -> None:
 
 @define
 class Doorkeeper:
-    """Decides whether a route's handler runs, and for whom."""
+    """Decides whether a route's handler runs, and for whom.
+
+    Attributes:
+        expected_hosts: public names of the gateway; `*` = any.
+    """
 
     access: Access
     guard: Guard
     tickets: Tickets
+    expected_hosts: Collection[str]
 
     async def admit(self, route: Route, call: Call) -> Caller:
         """The caller for a route.
@@ -149,12 +159,21 @@ class Doorkeeper:
                 return await self._bearer(route, call, scope)
 
     async def _bearer(self, route: Route, call: Call, scope: Scope) -> Caller:
+        if not self.access.require_pairing:
+            self._check_page(call)
         caller = await self._identified(route, call)
         if caller is None:
             self.guard.refused(call.peer, route.path, counts=route.limiter == "webhook")
             raise Unauthenticated("bearer")
         require(caller, scope)
         return caller
+
+    def _check_page(self, call: Call) -> None:
+        """Lets no page of elsewhere in: without pairing, everybody's browser is as good as its owner."""
+        if not could_be_ours(_joined(call.request, b"host") or "", self.expected_hosts):
+            raise Forbidden(_STRANGE_HOST)
+        if not _is_of_this_origin(call.request):
+            raise Forbidden("Origin not allowed")
 
     async def _identified(self, route: Route, call: Call) -> Caller | None:
         ticket = call.query("ticket") if route.takes_ticket and call.header("authorization") is None else None

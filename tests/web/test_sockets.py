@@ -100,19 +100,19 @@ def test_the_understood_subprotocol_is_chosen_and_the_token_never_echoed() -> No
 @pytest.mark.parametrize(
     ("origin", "status"),
     [
-        ("https://gate.example", 101),
-        ("http://gate.example", 101),
+        ("https://gate.internal", 101),
+        ("http://gate.internal", 101),
         ("https://evil.example", 403),
         ("null", 403),
         ("https://\xff.example", 403),
-        ("https://gate.example, https://evil.example", 403),
+        ("https://gate.internal, https://evil.example", 403),
     ],
 )
 def test_a_page_of_elsewhere_is_refused(origin: str, status: int) -> None:
     assert House().connect(headers={"Origin": origin}).status == status
 
 
-@pytest.mark.parametrize(("host", "origin"), [("", "null"), ("", "https://"), ("gate.example", "https://")])
+@pytest.mark.parametrize(("host", "origin"), [("", "null"), ("", "https://"), ("gate.internal", "https://")])
 def test_no_host_is_nobodys_origin(host: str, origin: str) -> None:
     house = House()
     head = f"GET {PATH} HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nAuthorization: Bearer {house.token}\r\nUpgrade: websocket\r\n"
@@ -141,7 +141,7 @@ def test_garbage_ends_the_connection_with_its_code(data: bytes, code: int) -> No
 
 def test_bytes_that_come_with_the_handshake_are_read() -> None:
     house = House()
-    head = f"GET {PATH} HTTP/1.1\r\nHost: gate.example\r\nAuthorization: Bearer {house.token}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    head = f"GET {PATH} HTTP/1.1\r\nHost: gate.internal\r\nAuthorization: Bearer {house.token}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     head += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     pending = house.gate.client.send(head.encode() + b"\x81\x82\x00\x00\x00\x00hi")
     assert pending.raw.endswith(b"\x81\x05hello\x81\x02hi")

@@ -67,6 +67,7 @@ class GatewaySettings(Section, frozen=True, kw_only=True):
     rate_limit_max_keys: Annotated[int, Note("Clients remembered by each limiter; 0 = 10000")] = 10_000
     trust_forwarded_headers: Annotated[bool, Note("Believe X-Forwarded-For from trusted proxies")] = False
     trusted_proxies: Annotated[tuple[str, ...], Note("Addresses or networks whose forwarding headers are believed")] = ("127.0.0.0/8", "::1")
+    allowed_hosts: Annotated[tuple[str, ...], Note("Public names of the gateway; only asked while pairing is off; `*` = any")] = ()
     idempotency_ttl_secs: Annotated[int, Note("How long an idempotency key is remembered, in seconds; at least 1")] = 300
     idempotency_max_keys: Annotated[int, Note("Idempotency keys remembered; 0 = 10000")] = 10_000
     request_timeout_secs: Annotated[int, Note("Seconds until the head of an answer; then 408")] = 30
