@@ -158,6 +158,17 @@ def is_session_id(text: str) -> bool:
     return _SESSION_ID.fullmatch(text) is not None
 
 
+def conversation(session_id: str) -> str:
+    """The inbox's name of a session's line; that of `POST /api/v1/agent/chat` too."""
+    return f"chat:{session_id}"
+
+
+def session_of(item: Item) -> str:
+    """The session in whose line an item stands, "" = in none."""
+    kind, _, session_id = (item.conversation or "").partition(":")
+    return session_id if kind == "chat" else ""
+
+
 # --- one connection
 
 

@@ -55,6 +55,10 @@ class TurnOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     attachments: tuple[str, ...] = ()
 
 
+PLAIN = TurnOptions()
+"""Those of a message that says none."""
+
+
 class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     """A message at the door, guarded and decoded, not yet accepted.
 

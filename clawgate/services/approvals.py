@@ -23,7 +23,7 @@ from clawgate.domain.caller import Caller
 from clawgate.domain.errors import NotFound
 from clawgate.domain.inbox import Item
 from clawgate.domain.journal import StepState, ToolStep
-from clawgate.domain.messages import TurnOptions
+from clawgate.domain.messages import PLAIN, TurnOptions
 from clawgate.domain.tools import Risk, Tool
 from clawgate.domain.turn import ApprovalAsked
 from clawgate.ports.clock import Clock, Ids
@@ -38,7 +38,6 @@ _log = Logger()
 MOST_PENDING = 1_000
 MOST_SESSIONS = 1_000
 _HOUR_SECONDS = 3600.0
-PLAIN = TurnOptions()
 _NOT_PENDING = "no pending approval with that id"
 
 

@@ -11,13 +11,12 @@ from twisted.logger import Logger
 from clawgate.domain import attachments as rules
 from clawgate.domain.attachments import Attachment
 from clawgate.domain.caller import Caller
-from clawgate.domain.chat import is_session_id
+from clawgate.domain.chat import conversation, is_session_id
 from clawgate.domain.errors import BadRequest, NotFound, Overloaded, TooLarge
 from clawgate.domain.inbox import Item
 from clawgate.ports.attachments import AttachmentFiles
 from clawgate.ports.clock import Clock, Ids
 from clawgate.ports.stores import Inbox
-from clawgate.services.chats import conversation
 from clawgate.services.sessions import Sessions
 
 _log = Logger()

@@ -8,12 +8,13 @@ from __future__ import annotations
 from attrs import define
 
 from clawgate.domain.caller import Caller
+from clawgate.domain.chat import session_of
 from clawgate.domain.errors import BadRequest, NotFound
 from clawgate.domain.inbox import Item
 from clawgate.domain.messages import is_storable
 from clawgate.domain.sessions import SOURCE, ActiveSession, ChatState, Message, Running, Session, Standing
 from clawgate.domain.turn import Role
-from clawgate.services.chats import Chats, session_of
+from clawgate.services.chats import Chats
 from clawgate.services.sessions import MOST_SHOWN, Sessions
 
 MOST_LISTED = 1_000

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from clawgate.domain import chat
 from clawgate.domain.attachments import NOTHING, Enclosed
 from clawgate.domain.caller import Caller, Scope
-from clawgate.domain.chat import Added, Answered, Done, Failed, Happening, Problem, SessionBusy, Taken
+from clawgate.domain.chat import Added, Answered, Done, Failed, Happening, Problem, SessionBusy, Taken, conversation, session_of
 from clawgate.domain.errors import Conflict, Draining, Forbidden, GatewayError, NotFound, StoreUnavailable
 from clawgate.domain.inbox import OPEN, Item, State
 from clawgate.domain.messages import Attendance, Inbound, TurnOptions
@@ -333,14 +333,3 @@ class Chats:
 def _inbound(room: Room, caller: Caller, text: str, enclosed: Enclosed) -> Inbound:
     options = TurnOptions(session=room.id, attendance=Attendance.CONSOLE, page_context=enclosed.page_context, attachments=enclosed.attachments)
     return Inbound(source=SOURCE, principal=caller.principal, text=text, conversation=conversation(room.id), options=options)
-
-
-def conversation(session_id: str) -> str:
-    """The inbox's name of a session's line; that of `POST /api/v1/agent/chat` too."""
-    return f"chat:{session_id}"
-
-
-def session_of(item: Item) -> str:
-    """The session in whose line an item stands, "" = in none."""
-    kind, _, session_id = (item.conversation or "").partition(":")
-    return session_id if kind == "chat" else ""

@@ -21,13 +21,13 @@ from clawgate.domain.approvals import Verdict
 from clawgate.domain.errors import GatewayError, ToolUncertain
 from clawgate.domain.inbox import Completed, Denied, Item, ToolUnsettled
 from clawgate.domain.journal import StepState, ToolStep
-from clawgate.domain.messages import Attendance
+from clawgate.domain.messages import PLAIN, Attendance
 from clawgate.domain.tools import Tool, ToolContext, ToolResult, bounded
 from clawgate.domain.turn import Completion, ToolCall, ToolEnded, ToolSpec, ToolStarted
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import Meter
 from clawgate.ports.journal import Journal
-from clawgate.services.approvals import PLAIN, Approvals
+from clawgate.services.approvals import Approvals
 from clawgate.services.deadlines import Expired, within
 from clawgate.services.streams import Streams
 from clawgate.services.toolbox import Toolbox

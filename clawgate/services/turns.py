@@ -21,12 +21,12 @@ from twisted.logger import Logger
 from clawgate.domain import journal
 from clawgate.domain.errors import AgentBadRequest, AgentError, AgentOverloaded, AgentTimeout, BadRequest, GatewayError, Overloaded, Refusal
 from clawgate.domain.inbox import Completed, Denied, Failed, Item, RetryPolicy, ToolUnsettled
+from clawgate.domain.messages import PLAIN
 from clawgate.domain.prompts import PromptPolicy, Surroundings, build_prompt, trimmed
 from clawgate.domain.turn import Completion, Counted, Delta, Prompt, Recalled, Thought, ToolCall, Usage
 from clawgate.ports.agents import AgentBackend
 from clawgate.ports.clock import Clock, Entropy
 from clawgate.ports.events import Meter
-from clawgate.services.approvals import PLAIN
 from clawgate.services.backends import Backends, Lease
 from clawgate.services.context import Context
 from clawgate.services.deadlines import Expired, within

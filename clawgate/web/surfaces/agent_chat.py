@@ -14,6 +14,7 @@ from attrs import define
 from twisted.internet.defer import CancelledError
 
 from clawgate.domain.caller import Caller, Scope
+from clawgate.domain.chat import conversation
 from clawgate.domain.errors import AgentUnavailable, BadRequest, Conflict, Forbidden, GatewayError, Invalid, Unavailable
 from clawgate.domain.idempotency import from_header
 from clawgate.domain.inbox import Item, State
@@ -24,7 +25,6 @@ from clawgate.domain.times import rfc3339
 from clawgate.domain.turn import TurnEvent
 from clawgate.ports.clock import Clock
 from clawgate.services.approvals import Approvals
-from clawgate.services.chats import conversation
 from clawgate.services.ingress import Asked, Ingress
 from clawgate.services.streams import Streams
 from clawgate.web.answers import Answer, empty_answer, json_answer
