@@ -14,6 +14,7 @@ from clawgate.domain.caller import Caller
 from clawgate.domain.chat import conversation, is_session_id
 from clawgate.domain.errors import BadRequest, NotFound, Overloaded, TooLarge
 from clawgate.domain.inbox import Item
+from clawgate.domain.messages import PLAIN
 from clawgate.ports.attachments import AttachmentFiles
 from clawgate.ports.clock import Clock, Ids
 from clawgate.ports.stores import Inbox
@@ -83,10 +84,9 @@ class Attachments:
 
     async def before(self, item: Item) -> str:
         """What an agent reads before the item's text: a hint at the page, and the files; "" when there is nothing. What is not there is left out."""
-        if item.options is None:
-            return ""
-        session_id, ids = item.options.session, item.options.attachments[: rules.MOST_OF_MESSAGE]
-        parts = [rules.hint(item.options.page_context), *[await self._told(item, session_id, file_id) for file_id in ids]]
+        options = item.options or PLAIN
+        files = [await self._told(item, options.session, file_id) for file_id in options.attachments[: rules.MOST_OF_MESSAGE]]
+        parts = [rules.hint(options.page_context), *files]
         return "".join(f"{part}\n\n" for part in parts if part)
 
     async def _told(self, item: Item, session_id: str, file_id: str) -> str:

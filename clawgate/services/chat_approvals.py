@@ -14,6 +14,7 @@ from attrs import define
 from clawgate.domain import chat_approvals as rules
 from clawgate.domain.chat_approvals import Question, Word
 from clawgate.domain.inbox import Item
+from clawgate.domain.messages import PLAIN
 from clawgate.ports.clock import Clock
 from clawgate.ports.journal import Facts
 from clawgate.ports.stores import FactKey
@@ -73,7 +74,7 @@ class ChatApprovals:
         A later question of the same conversation replaces it.
         """
         if item.conversation is not None:
-            sender = item.options.sender if item.options is not None else ""
+            sender = (item.options or PLAIN).sender
             asked = Question(item_id=item.id, text=item.text, sender=sender, tools=rules.distinct(tools))
             expires_ms = self.clock.wall_ms() + rules.PENDING_SECONDS * 1000
             await self.facts.put(KIND, item.conversation, msgspec.json.encode(asked).decode(), expires_ms)

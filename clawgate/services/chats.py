@@ -21,7 +21,7 @@ from clawgate.domain.caller import Caller, Scope
 from clawgate.domain.chat import Added, Answered, Done, Failed, Happening, Problem, SessionBusy, Taken, conversation, session_of
 from clawgate.domain.errors import Conflict, Draining, Forbidden, GatewayError, NotFound, StoreUnavailable
 from clawgate.domain.inbox import OPEN, Item, State
-from clawgate.domain.messages import Attendance, Inbound, TurnOptions
+from clawgate.domain.messages import PLAIN, Attendance, Inbound, TurnOptions
 from clawgate.domain.sessions import Message
 from clawgate.domain.turn import ApprovalAsked, Counted, Recalled, Role, TurnEvent
 from clawgate.ports.clock import Clock
@@ -316,7 +316,7 @@ class Chats:
         return Done(
             text=item.answer or "",
             model=item.model or "",
-            provider=(item.options.provider if item.options is not None else "") or self.provider(),
+            provider=(item.options or PLAIN).provider or self.provider(),
             input_tokens=None if counted is None else counted[0],
             output_tokens=None if counted is None else counted[1],
             last_input_tokens=None if counted is None else usages[-1].input_tokens,

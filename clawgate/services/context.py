@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from attrs import define
 
 from clawgate.domain.inbox import Item
-from clawgate.domain.messages import MemoryEntry, TurnOptions
+from clawgate.domain.messages import PLAIN, MemoryEntry, TurnOptions
 from clawgate.domain.prompts import PromptPolicy, Surroundings, history_of
 from clawgate.domain.turn import Line
 from clawgate.ports.stores import Inbox
@@ -49,8 +49,9 @@ class Context:
         return Surroundings(history=history, earlier=earlier, preface=preface, recalled=recalled, enclosed=enclosed)
 
     async def _history(self, item: Item, policy: PromptPolicy) -> tuple[tuple[Line, ...], int]:
-        if item.options is not None and item.options.session:
-            return await self.session(item.options.session, policy.history_lines)
+        session_id = (item.options or PLAIN).session
+        if session_id:
+            return await self.session(session_id, policy.history_lines)
         if item.conversation is None:
             return (), 0
         return history_of(await self.inbox.history(item.conversation, item.id, policy.history_items)), 0

@@ -17,7 +17,7 @@ from clawgate.domain import delivery, inbox
 from clawgate.domain.delivery import Send, SendState
 from clawgate.domain.errors import Conflict, NotFound, Overloaded
 from clawgate.domain.inbox import Effect, Item, State
-from clawgate.domain.messages import DedupeKey, MemoryEntry
+from clawgate.domain.messages import PLAIN, DedupeKey, MemoryEntry
 from clawgate.domain.sessions import is_worth_saving
 from clawgate.ports.stores import Accepted, FactKey, Settled
 from clawgate.stores import dedupe_rows, facts, inbox_rows, journal, memory, outbox_rows, session_rows
@@ -195,7 +195,7 @@ def _id(item: Item) -> str:
 
 
 def _is_saved(answered: Item) -> bool:
-    return answered.options is not None and bool(answered.options.session) and is_worth_saving(answered.answer)
+    return bool((answered.options or PLAIN).session) and is_worth_saving(answered.answer)
 
 
 def _is_needed(connection: sqlite3.Connection, number: int) -> bool:

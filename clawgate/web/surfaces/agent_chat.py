@@ -18,7 +18,8 @@ from clawgate.domain.chat import conversation
 from clawgate.domain.errors import AgentUnavailable, BadRequest, Conflict, Forbidden, GatewayError, Invalid, Unavailable
 from clawgate.domain.idempotency import from_header
 from clawgate.domain.inbox import Item, State
-from clawgate.domain.messages import Attendance, Inbound, TurnOptions, is_storable
+from clawgate.domain.messages import PLAIN, Attendance, Inbound, TurnOptions, is_storable
+from clawgate.domain.sessions import is_worth_saving
 from clawgate.domain.settings import providers
 from clawgate.domain.settings.masking import shown_text
 from clawgate.domain.times import rfc3339
@@ -217,8 +218,8 @@ def _problem(item: Item, url: str) -> GatewayError | None:
 
 def _session_of(item: Item, body: ChatBody) -> str:
     """The session that the exchange was saved in; a blank answer is not saved."""
-    is_saved = bool((item.answer or "").strip()) and item.options is not None
-    return item.options.session if is_saved and item.options is not None else body.session_id or ""
+    saved_in = (item.options or PLAIN).session if is_worth_saving(item.answer) else ""
+    return saved_in or body.session_id or ""
 
 
 def _streams(call: Call) -> bool:
