@@ -36,12 +36,12 @@ from clawgate.services.writing import written
 
 _log = Logger()
 CALLS_AT_ONCE = 32
-"""Calls of one round that are looked at; the model is told that the others were not made."""
+"""Calls of one round; further ones are left out of it, as if the model had not asked for them."""
 _TOOL_RETURNS_SECONDS, _TOOL_POLL_SECONDS = 30.0, 0.5
 """How long a repeated turn waits for a tool that was there before."""
 _UNKNOWN = "unknown"
-Question = Callable[[Item, Sequence[str]], Awaitable[str]]
-"""Remembers what a channel's person is asked, and gives the words."""
+AskInChat = Callable[[Item, Sequence[str]], Awaitable[str]]
+"""Item, names of tools → the words that ask its person about them; remembers that they were asked."""
 
 
 class TurnEnded(Exception):
@@ -75,7 +75,7 @@ class Rounds:
     clock: Clock
     meter: Meter
     timeout_seconds: Callable[[], float]
-    question: Question
+    ask_in_chat: AskInChat
     tells: TurnEvents
     _journalled: set[str] = field(factory=set, init=False)
 
@@ -116,17 +116,18 @@ class Rounds:
             TurnEnded: somebody refused or did not answer, somebody on a channel has to be asked, or nobody knows what a call did.
             Conflict: the item is no longer ours. StoreUnavailable: nobody was asked, and nothing was called.
         """
-        decided = [await self._decided(item, call) for call in completion.tool_calls[:CALLS_AT_ONCE]]
-        await self._ask_in_chat(item, decided, completion)
+        decided = [self._decided(item, call) for call in completion.tool_calls[:CALLS_AT_ONCE]]
+        await self._end_to_ask(item, decided, completion)
         number = before[-1].round + 1 if before else 1
         steps = [self._step(item, one, len(before) + place, number, completion.text if place == 1 else "") for place, one in enumerate(decided, 1)]
         await self.journal.plan(item.owner, steps, self.clock.wall_ms())
+        self._tell_refusals(item, steps)
         allowed = await self._allowed(item, steps)
         return tuple([step if step.state is StepState.DONE else await self._made(item, step) for step in allowed])
 
     # --- the gate
 
-    async def _decided(self, item: Item, call: ToolCall) -> _Decided:
+    def _decided(self, item: Item, call: ToolCall) -> _Decided:
         tool = self.toolbox.tools().get(call.name)
         if tool is None:
             return _Decided(call, None, f"there is no tool named {call.name[:64]}")
@@ -136,11 +137,11 @@ class Rounds:
             return _Decided(call, tool, "the hour's budget of actions is used up")
         return _Decided(call, tool)
 
-    async def _ask_in_chat(self, item: Item, decided: list[_Decided], completion: Completion) -> None:
+    async def _end_to_ask(self, item: Item, decided: list[_Decided], completion: Completion) -> None:
         """Ends the turn of a channel's person who has to be asked first."""
         if (item.options or PLAIN).attendance is Attendance.CHAT and (gated := [one for one in decided if self._must_ask(item, one)]):
-            names = tuple(dict.fromkeys(one.call.name for one in gated))
-            raise TurnEnded(Completed(item.owner, await self.question(item, names), completion.model))
+            words = await self.ask_in_chat(item, [one.call.name for one in gated])
+            raise TurnEnded(Completed(item.owner, words, completion.model))
 
     async def _allowed(self, item: Item, steps: Sequence[ToolStep]) -> list[ToolStep]:
         """The steps once everybody who has to be asked has said yes; raises TurnEnded at the first no."""
@@ -175,10 +176,15 @@ class Rounds:
             said=said,
             is_idempotent=one.tool is not None and one.tool.is_idempotent,
         )
-        if not one.refusal:
-            return msgspec.structs.replace(planned, state=StepState.ASKED) if self._must_ask(item, one) else planned
-        self._told(item, one.call, ToolResult(one.refusal, ok=False))
-        return msgspec.structs.replace(planned, state=StepState.DONE, result=one.refusal, ok=False)
+        if one.refusal:
+            return msgspec.structs.replace(planned, state=StepState.DONE, result=one.refusal, ok=False)
+        return msgspec.structs.replace(planned, state=StepState.ASKED) if self._must_ask(item, one) else planned
+
+    def _tell_refusals(self, item: Item, steps: Sequence[ToolStep]) -> None:
+        for step in steps:
+            if step.state is StepState.DONE:
+                self.streams.tell(item.id, ToolStarted(step.call))
+                self.streams.tell(item.id, ToolEnded(step.call, False, step.result or ""))
 
     # --- one call
 
@@ -229,7 +235,3 @@ class Rounds:
             return ToolResult(f"no result: {why}", ok=False)
         _log.warn("tool call {step} of {tool} has no known outcome: {why}", step=step.name, tool=step.call.name, why=why)
         raise TurnEnded(ToolUnsettled(item.owner, step.name))
-
-    def _told(self, item: Item, call: ToolCall, result: ToolResult) -> None:
-        self.streams.tell(item.id, ToolStarted(call))
-        self.streams.tell(item.id, ToolEnded(call, result.ok, result.text))

@@ -12,6 +12,7 @@ from clawgate.domain.journal import StepState
 from clawgate.domain.settings.model import AgentSettings, AutonomySettings, ChannelsSettings, Settings
 from clawgate.domain.tools import Risk, Tool, ToolResult
 from clawgate.domain.turn import Role, ToolCall
+from clawgate.services.rounds import CALLS_AT_ONCE
 from clawgate.testing.agents import Answer, Pieces, ScriptedAgent
 from clawgate.testing.gateway import MemoryGateway, Pending
 from clawgate.testing.tools import ScriptedTools
@@ -78,6 +79,12 @@ def test_after_the_last_round_the_model_is_asked_without_tools() -> None:
     ask(road)
     assert [bool(prompt.tools) for prompt in agent_of(road).prompts] == [True, False]
     assert len(tools.calls) == 1
+
+
+def test_calls_beyond_the_most_of_a_round_are_left_out() -> None:
+    road, tools = gate(wants(*[ToolCall(f"c{number}", "look", "{}") for number in range(CALLS_AT_ONCE + 1)]), "done")
+    ask(road)
+    assert len(tools.calls) == len(agent_of(road).prompts[1].lines[1].tool_calls) == CALLS_AT_ONCE
 
 
 def test_an_unknown_tool_and_bad_arguments_are_told_to_the_model() -> None:
