@@ -55,11 +55,11 @@ class ChatSessions:
         """Puts words of the assistant's into a session, and tells those who sit in it. Raises BadRequest for blank ones, NotFound."""
         if not content.strip() or not is_storable(content):
             raise BadRequest("content is required")
-        await self._stored(caller, session_id)
+        session = await self._stored(caller, session_id)
         message = Message(Role.ASSISTANT, content, self.chats.clock.wall_ms())
         if not await self.sessions.rows.add(session_id, message):
             raise NotFound(_NO_SESSION)
-        self.chats.added(session_id, message, SOURCE)
+        self.chats.added(session, message, SOURCE)
 
     async def state(self, caller: Caller, session_id: str) -> Standing:
         """What a session is doing. Raises NotFound when nobody has talked in it, or it is somebody else's."""
@@ -88,6 +88,8 @@ class ChatSessions:
         """Gives the session's running turn up; False = there is none of the caller's."""
         return await self.chats.cancel(session_id, caller)
 
-    async def _stored(self, caller: Caller, session_id: str) -> None:
-        if await self.sessions.exact(session_id, caller) is None:
+    async def _stored(self, caller: Caller, session_id: str) -> Session:
+        session = await self.sessions.exact(session_id, caller)
+        if session is None:
             raise NotFound(_NO_SESSION)
+        return session

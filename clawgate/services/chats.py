@@ -22,7 +22,7 @@ from clawgate.domain.chat import Added, Answered, Done, Failed, Happening, Probl
 from clawgate.domain.errors import Conflict, Draining, Forbidden, GatewayError, NotFound, StoreUnavailable
 from clawgate.domain.inbox import OPEN, Item, State
 from clawgate.domain.messages import PLAIN, Attendance, Inbound, TurnOptions
-from clawgate.domain.sessions import Message
+from clawgate.domain.sessions import Message, Session
 from clawgate.domain.turn import ApprovalAsked, Counted, Recalled, Role, TurnEvent
 from clawgate.ports.clock import Clock
 from clawgate.ports.stores import Inbox
@@ -94,7 +94,8 @@ class Chats:
         stored = await self.sessions.exact(session_id, caller)
         if stored is not None and name:
             stored = await self.sessions.rename(caller, session_id, name)
-        room = self._rooms.get(session_id) or await self._made(session_id, caller.principal if stored is None else stored.principal)
+        owner = "" if stored is None else stored.principal
+        room = self._room_of(session_id, owner) or await self._made(session_id, owner, caller.principal)
         if not caller.may_see(room.principal):
             raise NotFound("no such session")
         title = name if stored is None else stored.title
@@ -102,7 +103,7 @@ class Chats:
 
     def arrive(self, entered: Entered) -> Room:
         """The room, which stays until `leave`."""
-        room = self._rooms.get(entered.session_id) or self._new(entered.session_id, entered.principal)
+        room = self._room_of(entered.session_id, entered.principal) or self._new(entered.session_id, entered.principal)
         room.guests += 1
         return room
 
@@ -110,7 +111,8 @@ class Chats:
         """Goes; what runs goes on."""
         room.guests -= 1
         room.used_at = self.clock.monotonic()
-        self._rooms[room.id] = self._rooms.pop(room.id, room)
+        if self._rooms.get(room.id) is room:
+            self._rooms[room.id] = self._rooms.pop(room.id)
 
     def follow(self, room: Room, after: int, listener: Listener, *, resumes: bool) -> Callable[[], None]:
         """Tells what happened after event `after`, and then what happens; returns what ends it.
@@ -204,16 +206,26 @@ class Chats:
         if session_id in self._rooms:
             self._hear(self._rooms[session_id], item)
 
-    def added(self, session_id: str, message: Message, source: str) -> None:
+    def added(self, session: Session, message: Message, source: str) -> None:
         """Has them learn of a message that was put into its history without a turn."""
-        room = self._rooms.get(session_id)
+        room = self._room_of(session.id, session.principal)
         if room is not None:
-            room.tell(Added(session_id, message, source))
+            room.tell(Added(session.id, message, source))
 
     # --- inside
 
-    async def _made(self, session_id: str, principal: str) -> Room:
-        """A room with the turns that are open already; that of somebody else's first message is somebody else's."""
+    def _room_of(self, session_id: str, owner: str) -> Room | None:
+        """The room that there is, unless the session was stored as somebody else's since: who named it first sits in an empty house then."""
+        room = self._rooms.get(session_id)
+        return room if room is not None and owner in ("", room.principal) else None
+
+    async def _made(self, session_id: str, owner: str, principal: str) -> Room:
+        """A room with the turns that are open already; that of somebody else's first message is somebody else's.
+
+        Args:
+            owner: whose the stored session is, "" = it is not stored yet.
+            principal: who comes in.
+        """
         draft = _Draft()
         self._drafts.setdefault(session_id, []).append(draft)
         try:
@@ -223,13 +235,14 @@ class Chats:
             if not self._drafts[session_id]:
                 del self._drafts[session_id]
         items = {item.id: item for item in (*stored, *draft.items)}.values()
-        if session_id not in self._rooms:
-            room = self._new(session_id, next((item.principal for item in items), principal))
+        room = self._room_of(session_id, owner)
+        if room is None:
+            room = self._new(session_id, owner or next((item.principal for item in items), principal))
             for item in items:
                 self._hear(room, item)
             for pending in self.approvals.open_in(session_id):
                 room.tell(ApprovalAsked(pending.id, pending.call, int(pending.seconds_left(self.clock.wall_ms()))))
-        return self._rooms[session_id]
+        return room
 
     def _new(self, session_id: str, principal: str) -> Room:
         now = self.clock.monotonic()

@@ -130,6 +130,42 @@ def test_who_named_a_session_first_does_not_hear_what_its_owner_asks() -> None:
     assert told(squatter) == []
 
 
+def test_who_named_a_session_first_does_not_hear_words_that_are_put_into_it() -> None:
+    room = Room("secret")
+    squatter = arrived(room, "zeroclaw.v1", token=room.gate.pair(scopes=["chat"]))
+    owner = room.gate.pair(scopes=["chat"])
+    ask(room, "a secret?", owner)
+    answer = room.gate.client.post(f"/api/sessions/{SESSION}/messages", {"content": "another secret"}, token=owner)
+    assert (answer.status, told(squatter)) == (200, [])
+
+
+def test_who_named_a_session_first_keeps_its_owner_not_out() -> None:
+    room = Room("secret", "another")
+    squatter = arrived(room, "zeroclaw.v1", token=room.gate.pair(scopes=["chat"]))
+    owner = room.gate.pair(scopes=["chat"])
+    ask(room, "a secret?", owner)
+    client = arrived(room, "zeroclaw.v1", token=owner)
+    say(client, "and?")
+    assert (kinds(client)[-1], told(squatter)) == ("done", [])
+    say(squatter, "tell me")
+    assert [frame["type"] for frame in told(squatter)] == ["error"]
+    squatter.leave()
+    ask(room, "still there?", owner)
+    assert told(client)[-1]["full_response"] == "another"
+
+
+def test_an_administrators_message_keeps_the_owner_of_a_session_not_out() -> None:
+    room = Room("one", "two")
+    token = room.gate.pair(scopes=["chat"])
+    ask(room, "mine", token)
+    room.agent.is_held = True
+    with_key = {"message": "by the way", "session_id": SESSION}
+    asking = room.gate.client.begin("POST", CHAT, with_key, token=room.token)
+    client = arrived(room, "zeroclaw.v1", token=token)
+    room.agent.release()
+    assert (kinds(client)[-1], asking.response.status) == ("done", 200)
+
+
 def test_what_an_administrator_asks_in_somebodys_session_is_told_to_its_owner() -> None:
     room = Room("one", "two")
     token = room.gate.pair(scopes=["chat"])
