@@ -70,6 +70,7 @@ class OpenSockets:
 
         Raises:
             Overloaded: too many are open, in all or of this caller.
+            RuntimeError, AttributeError: the request's connection cannot be taken over; it is not counted.
         """
         principal = answer.caller.principal
         if len(self._open) >= MOST_SOCKETS or self._of[principal] >= MOST_OF_ONE:
@@ -79,7 +80,11 @@ class OpenSockets:
         self._open.add(socket)
         self._of[principal] += 1
         self.on_change(len(self._open))
-        socket.take(request)
+        try:
+            socket.take(request)
+        except Exception:
+            self._gone(socket)
+            raise
 
     def end_of(self, principal: str) -> None:
         """Closes what a credential has opened: it is dead."""

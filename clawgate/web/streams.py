@@ -127,11 +127,11 @@ class EventStream:
             self._write(b": keep-alive\n\n")
 
     def cut(self) -> None:
-        """Ends the connection: its client does not keep up."""
+        """Ends the connection: its client does not keep up. Somebody else's site would wait for ever until such a client has taken what was written."""
         if not self._is_over:
             _log.info("an event stream is cut, its client does not keep up")
             self.leave()
-            self.request.loseConnection()
+            getattr(self.request.channel, "forceAbortClient", self.request.loseConnection)()  # a stream of HTTP/2 has none
 
 
 def framed(encoded: bytes, number: int = 0) -> bytes:

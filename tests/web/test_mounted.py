@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionLost
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from clawgate.testing.gateway import MemoryGateway, Response, parse_response
+from clawgate.web.fan_out import SLOW_SECONDS
 from clawgate.web.router import Door
 from tests.web.gate import check_common, gateway
 
@@ -30,11 +33,15 @@ class Foreign:
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         return self.raw(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
 
-    def raw(self, data: bytes) -> Response:
+    def connected(self) -> tuple[Any, Any]:  # stock Twisted, untyped: a protocol and its StringTransport
         address = IPv4Address("TCP", "203.0.113.9", 40000)
-        protocol: Any = self.site.buildProtocol(address)  # Any: stock Twisted, untyped
+        protocol: Any = self.site.buildProtocol(address)
         transport = StringTransport(peerAddress=address)
         protocol.makeConnection(transport)
+        return protocol, transport
+
+    def raw(self, data: bytes) -> Response:
+        protocol, transport = self.connected()
         protocol.dataReceived(data)
         self.gate.pump()
         return parse_response(transport.value())
@@ -97,6 +104,23 @@ def test_t10_body_that_the_foreign_site_let_through_is_refused_by_the_resource()
         answer = foreign.send("POST", "/our/agents/webhook", body, Authorization=f"Bearer {token}", Content_Type="application/json")
         check_common(answer)
         assert (answer.status, answer.headers["content-type"]) == (status, "application/json")
+
+
+def test_a_stream_whose_client_takes_nothing_is_dropped_there_too() -> None:
+    gate = MemoryGateway()
+    foreign, token = Foreign(gate), gate.pair()
+    protocol, transport = foreign.connected()
+    protocol.dataReceived(f"GET /our/agents/api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+    gate.pump()
+    transport.producer.pauseProducing()
+    gate.gateway.events.publish("task_created", {})
+    gate.clock.advance(SLOW_SECONDS - 1)
+    assert not transport.disconnected
+    gate.clock.advance(1)
+    assert transport.disconnected
+    protocol.connectionLost(Failure(ConnectionLost()))
+    assert len(gate.gateway.web.streams) == 0
+    assert not gate.gateway.events.is_watched
 
 
 def test_head_has_no_body_there() -> None:

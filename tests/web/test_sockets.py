@@ -5,13 +5,16 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
+from twisted.web.server import Request
+from twisted.web.test.requesthelper import DummyChannel
 
-from clawgate.domain.caller import Scope
+from clawgate.domain.caller import ALL_SCOPES, Caller, Scope
 from clawgate.ports.sockets import GOING_AWAY, REVOKED, SLOW, Socket
+from clawgate.testing.clock import ManualClock
 from clawgate.testing.gateway import MemoryGateway
 from clawgate.testing.sockets import SocketClient
 from clawgate.web.call import Call
-from clawgate.web.sockets import MOST_MESSAGE_BYTES, SocketAnswer
+from clawgate.web.sockets import MOST_MESSAGE_BYTES, OpenSockets, SocketAnswer
 
 PATH = "/ws/echo"
 
@@ -256,3 +259,13 @@ def test_one_credential_has_so_many_sockets_and_another_still_gets_one(monkeypat
     assert [house.connect().status, house.connect(token=other).status] == [503, 101]
     first.leave()
     assert [house.connect().status, house.connect().status] == [101, 503]
+
+
+def test_a_connection_that_cannot_be_taken_over_is_not_counted() -> None:
+    counts: list[int] = []
+    sockets = OpenSockets(ManualClock(), counts.append)
+    request = Request(DummyChannel(), False)  # of another Twisted: its channel has none of the names that are needed
+    request.method, request.uri = b"GET", b"/"
+    with pytest.raises(AttributeError):
+        sockets.begin(request, SocketAnswer(Echo(), Caller("ann", ALL_SCOPES, "c")))
+    assert (counts, len(sockets)) == ([1, 0], 0)
