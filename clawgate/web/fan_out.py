@@ -102,7 +102,8 @@ class Round:
 
     events: list[tuple[BusEvent, bytes]] = field(factory=list)
     size: int = 0
-    _pieces: dict[Caller, bytes] = field(factory=dict, init=False)
+    _pieces: dict[tuple[int, ...], bytes] = field(factory=dict, init=False)
+    _seen: dict[Caller, tuple[int, ...]] = field(factory=dict, init=False)
 
     def add(self, event: BusEvent) -> None:
         """One event more, before anybody is told."""
@@ -115,10 +116,13 @@ class Round:
         return [frame for event, frame in self.events if event.number > after and may_see(caller, event)]
 
     def piece(self, caller: Caller) -> bytes:
-        """All that a caller may see; callers with the same rights share it."""
-        found = self._pieces.get(caller)
+        """All that a caller may see; those who may see the same share it, or thousands of callers would have a copy each."""
+        seen = self._seen.get(caller)
+        if seen is None:
+            seen = self._seen[caller] = tuple(place for place, (event, _) in enumerate(self.events) if may_see(caller, event))
+        found = self._pieces.get(seen)
         if found is None:
-            found = self._pieces[caller] = b"".join(self.frames(caller, 0))
+            found = self._pieces[seen] = b"".join(self.events[place][1] for place in seen)
         return found
 
 

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clawgate.domain.caller import ALL_SCOPES, Caller, Scope
+from clawgate.domain.events import BusEvent
 from clawgate.services.events import Events
 from clawgate.testing.clock import ManualClock
-from clawgate.web.fan_out import MOST_REST_SECONDS, MOST_ROUND_BYTES, REST_FOR_WORK, FanOut, Follower
+from clawgate.web.fan_out import MOST_REST_SECONDS, MOST_ROUND_BYTES, REST_FOR_WORK, FanOut, Follower, Round
 from clawgate.web.streams import KEEP_ALIVE_SECONDS, EventStream
 
 ANN = Caller("ann", ALL_SCOPES, "c")
@@ -108,6 +109,16 @@ def test_each_is_told_what_it_may_see() -> None:
     house.publish()
     house.clock.advance(REST)
     assert [wire.numbers for wire in wires] == [[1, 2, 3], [1, 3], [1, 3]]
+
+
+def test_callers_who_may_see_the_same_share_one_piece() -> None:
+    happened = Round()
+    for number, kind in enumerate(("task_created", "config_changed", "task_deleted"), 1):
+        happened.add(BusEvent(number=number, kind=kind, at_ms=0, data={}))
+    readers = [Caller(f"reader {number}", frozenset({Scope.READ}), "c") for number in range(3)]
+    pieces = [happened.piece(caller) for caller in (*readers, ANN)]
+    assert [piece is pieces[0] for piece in pieces] == [True, True, True, False]
+    assert [piece.count(b"id: ") for piece in pieces] == [2, 2, 2, 3]
 
 
 def test_who_comes_during_a_rest_is_told_nothing_twice_and_nothing_of_before() -> None:
