@@ -75,6 +75,8 @@ class State(StrEnum):
 OPEN = frozenset({State.RECEIVED, State.RUNNING, State.WAITING})
 """States in which an item holds up those behind it in its conversation."""
 
+_DENIED = "denied"
+
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
     """One accepted message.
@@ -114,6 +116,11 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     error: str | None = None
     options: TurnOptions | None = None
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether it ended because a tool was refused, or nobody answered in time."""
+        return self.error == _DENIED
 
     @property
     def is_open(self) -> bool:
@@ -277,7 +284,7 @@ def step(item: Item, event: Event, now_ms: int) -> Step:
         case Completed() | Failed() | ToolUnsettled() if item.state is State.RUNNING and event.owner == item.owner:
             return _turn_ended(item, event, now_ms)
         case Denied(owner=owner) if item.state is State.RUNNING and owner == item.owner:
-            return _with(item, now_ms, state=State.DROPPED, owner="", error="denied"), _GIVEN_UP
+            return _with(item, now_ms, state=State.DROPPED, owner="", error=_DENIED), _GIVEN_UP
         case Journalled(owner=owner) if item.state is State.RUNNING and owner == item.owner:
             return _with(item, now_ms, journalled=True), ()
         case OwnerLost() if item.state in (State.RUNNING, State.RECEIVED):

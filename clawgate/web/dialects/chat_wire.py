@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
+from clawgate.domain.approvals import Pending
+from clawgate.domain.times import rfc3339
 from clawgate.domain.turn import ApprovalAsked, Counted, Delta, Recalled, Thought, ToolCall, ToolEnded, ToolStarted, Trimmed, TurnEvent
 
 BLANK = "message must not be empty"
@@ -44,6 +46,18 @@ def done(text: str, session_id: str, *, cancelled: bool = False) -> Frame:
 def error(message: str) -> Frame:
     """What went wrong; `done` follows."""
     return {"type": "error", "message": message}
+
+
+def pending(question: Pending) -> Frame:
+    """An open question, as `GET /api/v1/approvals` lists it."""
+    return {
+        "id": question.id,
+        "tool": question.call.name,
+        "args": arguments(question.call),
+        "session_id": question.session,
+        "asked_at": rfc3339(question.asked_ms),
+        "expires_at": rfc3339(question.expires_ms),
+    }
 
 
 def preview(text: str) -> str:

@@ -22,7 +22,6 @@ from clawgate.domain.messages import PLAIN, Attendance, Inbound, TurnOptions, is
 from clawgate.domain.sessions import is_worth_saving
 from clawgate.domain.settings import providers
 from clawgate.domain.settings.masking import shown_text
-from clawgate.domain.times import rfc3339
 from clawgate.domain.turn import TurnEvent
 from clawgate.ports.clock import Clock
 from clawgate.services.approvals import Approvals
@@ -93,7 +92,8 @@ class AgentChatSurface:
     async def chat(self, call: Call) -> Answer | StreamAnswer:
         """An answer, or a stream of frames."""
         body = call.json(ChatBody)
-        message = self._inbound(call, body, await self._session(call, body))
+        _check(body)
+        message = self._inbound(call, body, await self.sessions.resolve(body.session_id, call.caller))
         if _streams(call):
             return StreamAnswer(lambda stream: self._stream(stream, message, body), call.caller)
         started = self.clock.monotonic()
@@ -108,27 +108,8 @@ class AgentChatSurface:
 
     async def pending(self, call: Call) -> Answer:
         """The open questions, oldest first."""
-        found = [
-            {
-                "id": one.id,
-                "tool": one.call.name,
-                "args": chat_wire.arguments(one.call),
-                "session_id": one.session,
-                "asked_at": rfc3339(one.asked_ms),
-                "expires_at": rfc3339(one.expires_ms),
-            }
-            for one in await self.approvals.pending(call.caller)
-        ]
+        found = [chat_wire.pending(one) for one in await self.approvals.pending(call.caller)]
         return json_answer(200, {"approvals": found, "count": len(found)})
-
-    async def _session(self, call: Call, body: ChatBody) -> str:
-        if not body.message.strip() or not is_storable(body.message):
-            raise BadRequest(chat_wire.BLANK)
-        if body.temperature is not None and not 0.0 <= body.temperature <= 2.0:
-            raise BadRequest("temperature must be between 0.0 and 2.0")
-        if body.provider:
-            _check_provider(body.provider)
-        return await self.sessions.resolve(body.session_id, call.caller)
 
     def _inbound(self, call: Call, body: ChatBody, session: str) -> Inbound:
         principal = call.caller.principal
@@ -193,7 +174,7 @@ class AgentChatSurface:
 
     def _ended(self, stream: EventStream, item: Item, body: ChatBody) -> None:
         problem = None if item.is_open else _problem(item, f"/api/inbox/{item.id}")
-        if item.error == "denied":
+        if item.is_denied:
             stream.data(chat_wire.done("", body.session_id or "", cancelled=True))
         elif item.is_open or problem is not None:
             self._over(stream, body, str(problem) if problem is not None else f"No answer yet; see /api/inbox/{item.id}")
@@ -209,7 +190,7 @@ def _problem(item: Item, url: str) -> GatewayError | None:
     """Why an ended item has no answer to give; None when it has one."""
     if item.state is State.DONE:
         return None
-    if item.error == "denied":
+    if item.is_denied:
         return Forbidden(chat_wire.DENIED)
     if item.state is State.DEAD:
         return AgentUnavailable(f"{chat_wire.FAILED} ({item.error})")
@@ -224,6 +205,15 @@ def _session_of(item: Item, body: ChatBody) -> str:
 
 def _streams(call: Call) -> bool:
     return "text/event-stream" in (call.header("accept") or "").lower() or (call.query("stream") or "").lower() in _YES
+
+
+def _check(body: ChatBody) -> None:
+    if not body.message.strip() or not is_storable(body.message):
+        raise BadRequest(chat_wire.BLANK)
+    if body.temperature is not None and not 0.0 <= body.temperature <= 2.0:
+        raise BadRequest("temperature must be between 0.0 and 2.0")
+    if body.provider:
+        _check_provider(body.provider)
 
 
 def _check_provider(text: str) -> None:
