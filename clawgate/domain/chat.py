@@ -8,19 +8,16 @@ One connection, as a table:
     ------------+----------------------+------------+-----------------------------------------------
     connecting  | Connected(last)      | listening  | Follow(last, or where it began; says "connected")
     connecting  | Quiet                | listening  | Follow(where it began)
-    connecting  | any other frame      | listening  | Follow(where it began), then as below; Cancelled as in busy
-    listening,  |                      |            |
-    busy        | Connected            | the same   | Complain: it comes first or not at all
-    listening,  |                      |            |
+    connecting  | any other frame      | listening  | Follow(where it began), then as in busy
+    connecting  | Turns                | the same   | -
+    listening,  | Connected            | the same   | Complain: it comes first or not at all
     busy        | Asked                | the same   | Ask
-    listening,  |                      |            |
-    busy        | Answered             | the same   | Resolve
+                | Answered             | the same   | Resolve
+                | Unclear              | the same   | Complain
+                | Quiet                | the same   | -
+                | Turns(open)          | busy while any is open, else listening
     busy        | Cancelled            | the same   | Cancel
     listening   | Cancelled            | the same   | -
-    listening,  |                      |            |
-    busy        | Unclear              | the same   | Complain
-    listening,  |                      |            |
-    busy        | Turns(open)          | busy while any is open, else listening
     any         | Left                 | gone       | Unfollow; the turns go on
     gone        | anything             | gone       | -
 """
@@ -139,7 +136,7 @@ def outcome(item: Item, done: Done) -> tuple[Happening, ...]:
     """
     if item.state is State.DONE:
         return Settled(), done
-    if item.error == "denied":
+    if item.is_denied:
         return (Failed(Problem.AGENT_ERROR, "A tool call was denied."),)
     if item.state is State.DROPPED:
         return (Aborted(),)
@@ -282,7 +279,14 @@ class Unfollow(msgspec.Struct, frozen=True):
 
 Effect = Follow | Ask | Resolve | Cancel | Complain | Unfollow
 Step = tuple[Connection, tuple[Effect, ...]]
-AGAIN = Complain(Problem.UNKNOWN_MESSAGE_TYPE, 'Unsupported message type "connect". Send {"type":"message","content":"your text"}')
+
+
+def unsupported(kind: str) -> str:
+    """What a client reads whose frame is of a type that means nothing, at least not now."""
+    return f'Unsupported message type "{kind}". Send {{"type":"message","content":"your text"}}'
+
+
+AGAIN = Complain(Problem.UNKNOWN_MESSAGE_TYPE, unsupported("connect"))
 
 
 def step(record: Connection, event: Event) -> Step:

@@ -24,6 +24,7 @@ from clawgate.domain.chat import (
     Problem,
     Settled,
     Unclear,
+    unsupported,
 )
 from clawgate.domain.cron import RunStatus
 from clawgate.domain.errors import GatewayError
@@ -133,8 +134,7 @@ def _answered(fields: Object) -> Frame:
 
 def _unknown(kind: object) -> Unclear:
     named = kind[:64] if isinstance(kind, str) and is_storable(kind) else ""
-    text = f'Unsupported message type "{named}". Send {{"type":"message","content":"your text"}}'
-    return Unclear(Problem.UNKNOWN_MESSAGE_TYPE, text)
+    return Unclear(Problem.UNKNOWN_MESSAGE_TYPE, unsupported(named))
 
 
 # --- out

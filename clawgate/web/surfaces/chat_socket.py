@@ -70,12 +70,21 @@ class ChatSocketSurface:
 
     async def open(self, call: Call) -> SocketAnswer:
         """A connection to the session that the query names, or to a new one."""
-        last = call.query("last_seq")
-        if last is not None and not (last.isascii() and last.isdigit() and int(last[:17]) < wire.MOST_SEQ and len(last) <= 16):
-            raise bad_query("last_seq: invalid digit found in string")
+        last = _last_seq(call)
         entered = await self.chats.enter(call.caller, call.query("session_id"), call.query("name"))
-        handler = ChatConnection(self.chats, self.relays, self.clock, call.caller, entered, None if last is None else int(last))
+        handler = ChatConnection(self.chats, self.relays, self.clock, call.caller, entered, last)
         return SocketAnswer(handler, call.caller, wire.SUBPROTOCOLS)
+
+
+def _last_seq(call: Call) -> int | None:
+    """The last event that the client has seen, None = it does not say."""
+    text = call.query("last_seq")
+    if text is None:
+        return None
+    # The length comes first: Python refuses to read a number of thousands of digits.
+    if len(text) > len(str(wire.MOST_SEQ)) or not (text.isascii() and text.isdigit() and int(text) < wire.MOST_SEQ):
+        raise bad_query("last_seq: invalid digit found in string")
+    return int(text)
 
 
 @define(eq=False)
