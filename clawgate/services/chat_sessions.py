@@ -12,7 +12,7 @@ from clawgate.domain.chat import session_of
 from clawgate.domain.errors import BadRequest, NotFound
 from clawgate.domain.inbox import Item
 from clawgate.domain.messages import is_storable
-from clawgate.domain.sessions import SOURCE, ActiveSession, ChatState, Message, Running, Session, Standing
+from clawgate.domain.sessions import SOURCE, ActiveSession, ChatState, Message, Running, Session, Standing, renamed
 from clawgate.domain.turn import Role
 from clawgate.services.chats import Chats
 from clawgate.services.sessions import MOST_SHOWN, Sessions
@@ -73,16 +73,21 @@ class ChatSessions:
 
     async def rename(self, caller: Caller, session_id: str, name: str) -> Session:
         """The session under its new name. Raises BadRequest for a blank name, NotFound."""
-        if not name.strip():
+        if not renamed(name):
             raise BadRequest("name is required")
         await self._stored(caller, session_id)
         return await self.sessions.rename(caller, session_id, name)
 
     async def remove(self, caller: Caller, session_id: str) -> None:
-        """Gives up what is open in a session and forgets it. Raises NotFound."""
-        await self._stored(caller, session_id)
-        await self.chats.cancel_all(session_id, caller)
-        await self.sessions.remove(caller, session_id)
+        """Gives up what is open in a session and forgets it; before its first answer there is nothing else of it. Raises NotFound."""
+        await self.sessions.exact(session_id, caller)
+        is_given_up = await self.chats.cancel_all(session_id, caller)
+        if await self.sessions.exact(session_id, caller) is not None:
+            await self.sessions.remove(caller, session_id)
+        elif is_given_up:
+            await self.sessions.attachments.remove(session_id)
+        else:
+            raise NotFound(_NO_SESSION)
 
     async def abort(self, caller: Caller, session_id: str) -> bool:
         """Gives the session's running turn up; False = there is none of the caller's."""

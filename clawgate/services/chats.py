@@ -20,9 +20,9 @@ from clawgate.domain.attachments import NOTHING, Enclosed
 from clawgate.domain.caller import Caller, Scope
 from clawgate.domain.chat import Added, Answered, Done, Failed, Happening, Problem, SessionBusy, Taken, conversation, session_of
 from clawgate.domain.errors import Conflict, Draining, Forbidden, GatewayError, NotFound, StoreUnavailable
-from clawgate.domain.inbox import OPEN, Item, State
+from clawgate.domain.inbox import OPEN, Item
 from clawgate.domain.messages import PLAIN, Attendance, Inbound, TurnOptions
-from clawgate.domain.sessions import Message, Session
+from clawgate.domain.sessions import Message, Session, renamed
 from clawgate.domain.turn import ApprovalAsked, Counted, Recalled, Role, TurnEvent
 from clawgate.ports.clock import Clock
 from clawgate.ports.stores import Inbox
@@ -85,11 +85,12 @@ class Chats:
 
         Args:
             wanted: its id; one that nobody has is a new session's, if it may be a name at all.
-            name: a new title; a session that is not stored yet does not keep it.
+            name: a new title, unless nothing is left of it; a session that is not stored yet does not keep it.
 
         Raises:
-            NotFound: it is somebody else's. BadRequest: nothing is left of the name.
+            NotFound: it is somebody else's.
         """
+        name = renamed(name or "")
         session_id = wanted if wanted and chat.is_session_id(wanted) else self.sessions.ids.uuid()
         stored = await self.sessions.exact(session_id, caller)
         if stored is not None and name:
@@ -174,11 +175,10 @@ class Chats:
         items = await self.open_items(session_id)
         return bool(items) and caller.may_see(items[0].principal) and await self._dropped(items[0].id)
 
-    async def cancel_all(self, session_id: str, caller: Caller) -> None:
-        """Gives everything up that is open in a session and the caller's; those that wait first, so that none of them starts."""
-        for item in reversed(await self.open_items(session_id)):
-            if caller.may_see(item.principal):
-                await self._dropped(item.id)
+    async def cancel_all(self, session_id: str, caller: Caller) -> bool:
+        """Gives everything up that is open in a session and the caller's, those that wait first, so that none of them starts; False = there was nothing."""
+        mine = [item for item in reversed(await self.open_items(session_id)) if caller.may_see(item.principal)]
+        return any([await self._dropped(item.id) for item in mine])
 
     async def open_items(self, session_id: str) -> tuple[Item, ...]:
         """Messages of a session that run or wait, oldest first."""
@@ -190,7 +190,7 @@ class Chats:
         return tuple(item for item in reversed(page.items) if session_of(item))
 
     def has_failed(self, session_id: str) -> bool:
-        """Whether the session's last turn ended without an answer, as far as this process knows."""
+        """Whether the session's last turn failed, as far as this process knows."""
         room = self._rooms.get(session_id)
         return room is not None and room.has_failed
 
@@ -283,8 +283,8 @@ class Chats:
         told: tuple[Happening, ...] = ()
         try:
             item = await self._outcome(turn.item.id)
-            room.has_failed = item.state is not State.DONE
             told = chat.outcome(item, self._done(turn, item))
+            room.has_failed = isinstance(told[-1], Failed)
         except Draining:
             return
         except GatewayError as problem:

@@ -33,7 +33,7 @@ class Room:
     Attributes:
         principal: whose session it is.
         seq: number of the last event. lost: of the last one that is not kept any more.
-        has_failed: whether the last turn ended without an answer.
+        has_failed: whether the last turn failed; one that was given up has not.
     """
 
     id: str

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from clawgate.services import chat_sessions
 from clawgate.testing.agents import ScriptedAgent
 from clawgate.testing.gateway import MemoryGateway
 
@@ -89,6 +90,7 @@ def test_a_session_is_renamed() -> None:
     house = House()
     assert house.ask("PUT", f"/api/sessions/{FIRST}", {"name": " Tea\n time "}) == (200, {"session_id": FIRST, "name": "Tea time"})
     assert house.ask("PUT", f"/api/sessions/{FIRST}", {"name": " "}) == (400, {"error": "name is required"})
+    assert house.ask("PUT", f"/api/sessions/{FIRST}", {"name": "\x01"}) == (400, {"error": "name is required"})
     assert house.ask("PUT", f"/api/sessions/{FIRST}", {}) == (400, {"error": "name is required"})
     assert house.ask("PUT", f"/api/sessions/{FIRST}", {"name": 5})[0] == 422
     assert house.ask("PUT", f"/api/sessions/{UNKNOWN}", {"name": "x"}) == (404, {"error": "Session not found"})
@@ -106,6 +108,29 @@ def test_a_removed_session_ends_what_runs_in_it_and_does_not_come_back() -> None
     assert [pending.is_answered for pending in waiting] == [True, True]
     assert house.ask("DELETE", f"/api/sessions/{FIRST}") == (404, {"error": "Session not found"})
     assert [one["id"] for one in house.ask("GET", "/api/sessions")[1]["sessions"]] == [SECOND]
+
+
+def test_a_session_whose_first_turn_runs_is_removed_too() -> None:
+    house = House()
+    assert isinstance(house.gate.agent, ScriptedAgent)
+    house.gate.agent.is_held = True
+    pending = house.gate.client.begin("POST", CHAT, {"message": "first", "session_id": UNKNOWN}, token=house.token)
+    stranger = house.gate.pair(scopes=["read", "chat"])
+    assert house.ask("DELETE", f"/api/sessions/{UNKNOWN}", token=stranger) == (404, {"error": "Session not found"})
+    assert house.ask("DELETE", f"/api/sessions/{UNKNOWN}") == (200, {"deleted": True, "session_id": UNKNOWN})
+    house.gate.agent.release()
+    house.gate.pump()
+    assert (pending.is_answered, house.gate.agent.cancelled) == (True, 1)
+    assert house.ask("DELETE", f"/api/sessions/{UNKNOWN}") == (404, {"error": "Session not found"})
+    assert UNKNOWN not in [one["id"] for one in house.ask("GET", "/api/sessions")[1]["sessions"]]
+
+
+def test_lists_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    monkeypatch.setattr(chat_sessions, "MOST_LISTED", 1)
+    monkeypatch.setattr(chat_sessions, "MOST_SHOWN", 2)
+    assert [one["id"] for one in house.ask("GET", "/api/sessions")[1]["sessions"]] == [FIRST]
+    assert [line["content"] for line in house.ask("GET", f"/api/sessions/{FIRST}/messages")[1]["messages"]] == ["more tea?", "an answer"]
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "messages"), ("GET", "state"), ("PUT", ""), ("DELETE", "")])

@@ -7,6 +7,7 @@ import pytest
 
 from clawgate.domain.errors import AgentAuth, AgentBadRequest, AgentOverloaded
 from clawgate.domain.settings.model import AgentSettings, Settings
+from clawgate.domain.tools import Risk, Tool
 from clawgate.domain.turn import ToolCall, Usage
 from clawgate.testing.agents import Answer, Hang, Pieces, ScriptedAgent
 from clawgate.testing.gateway import MemoryGateway
@@ -274,6 +275,36 @@ def test_a_failure_shows_in_the_state_of_a_session_until_a_turn_goes_well() -> N
     assert states == ["idle", "error", "idle"]
 
 
+@pytest.mark.parametrize("dialect", BOTH)
+def test_every_connection_of_a_session_is_told_its_turns(dialect: str) -> None:
+    room = Room()
+    asks, hears = room.join(dialect), room.join(dialect)
+    hears.send({"type": "connect"})
+    say(asks)
+    assert told(hears) == told(asks) != []
+
+
+def test_a_turn_that_is_given_up_leaves_no_failure() -> None:
+    room = Room("fine", Hang(("par",)))
+    client = room.join()
+    say(client)
+    say(client, "long")
+    client.send({"type": "cancel"})
+    assert room.get(f"/api/sessions/{SESSION}/state")["state"] == "idle"
+    assert room.messages() == [("user", "hi"), ("assistant", "fine")]
+
+
+@pytest.mark.parametrize("dialect", BOTH)
+def test_calls_of_one_answer_are_told_and_made_one_after_the_other(dialect: str) -> None:
+    calls = tuple(ToolCall(id_, name, "{}") for id_, name in (("c1", "look"), ("c2", "nothing"), ("c3", "look")))
+    room = Room(Pieces((), tool_calls=calls), "done")
+    room.tools.offered.append(Tool(name="look", description="Looks.", risk=Risk.READ))
+    client = room.join(dialect)
+    say(client)
+    seen = [(frame["type"], frame["id"]) for frame in told(client) if frame["type"] in ("tool_call", "tool_result")]
+    assert seen == [(kind, id_) for id_ in ("c2", "c1", "c3") for kind in ("tool_call", "tool_result")]
+
+
 def test_a_denied_tool_ends_the_turn() -> None:
     room = Room(PAY)
     client = room.join("zeroclaw.v1")
@@ -444,6 +475,25 @@ def test_a_client_names_its_session_within_bounds(wanted: str, is_kept: bool) ->
     assert (client.json[0]["session_id"] == wanted) is is_kept
 
 
+@pytest.mark.parametrize("wanted", [f"gw_{SESSION}", f"gw_gw_{SESSION}"])
+def test_the_storage_key_names_the_same_session(wanted: str) -> None:
+    room = Room()
+    client = room.join(query=f"?session_id={wanted}")
+    assert client.json[0]["session_id"] == SESSION
+    say(client)
+    assert room.get(f"/api/sessions/{wanted}/messages")["messages"] == room.get(f"/api/sessions/{SESSION}/messages")["messages"] != []
+
+
+@pytest.mark.parametrize("dialect", BOTH)
+def test_an_introduction_names_neither_session_nor_directory(dialect: str) -> None:
+    room = Room()
+    client = room.join(dialect)
+    client.send({"type": "connect", "session_id": "elsewhere", "device_name": "d", "cwd": "/nowhere"})
+    say(client)
+    assert (client.json[-1]["type"], room.messages()) == ("done", [("user", "hi"), ("assistant", "hello")])
+    assert room.get("/api/sessions/elsewhere/messages")["messages"] == []
+
+
 @pytest.mark.parametrize("last", ["x", "-1", "9" * 16, "9" * 40, "٣"])
 def test_a_crooked_number_is_a_400(last: str) -> None:
     assert Room().join(query=f"?last_seq={last}").status == 400
@@ -456,6 +506,16 @@ def test_a_name_is_stored_once_the_session_is() -> None:
     assert room.get("/api/sessions")["sessions"][0]["name"] == "hi"
     assert room.join(query=f"?session_id={SESSION}&name=Bills").json[0]["name"] == "Bills"
     assert room.get("/api/sessions")["sessions"][0]["name"] == "Bills"
+
+
+@pytest.mark.parametrize("name", ["", "%20", "%01"])
+def test_a_name_of_nothing_is_none(name: str) -> None:
+    room = Room()
+    query = f"?session_id={SESSION}&name={name}"
+    client = room.join(query=query)
+    assert "name" not in client.json[0]
+    say(client)
+    assert room.join(query=query).json[0]["name"] == "hi"
 
 
 def test_the_turn_asks_with_the_sessions_history() -> None:

@@ -13,6 +13,7 @@ from clawgate.web.dialects import root_wire
 
 ACTIVE_MS = 5 * 60 * 1000
 NOT_FOUND = "Session not found"
+KEY_PREFIX = "gw_"
 
 
 class NameBody(msgspec.Struct):
@@ -25,6 +26,13 @@ class MessageBody(msgspec.Struct):
     """`POST /api/sessions/{id}/messages`."""
 
     content: str = ""
+
+
+def id_of(text: str) -> str:
+    """The id that a client means: the storage key, `gw_<id>`, is another name of the same session, on every door."""
+    while text.startswith(KEY_PREFIX):
+        text = text.removeprefix(KEY_PREFIX)
+    return text
 
 
 def refusal(error: GatewayError) -> root_wire.Refusal:
@@ -42,7 +50,7 @@ def _session(one: ActiveSession, now_ms: int) -> dict[str, object]:
     shown: dict[str, object] = {
         "id": session.id,
         "session_id": session.id,
-        "session_key": f"gw_{session.id}",
+        "session_key": f"{KEY_PREFIX}{session.id}",
         "channel": "gateway",
         "channel_id": None,
         "agent_alias": None,

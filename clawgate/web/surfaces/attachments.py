@@ -11,6 +11,7 @@ from clawgate.services.attachments import Attachments
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import attachments_wire as wire
+from clawgate.web.dialects import chat_sessions_wire
 from clawgate.web.multipart import File, first
 from clawgate.web.router import Router
 
@@ -40,7 +41,7 @@ class AttachmentsSurface:
     async def upload(self, call: Call) -> Answer:
         """The first field named `file`; others are skipped."""
         file = _file(call)
-        session_id = str(call.values["session_id"]).removeprefix("gw_")
+        session_id = chat_sessions_wire.id_of(str(call.values["session_id"]))
         kept = await self.attachments.keep(call.caller, session_id, filename=file.name, media=file.media, data=file.data)
         return json_answer(201, wire.kept(kept))
 

@@ -77,5 +77,4 @@ class ChatSessionsSurface:
 
 
 def _id(call: Call) -> str:
-    """The id of the path, with or without the storage key's prefix."""
-    return str(call.values["session_id"]).removeprefix("gw_")
+    return wire.id_of(str(call.values["session_id"]))

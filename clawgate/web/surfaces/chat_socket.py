@@ -37,7 +37,7 @@ from clawgate.services.rooms import Room
 from clawgate.web.answers import encoded
 from clawgate.web.call import Call
 from clawgate.web.dialects import chat_frames_wire as wire
-from clawgate.web.dialects.chat_sessions_wire import NOT_FOUND
+from clawgate.web.dialects.chat_sessions_wire import NOT_FOUND, id_of
 from clawgate.web.dialects.extractor_wire import bad_query
 from clawgate.web.dialects.root_wire import UNAVAILABLE
 from clawgate.web.router import Router
@@ -71,7 +71,7 @@ class ChatSocketSurface:
     async def open(self, call: Call) -> SocketAnswer:
         """A connection to the session that the query names, or to a new one."""
         last = _last_seq(call)
-        entered = await self.chats.enter(call.caller, call.query("session_id"), call.query("name"))
+        entered = await self.chats.enter(call.caller, id_of(call.query("session_id") or ""), call.query("name"))
         handler = ChatConnection(self.chats, self.relays, self.clock, call.caller, entered, last)
         return SocketAnswer(handler, call.caller, wire.SUBPROTOCOLS)
 
