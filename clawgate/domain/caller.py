@@ -134,7 +134,7 @@ def client_key(peer: str, forwarded_for: str | None, real_ip: str | None, *, tru
         "unknown" when there is no peer. This departs from upstream's "first address" on purpose: the left end can be forged (design §4.7).
     """
     address = parse_address(peer)
-    if address is not None and trusted and _within(address, trusted):
+    if address is not None and trusted and is_in(address, trusted):
         address = _forwarded(forwarded_for, real_ip, trusted) or address
     return bucket(address)
 
@@ -144,12 +144,13 @@ def _forwarded(forwarded_for: str | None, real_ip: str | None, trusted: tuple[Ne
         address = parse_address(candidate)
         if address is None and candidate.strip():
             break  # a proxy that does not tell its client ("unknown"): what stands further left is the client's own word
-        if address is not None and not _within(address, trusted):
+        if address is not None and not is_in(address, trusted):
             return address
     return parse_address(real_ip) if real_ip else None
 
 
-def _within(address: Address, networks: tuple[Network, ...]) -> bool:
+def is_in(address: Address, networks: tuple[Network, ...]) -> bool:
+    """Whether an address belongs to one of these networks."""
     return any(address.version == network.version and address in network for network in networks)
 
 

@@ -2,8 +2,8 @@
 
     text → message → token → command → reply
 
-Every sentence that a client reads stands here, byte for byte as upstream writes it. A token is checked in upstream's order: shape, signature, times, issuer,
-and last whether it is the one of this process.
+Upstream's sentences stand here, byte for byte; those that only this gateway says stand where they are said. A token is checked in upstream's order: shape,
+signature, times, issuer, and last whether it is the one of this process.
 """
 
 from __future__ import annotations
@@ -104,6 +104,11 @@ def unreadable() -> str:
 def unknown_command(message: Message) -> str:
     """The sentence on a command that does not exist."""
     return f'Unknown command: "{_as_script(message.command) if message.has_command else "undefined"}". Valid commands: {", ".join(COMMANDS)}'
+
+
+def command_failed(problem: str) -> str:
+    """The sentence on a command that broke."""
+    return f"Command failed: {problem}"
 
 
 def vendor_of(data: object) -> Vendor | str:

@@ -115,10 +115,10 @@ class ControlPlane:
         except Refused as problem:
             return control.failed(message, str(problem))
         except GatewayError as problem:
-            return control.failed(message, f"Command failed: {problem}")
+            return control.failed(message, control.command_failed(str(problem)))
         except Exception as problem:
             _log.failure("a command of the control plane broke")
-            return control.failed(message, f"Command failed: internal error ({type(problem).__name__})")
+            return control.failed(message, control.command_failed(f"internal error ({type(problem).__name__})"))
 
     async def _ping(self, data: object) -> dict[str, object]:
         return {"pong": True, "ts": self.clock.wall_ms()}
@@ -214,7 +214,7 @@ def _standing_in(settings: Settings, vendor: Vendor, model: str) -> Settings:
 
 def _check_key(settings: Settings, vendor: Vendor) -> None:
     if not _has_key(settings, vendor):
-        raise Refused(f"Command failed: {vendor.no_key}")
+        raise Refused(control.command_failed(vendor.no_key))
 
 
 def _has_key(settings: Settings, vendor: Vendor) -> bool:

@@ -9,7 +9,20 @@ from attrs import define
 from twisted.internet.address import UNIXAddress
 from twisted.web.server import Request
 
-from clawgate.domain.caller import ALL_SCOPES, LOCAL, OPERATOR, Caller, Network, Peer, Scope, client_key, could_be_ours, is_loopback, parse_address
+from clawgate.domain.caller import (
+    ALL_SCOPES,
+    LOCAL,
+    OPERATOR,
+    Caller,
+    Network,
+    Peer,
+    Scope,
+    client_key,
+    could_be_ours,
+    is_in,
+    is_loopback,
+    parse_address,
+)
 from clawgate.domain.errors import Forbidden, NoHandshake, Unauthenticated
 from clawgate.domain.tokens import bearer
 from clawgate.services.access import Access
@@ -59,7 +72,7 @@ class Peers:
     def is_trusted(self, host: str) -> bool:
         """Whether a socket peer is a proxy that many clients come through."""
         address = parse_address(host)
-        return address is not None and any(address.version == network.version and address in network for network in self.trusted)
+        return address is not None and is_in(address, self.trusted)
 
 
 def _is_meant_for_here(request: Request) -> bool:

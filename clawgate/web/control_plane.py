@@ -22,7 +22,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from clawgate.domain import control
-from clawgate.domain.caller import Caller, Network, parse_address
+from clawgate.domain.caller import Caller, Network, is_in, parse_address
 from clawgate.domain.control import Message
 from clawgate.domain.ratelimit import SlidingWindow
 from clawgate.ports.clock import Clock
@@ -68,7 +68,7 @@ class Conversation:
         elif refusal is not None:
             self._refuse(self._socket, control.unauthorised(message, refusal))
         elif len(self._under_way) >= MOST_UNDER_WAY:
-            self._socket.send(control.failed(message, "Command failed: too many commands at once"))
+            self._socket.send(control.failed(message, control.command_failed("too many commands at once")))
         else:
             self._carry_out(self._socket, message)
 
@@ -175,7 +175,7 @@ class ControlPlaneListener(Factory):
     def buildProtocol(self, addr: IAddress | None) -> WebSocket | None:
         """A connection; None turns it away: too many are open, of those that are trusted or of the others."""
         peer = parse_address(str(getattr(addr, "host", "")))
-        is_trusted = peer is not None and any(peer in network for network in self.trusted)
+        is_trusted = peer is not None and is_in(peer, self.trusted)
         if sum(each is is_trusted for each in self._open.values()) >= MOST_CONNECTIONS:
             return None
         conversation = Conversation(self.plane, self.clock, self._refused, is_trusted=is_trusted)
