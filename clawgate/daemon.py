@@ -93,7 +93,7 @@ class Daemon:
     def __attrs_post_init__(self) -> None:
         settings, reactor = self.settings, self.reactor
         children = for_agents(os.environ)
-        self.gateway = Gateway.build(settings, reactor, announce=self._announce, pid=os.getpid(), environment=children, variables=os.environ)
+        self.gateway = Gateway.build(settings, reactor, announce=self._show_code, pid=os.getpid(), environment=children, variables=os.environ)
         self.gateway.live.beforehand = self.hide
         self._notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
         edges = self.gateway.edges
@@ -115,7 +115,7 @@ class Daemon:
             Step("control", control.start, self._closing(control_site, control.stop)),
             Step("listener", self._listening, self._closing(self._site, self._listener.stop)),
             *([Step("control plane", plane.start, plane.stop)] if plane is not None else []),
-            *self._announcement(),
+            *self._mdns_steps(),
             Step("config watch", _sync(watch.start), _sync(watch.stop)),
             *([Step("certificate watch", _sync(tls_watch.start), _sync(tls_watch.stop))] if self._tls is not None else []),
             Step("tunnel", lambda: self._tunnel(tunnel), lambda: tunnel.stop(), 10.0),
@@ -147,7 +147,7 @@ class Daemon:
 
     async def _listening(self) -> None:
         await self._listener.start()
-        self._write_announcement()
+        self._write_daemon_file()
         self.show(listening(self._listener.url, None, self.settings, is_paired=self.gateway.devices.is_paired))
 
     async def _tunnel(self, tunnel: Tunnel) -> None:
@@ -159,11 +159,11 @@ class Daemon:
 
     def _tunnel_up(self, url: str) -> None:
         self._public_url = url
-        self._write_announcement()
+        self._write_daemon_file()
         code = None if self.gateway.devices.is_paired else self.gateway.pairing.pending_code
         self.show(listening(self._listener.url, url, self.settings, is_paired=code is None))
         if code is not None:
-            self._announce(code)
+            self._show_code(code)
 
     async def _ready(self) -> None:
         raise_nofile()
@@ -201,7 +201,7 @@ class Daemon:
         edges, trusted = self.gateway.edges, parse_networks(own.trusted_ips)
         return ControlPlaneListener(plane, edges.clock, self.gateway.health, self.reactor, own.host, own.port, trusted)
 
-    def _announcement(self) -> tuple[Step, ...]:
+    def _mdns_steps(self) -> tuple[Step, ...]:
         """Beside the running gateway, as the tunnel: nobody waits for the network's word."""
         own = self.settings
         if not is_announced(own):
@@ -210,7 +210,7 @@ class Daemon:
         announcer = Announcer(own.nodes.announce_name, own.gateway.path_prefix, __version__, self.gateway.health, threads)
         return (Step("announcement", _sync(lambda: announcer.start(self._listener.url)), announcer.stop),)
 
-    def _announce(self, code: str) -> None:
+    def _show_code(self, code: str) -> None:
         outside = self._public_url or outside_url(self._listener.url, outward_address())
         self.show(code_block((outside or self._listener.url) + self.settings.gateway.path_prefix, code, outside is not None))
 
@@ -238,7 +238,7 @@ class Daemon:
         self._sites.append(site)
         return site
 
-    def _write_announcement(self) -> None:
+    def _write_daemon_file(self) -> None:
         prefix = self.settings.gateway.path_prefix
         public_url = self._public_url + prefix if self._public_url is not None else None
         told = RunningDaemon(os.getpid(), self._listener.url + prefix, public_url, self.gateway.edges.clock.wall_ms() // 1000)
