@@ -28,11 +28,7 @@ class Pty(Protocol):
 
 
 class PtySpawner(Protocol):
-    """Starts programs, each with a terminal, a session and a process group of its own.
-
-    Attributes:
-        environ: the daemon's own variables. home: of the user who runs it.
-    """
+    """Starts programs, each with a terminal, a session and a process group of its own."""
 
     @property
     def environ(self) -> Mapping[str, str]:

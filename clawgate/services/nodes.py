@@ -43,10 +43,9 @@ class _Call:
     answer: Deferred[Result | None] = field(factory=Deferred)
 
     def happened(self, event: CallEvent, result: Result | None = None) -> None:
-        if self.state is CallState.WAITING:
-            self.state = after(self.state, event)
-            if not self.answer.called:
-                self.answer.callback(result)
+        self.state = after(self.state, event)
+        if not self.answer.called:  # it is, when the time is up or nobody waits any more
+            self.answer.callback(result)
 
 
 @define(eq=False)

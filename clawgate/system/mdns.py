@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -119,8 +120,7 @@ class Announcer:
         )
         self._speaker = zeroconf.Zeroconf(interfaces=list(addresses))
         self._speaker.register_service(info, allow_name_change=True)
-        name = info.name.removesuffix(f".{SERVICE_TYPE}")
-        return Announcement(name=name, host=told.host, addresses=addresses, port=port, text=told.text)
+        return msgspec.structs.replace(told, name=info.name.removesuffix(f".{SERVICE_TYPE}"))
 
     def _unregister(self) -> None:
         speaker, self._speaker = self._speaker, None

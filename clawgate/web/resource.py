@@ -1,6 +1,6 @@
 """The mountable resource: from a parsed request to an answer. Ring: edge (web). Source: design §3, §4.4; reference/codebases.md §5 T3, T10, T12.
 
-    path checked → route found → draining? → limiter → credential → handler → answer
+    path checked → route found → draining? → body too large? → handshake and origin, if it is a socket → limiter → credential → handler → answer
 
 One render path for every route: Klein keeps the table and runs the endpoint, its own render is never used. Handlers run to their end when a client leaves
 (what they write must not be half done), unless their route says that they leave with it.
