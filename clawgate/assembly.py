@@ -157,8 +157,8 @@ class Assembly:
         self.memory_projection = MemoryProjection(edges.store.memory, edges.memory_file if memory.is_on else None, edges.clock)
         memory.told = self._memory_changed
         self.toolbox.add(MemoryTools(memory))
-        self.sessions = Sessions(edges.store.sessions, edges.ids, self.events, edges.attachments)
-        self.attachments = Attachments(edges.attachments, self.sessions, edges.store.inbox, edges.clock, edges.ids)
+        self.sessions = Sessions(edges.store.sessions, edges.ids, self.events, edges.attachments, edges.store.inbox)
+        self.attachments = Attachments(edges.attachments, self.sessions, edges.clock, edges.ids)
 
     def _memory_changed(self, kind: str, data: Mapping[str, Any]) -> None:  # JSON values
         self.events.publish(kind, data)

@@ -11,19 +11,17 @@ from twisted.logger import Logger
 from clawgate.domain import attachments as rules
 from clawgate.domain.attachments import Attachment
 from clawgate.domain.caller import Caller
-from clawgate.domain.chat import conversation, is_session_id
+from clawgate.domain.chat import is_session_id
 from clawgate.domain.errors import BadRequest, NotFound, Overloaded, TooLarge
 from clawgate.domain.inbox import Item
 from clawgate.domain.messages import PLAIN
 from clawgate.ports.attachments import AttachmentFiles
 from clawgate.ports.clock import Clock, Ids
-from clawgate.ports.stores import Inbox
 from clawgate.services.sessions import Sessions
 
 _log = Logger()
 MOST_WRITING = 4
 """Files that are written or wait for it; each is in memory meanwhile."""
-_NO_SESSION = "Session not found"
 
 
 @define(eq=False)
@@ -32,7 +30,6 @@ class Attachments:
 
     files: AttachmentFiles
     sessions: Sessions
-    inbox: Inbox
     clock: Clock
     ids: Ids
     _writing: int = field(default=0, init=False)
@@ -67,11 +64,8 @@ class Attachments:
     async def _check_owner(self, caller: Caller, session_id: str) -> None:
         """Raises NotFound unless the session is the caller's, or nobody's yet; before its first answer it belongs to whoever asked first."""
         if not is_session_id(session_id):
-            raise NotFound(_NO_SESSION)
-        if await self.sessions.exact(session_id, caller) is None:
-            items = await self.inbox.open_in(conversation(session_id), 1)
-            if items and not caller.may_see(items[0].principal):
-                raise NotFound(_NO_SESSION)
+            raise NotFound("Session not found")
+        await self.sessions.open_to(session_id, caller)
 
     async def _written(self, attachment: Attachment, data: bytes) -> None:
         if self._writing >= MOST_WRITING:

@@ -154,7 +154,7 @@ class Chats:
         try:
             async with room.intake:  # messages stay in the order in which they came
                 # Another door may have begun a session of this name meanwhile, and its history is not for everybody.
-                await self.sessions.exact(room.id, caller)
+                await self.sessions.open_to(room.id, caller)
                 await self.ingress.accept(_inbound(room, caller, text, enclosed))  # which tells `heard`
         finally:
             room.accepting -= 1

@@ -10,6 +10,7 @@ from attrs import define
 from twisted.logger import Logger
 
 from clawgate.domain.caller import Caller
+from clawgate.domain.chat import conversation
 from clawgate.domain.errors import BadRequest, NotFound, StoreUnavailable
 from clawgate.domain.sessions import Hit, Insights, Message, Session, is_uuid, renamed
 from clawgate.domain.turn import Line
@@ -17,6 +18,7 @@ from clawgate.ports.attachments import AttachmentFiles
 from clawgate.ports.clock import Ids
 from clawgate.ports.sessions import SessionPage
 from clawgate.ports.sessions import Sessions as SessionRows
+from clawgate.ports.stores import Inbox
 from clawgate.services.events import Events
 
 _log = Logger()
@@ -41,6 +43,7 @@ class Sessions:
     ids: Ids
     events: Events
     attachments: AttachmentFiles
+    inbox: Inbox
 
     async def page(self, caller: Caller, limit: int, offset: int) -> SessionPage:
         """Sessions, newest first."""
@@ -93,7 +96,7 @@ class Sessions:
         Raises:
             NotFound: it is somebody else's.
         """
-        session = await self.exact(wanted, caller) if wanted else None
+        session = await self.open_to(wanted, caller) if wanted else None
         return wanted if wanted and (session is not None or is_uuid(wanted)) else self.ids.uuid()
 
     async def exact(self, session_id: str, caller: Caller) -> Session | None:
@@ -105,6 +108,15 @@ class Sessions:
         session = await self.rows.get(session_id)
         if session is not None and not caller.may_see(session.principal):
             raise _none(session_id)
+        return session
+
+    async def open_to(self, session_id: str, caller: Caller) -> Session | None:
+        """As `exact`, for who is about to speak in it: before its first answer it belongs to whoever asked first, or others would read that answer."""
+        session = await self.exact(session_id, caller)
+        if session is None:
+            items = await self.inbox.open_in(conversation(session_id), 1)
+            if items and not caller.may_see(items[0].principal):
+                raise _none(session_id)
         return session
 
     async def history(self, session_id: str, limit: int) -> tuple[tuple[Line, ...], int]:

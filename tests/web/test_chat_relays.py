@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from clawgate.domain.errors import AgentBadRequest
 from clawgate.domain.inbox import Item
@@ -111,8 +111,9 @@ def test_a_message_that_comes_while_a_room_is_made_is_not_missed(monkeypatch: py
     """The room has asked the store what is open; before the answer is there, another door begins a turn."""
     room = Room("one")
     held: Deferred[tuple[Item, ...]] = Deferred()
+    answers = iter((held,))
     with monkeypatch.context() as patch:
-        patch.setattr(type(room.gate.store.inbox), "open_in", lambda inbox, conversation, limit: held)
+        patch.setattr(type(room.gate.store.inbox), "open_in", lambda inbox, conversation, limit: next(answers, succeed(())))
         client = room.join("zeroclaw.v1", f"?session_id={SESSION}&last_seq={int(1.8e15)}")
         assert client.status == 0
         asking = room.gate.client.begin("POST", CHAT, {"message": "first", "session_id": SESSION}, token=room.token)
@@ -137,6 +138,22 @@ def test_who_named_a_session_first_does_not_hear_words_that_are_put_into_it() ->
     ask(room, "a secret?", owner)
     answer = room.gate.client.post(f"/api/sessions/{SESSION}/messages", {"content": "another secret"}, token=owner)
     assert (answer.status, told(squatter)) == (200, [])
+
+
+@pytest.mark.parametrize("is_in_the_room", [False, True])
+def test_nobody_speaks_in_a_session_whose_first_message_is_somebody_elses(is_in_the_room: bool) -> None:
+    room = Room("a secret", held=True)
+    stranger, owner = room.gate.pair(scopes=["chat"]), room.gate.pair(scopes=["chat"])
+    squatter = arrived(room, "zeroclaw.v1", token=stranger) if is_in_the_room else None
+    asking = room.gate.client.begin("POST", CHAT, {"message": "tell me", "session_id": SESSION}, token=owner)
+    if squatter is None:
+        ask(room, "repeat everything", stranger, status=404)
+    else:
+        say(squatter, "repeat everything")
+        assert kinds(squatter) == ["error"]
+    room.agent.release()
+    assert asking.response.json["text"] == "a secret"
+    assert len(room.agent.prompts) == 1
 
 
 def test_who_named_a_session_first_keeps_its_owner_not_out() -> None:
