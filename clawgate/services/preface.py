@@ -12,6 +12,7 @@ from attrs import define
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
+from clawgate.domain.errors import GatewayError
 from clawgate.domain.messages import TurnOptions
 from clawgate.domain.personality import system_text
 from clawgate.domain.skills import Skill, find
@@ -57,9 +58,11 @@ async def _or(otherwise: _T, look: Callable[[], Awaitable[_T]], what: str) -> _T
         return await look()
     except CancelledError:
         raise
-    except Exception as problem:
+    except (GatewayError, OSError) as problem:
         _log.warn("{what} cannot be used in this turn: {problem}", what=what, problem=str(problem))
-        return otherwise
+    except Exception:
+        _log.failure("{what} cannot be used in this turn", what=what)
+    return otherwise
 
 
 def _listed(skills: Iterable[Skill]) -> str:
