@@ -66,7 +66,7 @@ class ChatApprovals:
     facts: Facts
     clock: Clock
     is_owner: Callable[[str], bool]
-    terms: Callable[[], str] = lambda: ""
+    terms: Callable[[], str]
 
     async def question(self, item: Item, tools: Sequence[str]) -> str:
         """The reply that asks for these tools; from now on the next message of the item's conversation may answer it.
@@ -106,5 +106,4 @@ class ChatApprovals:
         await self.facts.put(GRANTS, self._grantee(channel, sender), msgspec.json.encode(held).decode(), expires_ms)
 
     def _grantee(self, channel: str, sender: str) -> str:
-        terms = self.terms()
-        return f"{channel}:{sender}:{terms}" if terms else f"{channel}:{sender}"
+        return f"{channel}:{sender}:{self.terms()}"
