@@ -112,8 +112,6 @@ class Chats:
         """Goes; what runs goes on."""
         room.guests -= 1
         room.used_at = self.clock.monotonic()
-        if self._rooms.get(room.id) is room:
-            self._rooms[room.id] = self._rooms.pop(room.id)
 
     def follow(self, room: Room, after: int, listener: Listener, *, resumes: bool) -> Callable[[], None]:
         """Tells what happened after event `after`, and then what happens; returns what ends it.
@@ -246,7 +244,7 @@ class Chats:
 
     def _new(self, session_id: str, principal: str) -> Room:
         now = self.clock.monotonic()
-        idle = [room for room in self._rooms.values() if room.is_empty]
+        idle = sorted((room for room in self._rooms.values() if room.is_empty), key=lambda room: room.used_at)
         for place, room in enumerate(idle):
             if room.used_at < now - IDLE_SECONDS or place < len(idle) - MOST_IDLE + 1:
                 del self._rooms[room.id]
