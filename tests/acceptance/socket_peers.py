@@ -100,19 +100,14 @@ class PythonPeer:
         raise AssertionError("the stream has ended")
 
 
-class NodePeer:
-    """`ws`, in a process of node's that is told what to do, one line for each call."""
-
-    name = "ws"
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
+class ScriptPeer:
+    """One of those that `peer.js` drives."""
 
     def open(self, url: str, protocols: list[str]) -> None:
         self._call("open", url, protocols)
 
     def listen(self, url: str) -> None:
-        raise AssertionError("there is no EventSource in node")
+        self._call("listen", url)
 
     def send(self, text: str) -> None:
         self._call("send", text)
@@ -123,6 +118,18 @@ class NodePeer:
     def next(self) -> Told:
         mark, text = self._call("next", WAIT_SECONDS)
         return mark, text
+
+    def _call(self, method: str, *parameters: object) -> Any:  # what the method gives
+        raise NotImplementedError
+
+
+class NodePeer(ScriptPeer):
+    """`ws`, in a process of node's that is told what to do, one line for each call."""
+
+    name = "ws"
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
 
     def _call(self, method: str, *parameters: object) -> Any:  # what the method gives
         assert self.process.stdin is not None
@@ -161,7 +168,7 @@ class Browser:
         return told["result"].get("value")
 
 
-class PagePeer:
+class PagePeer(ScriptPeer):
     """`WebSocket` and `EventSource` of a page."""
 
     name = "chromium"
@@ -171,22 +178,6 @@ class PagePeer:
         self.browser = browser
         browser.go(home)
         browser.run(f"(() => {{ {SCRIPT.read_text()} }})()")
-
-    def open(self, url: str, protocols: list[str]) -> None:
-        self._call("open", url, protocols)
-
-    def listen(self, url: str) -> None:
-        self._call("listen", url)
-
-    def send(self, text: str) -> None:
-        self._call("send", text)
-
-    def close(self, code: int) -> None:
-        self._call("close", code)
-
-    def next(self) -> Told:
-        mark, text = self._call("next", WAIT_SECONDS)
-        return mark, text
 
     def _call(self, method: str, *parameters: object) -> Any:  # what the method gives
         return self.browser.run(f"window.peer.{method}({', '.join(map(json.dumps, parameters))})")
