@@ -18,7 +18,8 @@ from twisted.logger import Logger
 from clawgate.domain import chat
 from clawgate.domain.attachments import NOTHING, Enclosed
 from clawgate.domain.caller import Caller, Scope
-from clawgate.domain.chat import Added, Answered, Done, Failed, Happening, Problem, SessionBusy, Taken, conversation, session_of
+from clawgate.domain.chat import Added, Done, Failed, Happening, Problem, SessionBusy, Taken, conversation, session_of
+from clawgate.domain.chat_connection import Answered
 from clawgate.domain.errors import Conflict, Draining, Forbidden, GatewayError, NotFound, StoreUnavailable
 from clawgate.domain.inbox import OPEN, Item
 from clawgate.domain.messages import PLAIN, Attendance, Inbound, TurnOptions

@@ -1,4 +1,4 @@
-"""One connection to a chat, row by row of its table; frames that anybody may send (domain/chat.py; construct-realtime.md §12)."""
+"""One connection to a chat, row by row of its table; frames that anybody may send (domain/chat_connection.py; construct-realtime.md §12)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clawgate.domain import chat
+from clawgate.domain import chat, chat_connection
 from clawgate.domain.attachments import Enclosed
-from clawgate.domain.chat import (
+from clawgate.domain.chat import Problem
+from clawgate.domain.chat_connection import (
     Answered,
     Ask,
     Asked,
@@ -24,7 +25,6 @@ from clawgate.domain.chat import (
     Follow,
     Left,
     Phase,
-    Problem,
     Quiet,
     Resolve,
     Turns,
@@ -47,7 +47,7 @@ TABLE: list[tuple[Phase, Event, Phase, tuple[Effect, ...]]] = [
     (C, Cancelled(), L, (FOLLOW, Cancel())),
     (C, BAD, L, (FOLLOW, Complain(BAD.problem, "no"))),
     (C, Turns(1), C, ()),
-    *((phase, Connected(3), phase, (chat.AGAIN,)) for phase in (L, B)),
+    *((phase, Connected(3), phase, (chat_connection.AGAIN,)) for phase in (L, B)),
     *((phase, Quiet(), phase, ()) for phase in (L, B)),
     *((phase, Asked("x"), phase, (Ask("x"),)) for phase in (L, B)),
     *((phase, WORD, phase, (Resolve(WORD),)) for phase in (L, B)),
@@ -63,11 +63,11 @@ TABLE: list[tuple[Phase, Event, Phase, tuple[Effect, ...]]] = [
 
 @pytest.mark.parametrize(("before", "event", "after", "effects"), TABLE)
 def test_each_row_of_the_table(before: Phase, event: Event, after: Phase, effects: tuple[Effect, ...]) -> None:
-    assert chat.step(Connection(7, phase=before), event) == (Connection(7, phase=after), effects)
+    assert chat_connection.step(Connection(7, phase=before), event) == (Connection(7, phase=after), effects)
 
 
 def test_a_number_in_the_query_stands_when_the_introduction_names_none() -> None:
-    assert chat.step(Connection(7, True), Connected())[1] == (Follow(7, True, says_connected=True),)
+    assert chat_connection.step(Connection(7, True), Connected())[1] == (Follow(7, True, says_connected=True),)
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
@@ -163,7 +163,7 @@ def test_a_message_brings_known_pages_and_possible_files(more: dict[str, object]
 
 def test_what_a_message_brings_goes_with_it() -> None:
     asked = Asked("x", Enclosed("canvas", (FILE_IDS[0],)))
-    assert chat.step(Connection(1, phase=Phase.LISTENING), asked)[1] == (Ask("x", asked.enclosed),)
+    assert chat_connection.step(Connection(1, phase=Phase.LISTENING), asked)[1] == (Ask("x", asked.enclosed),)
 
 
 def test_files_do_not_stand_for_a_text() -> None:

@@ -10,22 +10,8 @@ from enum import StrEnum
 import msgspec
 
 from clawgate.domain.attachments import MOST_OF_MESSAGE, Enclosed, is_file_id, is_page
-from clawgate.domain.chat import (
-    Aborted,
-    Added,
-    Answered,
-    Asked,
-    Cancelled,
-    ChatEvent,
-    Connected,
-    Done,
-    Failed,
-    Frame,
-    Problem,
-    Settled,
-    Unclear,
-    unsupported,
-)
+from clawgate.domain.chat import Aborted, Added, ChatEvent, Done, Failed, Problem, Settled
+from clawgate.domain.chat_connection import Answered, Asked, Cancelled, Connected, Frame, Unclear, unsupported
 from clawgate.domain.cron import RunStatus
 from clawgate.domain.errors import GatewayError
 from clawgate.domain.events import BusEvent

@@ -1,4 +1,4 @@
-"""`WS /ws/chat`. Ring: edge (web). Source: construct-realtime.md §12; zeroclaw.md B5; design §4.16. What a connection does: domain/chat.py."""
+"""`WS /ws/chat`. Ring: edge (web). Source: construct-realtime.md §12; zeroclaw.md B5; design §4.16. What a connection does: domain/chat_connection.py."""
 
 from __future__ import annotations
 
@@ -11,24 +11,10 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from clawgate.domain import chat
+from clawgate.domain import chat_connection
 from clawgate.domain.caller import Caller, Scope
-from clawgate.domain.chat import (
-    Answered,
-    Ask,
-    Cancel,
-    ChatEvent,
-    Complain,
-    Connection,
-    Effect,
-    Follow,
-    Phase,
-    Problem,
-    Resolve,
-    SessionBusy,
-    Turns,
-    Unfollow,
-)
+from clawgate.domain.chat import ChatEvent, Problem, SessionBusy
+from clawgate.domain.chat_connection import Answered, Ask, Cancel, Complain, Connection, Effect, Follow, Phase, Resolve, Turns, Unfollow
 from clawgate.domain.errors import Forbidden, NotFound, Unavailable
 from clawgate.ports.clock import Clock
 from clawgate.ports.sockets import Socket
@@ -111,7 +97,7 @@ class ChatConnection:
         self._record = Connection(room.seq if self.last is None else self.last, self.last is not None)
         missed = None if self.last is None else not room.can_resume(self.last)
         self._send(wire.session_start(room.id, self.entered.message_count, self.entered.name, room.seq, missed))
-        self._timer = self.clock.call_later(chat.CONNECT_SECONDS, self._step, chat.Quiet())
+        self._timer = self.clock.call_later(chat_connection.CONNECT_SECONDS, self._step, chat_connection.Quiet())
 
     def text(self, text: str) -> None:
         """One frame of the client's."""
@@ -121,20 +107,20 @@ class ChatConnection:
     def data(self, data: bytes) -> None:
         """Binary frames mean nothing here; the first one ends the wait for an introduction, as upstream."""
         self._stop_waiting()
-        self._step(chat.Quiet())
+        self._step(chat_connection.Quiet())
 
     def closed(self, code: int) -> None:
         """The client is gone; its turns go on."""
         self._stop_waiting()
         if self._room is not None:
-            self._step(chat.Left())
+            self._step(chat_connection.Left())
 
     def _stop_waiting(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
 
-    def _step(self, event: chat.Event) -> None:
-        self._record, effects = chat.step(self._record, event)
+    def _step(self, event: chat_connection.Event) -> None:
+        self._record, effects = chat_connection.step(self._record, event)
         for effect in effects:
             self._perform(effect)
 
