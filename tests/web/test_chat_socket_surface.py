@@ -294,6 +294,27 @@ def test_a_turn_that_is_given_up_leaves_no_failure() -> None:
     assert room.messages() == [("user", "hi"), ("assistant", "fine")]
 
 
+def test_a_failure_is_forgotten_with_the_process() -> None:
+    room = Room("fine", AgentAuth())
+    client = room.join()
+    say(client)
+    say(client)
+    assert room.get(f"/api/sessions/{SESSION}/state")["state"] == "error"
+    after = room.gate.restart(kill=True)
+    assert after.client.get(f"/api/sessions/{SESSION}/state", token=room.token).json == {"session_id": SESSION, "state": "idle"}
+
+
+def test_silence_is_a_no() -> None:
+    agent = ScriptedAgent([PAY])
+    room = Room(gate=MemoryGateway(Settings(agent=AgentSettings(approval_timeout_secs=9)), agent=agent))
+    client = room.join("zeroclaw.v1")
+    say(client)
+    assert told(client)[-1]["timeout_secs"] == 9
+    room.gate.clock.advance(9)
+    assert told(client)[-1] == {"type": "error", "message": "A tool call was denied.", "code": "AGENT_ERROR"}
+    assert room.tools.calls == []
+
+
 @pytest.mark.parametrize("dialect", BOTH)
 def test_calls_of_one_answer_are_told_and_made_one_after_the_other(dialect: str) -> None:
     calls = tuple(ToolCall(id_, name, "{}") for id_, name in (("c1", "look"), ("c2", "nothing"), ("c3", "look")))
