@@ -33,7 +33,7 @@ Watcher = Callable[[Frame], None]
 
 @define(eq=False)
 class _Canvas:
-    frames: deque[Frame] = field(factory=lambda: deque(maxlen=MOST_FRAMES))
+    frames: deque[Frame] = field(factory=deque)
     watchers: list[Watcher] = field(factory=list)
 
 

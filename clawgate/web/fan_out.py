@@ -22,8 +22,8 @@ from clawgate.web.dialects import events_wire
 from clawgate.web.streams import EventStream, framed
 
 _log = Logger()
-MOST_WAITING = 256 * 1024
-"""Bytes that wait for a slow client; what comes then is missed."""
+MOST_WAITING_BYTES = 256 * 1024
+"""For a slow client; what comes then is missed."""
 SLOW_SECONDS = 60.0
 MOST_ROUND_BYTES = 32 * 1024
 """What waits for the next round; more is sent at once."""
@@ -162,7 +162,7 @@ class Follower:
     def _put(self, frame: bytes) -> None:
         if self.stream.is_slow:
             self._wait()
-        if self._missed or self.stream.waiting_bytes > MOST_WAITING:
+        if self._missed or self.stream.waiting_bytes > MOST_WAITING_BYTES:
             self._missed += 1
         else:
             self.stream.piece(frame)

@@ -1,12 +1,13 @@
 """Answers that go on: Server-Sent Events. Ring: edge (web). Source: design §4.17, §6; rantaiclaw.md §10 (SSE); libraries.md §1 (back-pressure).
 
-A slow client is waited for up to `MOST_WAITING` bytes, then cut: what it missed is in the store. A stream ends with its client, with its credential and with
+A slow client is waited for up to `MOST_WAITING_BYTES`, then cut: what it missed is in the store. A stream ends with its client, with its credential and with
 the gateway.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 from attrs import define, field
@@ -24,7 +25,7 @@ from clawgate.web.answers import encoded
 _log = Logger()
 EVENT_STREAM = b"text/event-stream"
 KEEP_ALIVE_SECONDS = 15.0
-MOST_WAITING = 1024 * 1024
+MOST_WAITING_BYTES = 1024 * 1024
 
 
 @implementer(IPushProducer)
@@ -114,7 +115,7 @@ class EventStream:
             return
         self._waiting.append(piece)
         self._waiting_bytes += len(piece)
-        if self._waiting_bytes > MOST_WAITING:
+        if self._waiting_bytes > MOST_WAITING_BYTES:
             self.cut()
 
     def _keep_alive(self) -> None:
@@ -139,7 +140,7 @@ def framed(encoded: bytes, number: int = 0) -> bytes:
     return (b"id: %d\n" % number if number else b"") + b"data: " + encoded + b"\n\n"
 
 
-Run = Callable[[EventStream], Awaitable[None]]
+Run = Callable[[EventStream], Coroutine[Deferred[Any], Any, None]]  # Any: what Deferreds in it fire with
 
 
 class StreamAnswer(msgspec.Struct, frozen=True):
@@ -167,10 +168,7 @@ class OpenStreams:
         """Runs a stream on a request whose head has been set."""
         stream = EventStream(request, self.clock)
         stream.open()
-        work = Deferred.fromCoroutine(_awaited(answer.run(stream)))
-        if work.called:
-            work.addErrback(self._broke).addBoth(lambda _: stream.end())
-            return
+        work = Deferred.fromCoroutine(answer.run(stream))
         self._open[stream] = (answer, work)
         if answer.caller.expires_ms:
             seconds = (answer.caller.expires_ms - self.clock.wall_ms()) / 1000
@@ -219,7 +217,3 @@ def _without(result: None, timer: IDelayedCall) -> None:
     if timer.active():
         timer.cancel()
     return result
-
-
-async def _awaited(work: Awaitable[None]) -> None:
-    await work

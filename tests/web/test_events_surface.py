@@ -15,7 +15,7 @@ from clawgate.services.tickets import MOST_TICKETS, TICKET_SECONDS
 from clawgate.system.logs import LogTail
 from clawgate.testing.agents import Pieces, ScriptedAgent
 from clawgate.testing.gateway import MemoryGateway, Pending
-from clawgate.web.fan_out import MOST_WAITING, SLOW_SECONDS
+from clawgate.web.fan_out import MOST_WAITING_BYTES, SLOW_SECONDS
 from clawgate.web.surfaces.events import MOST_STREAMS_EACH
 from clawgate.web.surfaces.logs import MOST_READERS
 from tests.web.gate import device_of
@@ -209,7 +209,7 @@ def test_a_slow_client_is_told_how_much_it_missed() -> None:
     assert len(stream.raw) == before
     stream.resume()
     got = stream.events
-    assert len(got) < MOST_WAITING // 10_000 + 3
+    assert len(got) < MOST_WAITING_BYTES // 10_000 + 3
     assert got[-1] == {"type": "lagged", "missed": 100 - (len(got) - 1)}
     publish(road, "task_created")
     assert kinds(stream)[-1] == "task_created"
