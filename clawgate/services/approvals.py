@@ -9,7 +9,7 @@ is on disk before whoever gave it is told so. Who leaves, and who does not answe
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 
 import msgspec
@@ -36,6 +36,8 @@ from clawgate.services.writing import written
 
 _log = Logger()
 MOST_PENDING = 1_000
+MOST_OF_ONE = 32
+"""Open questions of one principal: a turn that waits for a word takes the place of another, and half of the places are left to others."""
 MOST_SESSIONS = 1_000
 _HOUR_SECONDS = 3600.0
 _NOT_PENDING = "no pending approval with that id"
@@ -66,6 +68,7 @@ class Approvals:
     timeout_seconds: Callable[[], float]
     most_actions_per_hour: Callable[[], int]
     _waiting: dict[str, tuple[Pending, Deferred[bool]]] = field(factory=dict, init=False)
+    _asking: Counter[str] = field(factory=Counter, init=False)
     _granted: OrderedDict[str, frozenset[str]] = field(factory=OrderedDict, init=False)
     _actions: deque[float] = field(factory=deque, init=False)
 
@@ -88,7 +91,8 @@ class Approvals:
         return True
 
     async def ask(self, item: Item, step: ToolStep) -> bool:
-        """Whether somebody allows the step; waits for the word until the question's deadline. Too many open questions refuse at once.
+        """Whether somebody allows the step; waits for the word until the question's deadline. Too many open questions, in all or of the
+        item's principal, refuse at once.
 
         Args:
             step: one that is asked about; with the id and the deadline of its question if it was put to somebody before a restart.
@@ -96,8 +100,18 @@ class Approvals:
         Raises:
             Conflict: the item is no longer ours. StoreUnavailable: it is not known whether the question is still open.
         """
-        if len(self._waiting) >= MOST_PENDING:
+        if not step.approval_id and (len(self._waiting) >= MOST_PENDING or self._asking[item.principal] >= MOST_OF_ONE):
+            _log.info("{tool} is refused: too many questions of {principal} are open", tool=step.call.name, principal=item.principal)
             return False
+        self._asking[item.principal] += 1
+        try:
+            return await self._asked(item, step)
+        finally:
+            self._asking[item.principal] -= 1
+            if not self._asking[item.principal]:
+                del self._asking[item.principal]
+
+    async def _asked(self, item: Item, step: ToolStep) -> bool:
         pending = _pending(item, step if step.approval_id else await self._put(item, step))
         word: Deferred[bool] = Deferred()
         self._waiting[pending.id] = (pending, word)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 import pytest
 from road import OPEN_DOOR, agent_of, ask, item, items, now, tell
@@ -12,6 +14,7 @@ from clawgate.domain.journal import StepState
 from clawgate.domain.settings.model import AgentSettings, AutonomySettings, ChannelsSettings, Settings
 from clawgate.domain.tools import Risk, Tool, ToolResult
 from clawgate.domain.turn import Role, ToolCall
+from clawgate.services.approvals import MOST_OF_ONE
 from clawgate.services.rounds import CALLS_AT_ONCE
 from clawgate.testing.agents import Answer, Pieces, ScriptedAgent
 from clawgate.testing.gateway import MemoryGateway, Pending
@@ -178,6 +181,17 @@ def test_silence_is_a_denial() -> None:
     assert pending.events[-1]["cancelled"] is True
     assert tools.calls == []
     assert road.client.get("/api/v1/approvals").json["count"] == 0
+
+
+def test_questions_of_one_leave_places_for_the_turns_of_others() -> None:
+    road, tools = gate(*[wants(PAY)] * (MOST_OF_ONE + 1), "paid", "hello", autonomy=AutonomySettings())
+    for _ in range(MOST_OF_ONE):
+        chat(road)
+    assert chat(road).events[-1]["cancelled"] is True
+    assert Counter(one.state for one in items(road)) == {State.RUNNING: MOST_OF_ONE, State.DROPPED: 1}
+    assert word(road, approve=True) == 200
+    assert chat(road).events[-1]["text"] == "hello"
+    assert len(tools.calls) == 1
 
 
 def test_who_leaves_has_denied() -> None:
