@@ -190,6 +190,11 @@ WRONG: dict[str, tuple[str | Frame, str, str]] = {
         "UNKNOWN_MESSAGE_TYPE",
         'Unsupported message type "ping". Send {"type":"message","content":"your text"}',
     ),
+    "a long type": (
+        {"type": "t" * 65},
+        "UNKNOWN_MESSAGE_TYPE",
+        f'Unsupported message type "{"t" * 64}". Send {{"type":"message","content":"your text"}}',
+    ),
     "no type": ("[]", "UNKNOWN_MESSAGE_TYPE", 'Unsupported message type "". Send {"type":"message","content":"your text"}'),
     "a crooked introduction": (
         {"type": "connect", "capabilities": "a"},
