@@ -51,12 +51,12 @@ class FanOut:
         Raises:
             Overloaded: the bus has too many watchers.
         """
-        if not self._followers:
-            self._end = self.events.watch(self._told)
         follower = Follower(stream, caller, self.clock, self.events.number)
-        self._followers[follower] = None
         if after:
             follower.repeat(self.events.forgotten_since(after), self.events.recent(after))
+        if not self._followers:
+            self._end = self.events.watch(self._told)
+        self._followers[follower] = None
         stream.go_live()
         return follower
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -164,6 +165,15 @@ def test_one_that_breaks_takes_nobody_along() -> None:
     broken.write = write  # type: ignore[method-assign]  # this one alone
     house.publish()
     assert whole.numbers == [1]
+
+
+def test_one_that_breaks_when_it_comes_is_not_kept() -> None:
+    house = House()
+    house.publish()
+    house.events.publish("task_created", {"text": object()})
+    with pytest.raises(TypeError):
+        house.watch(after=1)
+    assert not house.events.is_watched
 
 
 @given(st.lists(st.sampled_from(["publish", "advance", "pause", "resume"]), max_size=40))
