@@ -7,11 +7,13 @@ from collections.abc import Callable
 
 from attrs import define, field
 from twisted.internet.defer import DeferredLock
+from twisted.logger import Logger
 
 from clawgate.domain.chat import Added, ChatEvent, Done, Happening
 from clawgate.domain.inbox import Item
 from clawgate.domain.turn import ApprovalAsked, Counted, Delta, Thought, ToolEnded, ToolStarted
 
+_log = Logger()
 KEPT_EVENTS, KEPT_CHARS = 4_096, 256 * 1024
 """Of one room, for those who come back."""
 _EVENT_CHARS = 64
@@ -64,7 +66,7 @@ class Room:
         return self.lost <= after <= self.seq
 
     def tell(self, what: Happening) -> None:
-        """Numbers what happened, keeps it and tells everybody."""
+        """Numbers what happened, keeps it and tells everybody; one who breaks is logged, and keeps neither the others nor the turn from going on."""
         self.seq += 1
         event = ChatEvent(self.seq, what, len(self.turns))
         self.kept.append(event)
@@ -76,7 +78,10 @@ class Room:
             self._count(dropped, -1)
             self.lost = dropped.seq
         for listener in tuple(self.listeners):
-            listener(event)
+            try:
+                listener(event)
+            except Exception:
+                _log.failure("who sits in {session} broke", session=self.id)
 
     @property
     def _is_overfull(self) -> bool:
