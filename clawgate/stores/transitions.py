@@ -51,6 +51,7 @@ class Transitions:
     def accept(
         self,
         connection: sqlite3.Connection,
+        *,
         item: Item,
         dedupe: DedupeKey | None,
         entry: MemoryEntry | None,

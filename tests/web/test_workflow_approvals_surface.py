@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.caller import ALL_SCOPES, Caller, Scope
-from clawgate.domain.workflow_approvals import AlreadyAnswered, Word
+from clawgate.domain.workflow_approvals import AlreadyAnswered, Word, WorkflowApproval
 from clawgate.services.workflow_approvals import MOST_KEPT, WorkflowApprovals
 from clawgate.testing.gateway import MemoryGateway, Response
 from tests.web.gate import device_of
@@ -148,7 +148,9 @@ def test_of_two_answers_at_once_one_counts() -> None:
         Deferred.fromCoroutine(approvals.answer("run-1", Word(approved), caller)).addBoth(outcomes.append)
     road.clock.advance(10)
     won, lost = outcomes
-    assert getattr(won, "given", None) is not None
+    assert isinstance(won, WorkflowApproval)
+    assert won.given is not None
+    assert (won.given.principal, won.given.word) == ("ann", Word(True))
     failure: Any = lost  # a Failure of any type
     assert isinstance(failure.value, AlreadyAnswered)
     assert (failure.value.principal, failure.value.approved) == ("ann", True)
