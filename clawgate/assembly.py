@@ -19,6 +19,7 @@ from clawgate.domain.personality import profile_of
 from clawgate.domain.prompts import PromptPolicy
 from clawgate.domain.ratelimit import SlidingWindow, auth_limiter
 from clawgate.domain.settings import Settings
+from clawgate.domain.settings.providers import named
 from clawgate.edges import Edges
 from clawgate.lifecycle import Step
 from clawgate.services.access import Access
@@ -236,7 +237,7 @@ class Assembly:
             self.sessions,
             self.desk,
             self.edges.clock,
-            lambda: self.settings.default_provider.partition(":")[0],  # not what it runs or where it asks
+            lambda: named(self.settings.default_provider),
         )
         self.ingress.told = self.desk.told = self.chats.heard
 

@@ -11,6 +11,7 @@ from clawgate import __version__
 from clawgate.assembly import Assembly
 from clawgate.channels.kinds import KINDS
 from clawgate.domain.caller import parse_networks
+from clawgate.domain.settings.providers import named
 from clawgate.services.catalog import Catalog, NobodyAsked
 from clawgate.services.chat_sessions import ChatSessions
 from clawgate.services.doctor import Doctor
@@ -93,7 +94,7 @@ def _surfaces(parts: Assembly) -> tuple[Surface, ...]:
             parts.approvals,
             parts.sessions,
             edges.clock,
-            lambda: parts.settings.default_provider,
+            lambda: named(parts.settings.default_provider),
             own.idempotency_ttl_secs,
         ),
         ChatSocketSurface(parts.chats, Relays(parts.events), edges.clock),

@@ -18,6 +18,7 @@ from clawgate.domain.control import VENDORS, Message, Token, Vendor
 from clawgate.domain.errors import GatewayError
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings import Settings
+from clawgate.domain.settings.providers import named
 from clawgate.domain.turn import Line, Prompt, Role
 from clawgate.ports.clock import Clock, Entropy
 from clawgate.ports.control import Signer
@@ -227,4 +228,4 @@ def _known(provider: str) -> Vendor | None:
 
 def _name(settings: Settings) -> str:
     vendor = _known(settings.default_provider)
-    return settings.default_provider.partition(":")[0] if vendor is None else vendor.key
+    return named(settings.default_provider) if vendor is None else vendor.key

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from clawgate.domain.errors import AgentOverloaded
+from clawgate.domain.settings import Settings
 from clawgate.domain.turn import Usage
 from clawgate.testing.agents import Hang, Pieces, ScriptedAgent
 from clawgate.testing.gateway import MemoryGateway, Pending
@@ -32,6 +33,11 @@ def test_a_sync_caller_gets_text_model_and_session() -> None:
     assert set(answer.json) == {"text", "model", "provider", "duration_ms", "session_id"}
     assert (answer.json["text"], answer.json["model"]) == ("hello", "scripted-1")
     assert len(answer.json["session_id"]) == 36
+
+
+def test_the_provider_is_named_without_what_it_runs() -> None:
+    road = MemoryGateway(agent=ScriptedAgent(["hello"]), settings=Settings(default_provider="command:/opt/agent --key s3cret"))
+    assert road.client.post(CHAT, {"message": "hi"}, token=road.pair()).json["provider"] == "command"
 
 
 def test_a_session_goes_on_with_its_history() -> None:

@@ -48,6 +48,11 @@ def normalised(path: str, name: str) -> str:
     return f"{family}:{rest}"
 
 
+def named(provider: str) -> str:
+    """What everybody may read of a provider: its name, not where it asks or what it runs."""
+    return provider.partition(":")[0]
+
+
 def needs_key(provider: str) -> bool:
     """Whether turns fail for certain without a key."""
     return provider in KEY_NAMES

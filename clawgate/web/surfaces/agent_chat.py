@@ -21,7 +21,6 @@ from clawgate.domain.inbox import Item, State
 from clawgate.domain.messages import PLAIN, Attendance, Inbound, TurnOptions, is_storable
 from clawgate.domain.sessions import is_worth_saving
 from clawgate.domain.settings import providers
-from clawgate.domain.settings.masking import shown_text
 from clawgate.domain.turn import TurnEvent
 from clawgate.ports.clock import Clock
 from clawgate.services.approvals import Approvals
@@ -141,7 +140,7 @@ class AgentChatSurface:
             {
                 "text": item.answer or "",
                 "model": item.model or "",
-                "provider": body.provider or shown_text(self.provider()),
+                "provider": body.provider or self.provider(),
                 "duration_ms": duration_ms,
                 "session_id": _session_of(item, body),
             },
