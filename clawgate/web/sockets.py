@@ -376,11 +376,12 @@ class WebSocket(Protocol):
 def _take_from(channel: Any, successor: Protocol) -> None:  # HTTPChannel, in whose private names this stands
     """Takes a connection over from the channel of somebody else's site.
 
-    Twisted's own upgrade hands over what is still to be read, and nothing else: the channel stays the transport's producer, and keeps what came behind the
-    handshake. Pinned by tests/web/test_site_pins.py.
+    Twisted's own upgrade hands over what is still to be read, and nothing else: the channel stays the transport's producer, keeps what came behind the
+    handshake, and holds the request for as long as the socket is open. Pinned by tests/web/test_site_pins.py.
     """
     early, channel._dataBuffer = b"".join(channel._dataBuffer), []
     channel._networkProducer.unregisterProducer()
+    channel.requests.clear()
     channel.rawDataReceived = successor.dataReceived
     channel._protocolUpgradeForWebsockets(successor)
     if early:
