@@ -251,8 +251,8 @@ async def test_events_are_told_wherever_the_gateway_is(served: Served) -> None:
         with served.answer("GET", f"/api/events?ticket={ticket}") as stream:
             assert (stream.status, stream.headers["Content-Type"]) == (200, "text/event-stream")
             served.call("POST", "/tasks", {"title": "tea"})
-            data = next(line for line in stream if line.startswith(b"data: "))
-            assert json.loads(data[6:])["type"] == "task_created"
+            told = (json.loads(line[6:])["type"] for line in stream if line.startswith(b"data: "))
+            assert "task_created" in told  # after the end of the terminal before this test, perhaps; the stream's deadline ends the search
 
     await in_thread(listen)
 
