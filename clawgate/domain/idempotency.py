@@ -42,6 +42,15 @@ def from_delivery(channel: str, body: bytes, position: int, tolerance_seconds: i
     return DedupeKey(f"channel:{channel}", f"body:{digest}:{position}", max(MIN_PLATFORM_RETENTION_SECONDS, 2 * tolerance_seconds))
 
 
+def from_signature(hook: str, *, signed_id: str, digest: bytes, tolerance_seconds: int) -> DedupeKey:
+    """The key of a hook's delivery: its id where that is signed, else the digest of what was signed, which no other spelling of a signature changes.
+
+    An id that is not signed would be changed by whoever replays (webhook-signatures.md §1).
+    """
+    key = f"id:{signed_id}" if signed_id.strip() else f"digest:{digest.hex()}"
+    return DedupeKey(f"hook:{hook}", _bounded(key), max(MIN_PLATFORM_RETENTION_SECONDS, 2 * tolerance_seconds))
+
+
 def _bounded(key: str) -> str:
     """The key itself, or its digest when it is very long or holds lone surrogates, which no store could write."""
     if len(key) <= MAX_KEY_CHARS and not _SURROGATE.search(key):

@@ -65,12 +65,21 @@ def find(routes: Sequence[TriggerRoute], path: str) -> TriggerRoute:
 def read_body(raw: bytes) -> Body:
     """The object that a body holds; whatever else it is, is no body (rantaiclaw.md §8: never an error)."""
     try:
-        found = json.loads(raw.decode(), parse_constant=_refuse)
-        json.dumps(found, allow_nan=False)  # 1e999 is a number and cannot be written
-        json.dumps(found, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
+        found = parsed(raw)
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def parsed(raw: bytes) -> object:
+    """The JSON value that stands in `raw`, if it can be written down again. Raises ValueError for everything else."""
+    try:
+        found: object = json.loads(raw.decode(), parse_constant=_refuse)
+        json.dumps(found, allow_nan=False)  # 1e999 is a number and cannot be written
+        json.dumps(found, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("too deep") from None
+    return found
 
 
 def prompt(route: TriggerRoute, query: Mapping[str, str], body: Body) -> str:
@@ -94,8 +103,7 @@ def fill(message: str, query: Mapping[str, str], body: Body) -> str:
 
     def value(match: re.Match[str]) -> str:
         nonlocal room
-        name = match[1]
-        text = query[name] if name in query else _scalar(body.get(name))
+        text = _value(match[1], query, body)
         text = match[0] if text is None else text
         room -= len(text)
         if room < 0:
@@ -105,7 +113,16 @@ def fill(message: str, query: Mapping[str, str], body: Body) -> str:
     return _PLACEHOLDER.sub(value, message)
 
 
+def unfilled(message: str, query: Mapping[str, str], body: Body) -> tuple[str, ...]:
+    """Names in a message that `fill` would leave as they are."""
+    return tuple(name for name in _PLACEHOLDER.findall(message) if _value(name, query, body) is None)
+
+
 _TOO_LONG = f"The prompt would be longer than {MOST_PROMPT_CHARS} characters"
+
+
+def _value(name: str, query: Mapping[str, str], body: Body) -> str | None:
+    return query[name] if name in query else _scalar(body.get(name))
 
 
 def _scalar(value: object) -> str | None:
