@@ -143,7 +143,7 @@ class Scheme(msgspec.Struct, frozen=True):
         name: as `verify` in the settings.
         summary: what is signed and how, one line for operators.
         headers: lower-case names that it reads.
-        tolerance_seconds: what its platform advises; 0 = it signs no time.
+        tolerance_seconds: what its platform advises; 0 = it signs no time. Those that you describe may sign one.
         verify: `(delivery, secrets, options, now_seconds)` → Verified. Raises NoSecret when nothing can be verified as configured,
             and Unauthenticated when this delivery is not genuine. Nothing else.
         check: reads the secrets and options as `verify` would; raises NoSecret.

@@ -1,0 +1,195 @@
+"""The schemes that are one HMAC: a row each, with what some of them read in the body. Ring: domain. Source: webhook-signatures.md §1.1."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from clawgate.domain.errors import Unauthenticated
+from clawgate.domain.secret import Secret
+from clawgate.domain.signing import primitives
+from clawgate.domain.signing.keyed import Layout, check, described, keyed, layout_of, signatures, written
+from clawgate.domain.signing.payload import members, text_id
+from clawgate.domain.signing.scheme import TOLERANCE_SECONDS, Delivery, Encoding, Options, Reply, Scheme, Verified
+
+_TEXT = "text/plain; charset=utf-8"
+_OK = 200
+_MAX_CHALLENGE_CHARS = 4096
+_LINEAR_TOLERANCE_SECONDS = 60
+_HUB = Layout(headers=("x-hub-signature-256",), prefix="sha256=")
+_NEXTCLOUD = Layout(headers=("x-nextcloud-talk-signature",), prefix="sha256=", is_relaxed=True)
+_STRIPE_HEADER = "stripe-signature"
+
+
+def _verify_meta(delivery: Delivery, secrets: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
+    """A delivery, or with GET the subscription check, which carries the verify token instead of a signature."""
+    keys = primitives.symmetric_keys(secrets)
+    if delivery.method != "GET":
+        return check(_HUB, keys, delivery, 0, now_seconds)
+    try:
+        query = {name: values[0] for name, values in parse_qs(urlsplit(delivery.url).query, max_num_fields=16).items() if len(values) == 1}
+    except ValueError:
+        query = {}
+    challenge = query.get("hub.challenge", "")
+    if not is_subscription(options.verify_token, query) or not 0 < len(challenge) <= _MAX_CHALLENGE_CHARS:
+        raise Unauthenticated("verify token missing or wrong, or no challenge")
+    return Verified(primitives.digest(challenge.encode()), reply=Reply(_OK, _TEXT, challenge.encode()))
+
+
+def is_subscription(verify_token: Secret, query: Mapping[str, str]) -> bool:
+    """Whether Meta asks to subscribe and knows the token; a blank token is known to nobody."""
+    presented = query.get("hub.verify_token")
+    is_known = presented is not None and verify_token.matches(presented) and bool(verify_token)
+    return query.get("hub.mode") == "subscribe" and is_known
+
+
+def _finish_slack(verified: Verified, delivery: Delivery, options: Options, now_seconds: float) -> Verified:
+    found = members(delivery.body)
+    challenge = found.get("challenge")
+    if found.get("type") == "url_verification" and isinstance(challenge, str) and len(challenge) <= _MAX_CHALLENGE_CHARS:
+        return msgspec.structs.replace(verified, reply=Reply(_OK, _TEXT, challenge.encode("utf-8", "replace")))
+    return msgspec.structs.replace(verified, id=text_id(found.get("event_id")))
+
+
+def _finish_line(verified: Verified, delivery: Delivery, options: Options, now_seconds: float) -> Verified:
+    """The ids of all events: a redelivery says that it is one, so its bytes are others."""
+    events = members(delivery.body).get("events")
+    ids = [text_id(event.get("webhookEventId")) for event in events if isinstance(event, dict)] if isinstance(events, list) else []
+    if not ids or not all(ids):
+        return verified
+    joined = ids[0] if len(ids) == 1 else hashlib.sha256("\n".join(ids).encode("utf-8", "surrogatepass")).hexdigest()
+    return msgspec.structs.replace(verified, id=joined)
+
+
+def _finish_linear(verified: Verified, delivery: Delivery, options: Options, now_seconds: float) -> Verified:
+    """The time stands in the body, in milliseconds, and is signed with it."""
+    sent_ms = members(delivery.body).get("webhookTimestamp")
+    if not isinstance(sent_ms, int) or isinstance(sent_ms, bool):
+        raise Unauthenticated("timestamp missing or malformed")
+    primitives.require_fresh(sent_ms, int(now_seconds * 1000), options.tolerance_seconds * 1000)
+    return msgspec.structs.replace(verified, sent_at=sent_ms / 1000)
+
+
+def _finish_linq(verified: Verified, delivery: Delivery, options: Options, now_seconds: float) -> Verified:
+    return msgspec.structs.replace(verified, id=text_id(members(delivery.body).get("event_id")))
+
+
+def _verify_nextcloud(delivery: Delivery, secrets: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
+    """The random is signed but nothing marks where it ends: the digest of both names the delivery."""
+    keys = primitives.symmetric_keys(secrets)
+    random = delivery.header("x-nextcloud-talk-random").strip(" \t")
+    if not random:
+        raise Unauthenticated("random missing")
+    message = random.encode("utf-8", "surrogatepass") + delivery.body
+    primitives.require_hmac(keys, message, signatures(_NEXTCLOUD, delivery))
+    return Verified(primitives.digest(message))
+
+
+def _verify_stripe(delivery: Delivery, secrets: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
+    """`t=…,v1=…[,v1=…]`: one time, one or more signatures; other versions (`v0`) do not count."""
+    keys = primitives.symmetric_keys(secrets)
+    items = [item.strip(" \t").partition("=") for item in delivery.header(_STRIPE_HEADER).split(",")]
+    stamps = [value for key, _, value in items if key == "t"]
+    presented = [value for key, _, value in items if key == "v1"]
+    if len(stamps) != 1:
+        raise Unauthenticated("timestamp missing or doubled")
+    primitives.require_few(presented)
+    moment = primitives.fresh_timestamp(stamps[0], now_seconds, options.tolerance_seconds)
+    message = moment + b"." + delivery.body
+    primitives.require_hmac(keys, message, [primitives.from_hex(text) for text in presented])
+    return Verified(primitives.digest(message), id=text_id(members(delivery.body).get("id")), sent_at=float(moment))
+
+
+def _convoy_layout(options: Options) -> Layout:
+    return Layout(headers=("x-convoy-signature",), encoding=written(options), algorithm=options.algorithm)
+
+
+GITHUB = keyed("github", "`sha256=` and hex HMAC-SHA256 of the body", _HUB)
+META = Scheme(
+    "meta",
+    "`sha256=` and hex HMAC-SHA256(app secret) of the body; GET: the subscription check",
+    _HUB.headers,
+    0,
+    _verify_meta,
+    lambda secrets, _: primitives.symmetric_keys(secrets),
+)
+STRIPE = Scheme(
+    "stripe",
+    "`t=…,v1=…`, hex HMAC-SHA256 of `t.body`; the key is the whole `whsec_…` text",
+    (_STRIPE_HEADER,),
+    TOLERANCE_SECONDS,
+    _verify_stripe,
+    lambda secrets, _: primitives.symmetric_keys(secrets),
+)
+SLACK = keyed(
+    "slack",
+    "`v0=` and hex HMAC-SHA256 of `v0:timestamp:body`; `url_verification` is answered",
+    Layout(headers=("x-slack-signature",), prefix="v0=", signed="v0:{timestamp}:{body}", timestamp_header="x-slack-request-timestamp"),
+    tolerance_seconds=TOLERANCE_SECONDS,
+    finish=_finish_slack,
+)
+SHOPIFY = keyed(
+    "shopify",
+    "base64 HMAC-SHA256(client secret) of the body",
+    Layout(headers=("x-shopify-hmac-sha256", "shopify-hmac-sha256"), encoding=Encoding.BASE64),
+)
+LINE = keyed(
+    "line",
+    "base64 HMAC-SHA256(channel secret) of the body",
+    Layout(headers=("x-line-signature",), encoding=Encoding.BASE64),
+    finish=_finish_line,
+)
+LINEAR = keyed(
+    "linear",
+    "hex HMAC-SHA256 of the body, which holds `webhookTimestamp` in milliseconds",
+    Layout(headers=("linear-signature",)),
+    tolerance_seconds=_LINEAR_TOLERANCE_SECONDS,
+    finish=_finish_linear,
+)
+NEXTCLOUD_TALK = Scheme(
+    "nextcloud-talk",
+    "hex HMAC-SHA256 of the random and the body",
+    (*_NEXTCLOUD.headers, "x-nextcloud-talk-random"),
+    0,
+    _verify_nextcloud,
+    lambda secrets, _: primitives.symmetric_keys(secrets),
+)
+LINQ = keyed(
+    "linq",
+    "hex HMAC-SHA256 of `timestamp.body`, `sha256=` allowed before it",
+    Layout(
+        headers=("x-webhook-signature",),
+        prefix="sha256=",
+        is_relaxed=True,
+        signed="{timestamp}.{body}",
+        timestamp_header="x-webhook-timestamp",
+    ),
+    tolerance_seconds=TOLERANCE_SECONDS,
+    finish=_finish_linq,
+)
+HERMES_V2 = keyed(
+    "hermes-v2",
+    "hex HMAC-SHA256 of `timestamp.body`",
+    Layout(headers=("x-webhook-signature-v2",), signed="{timestamp}.{body}", timestamp_header="x-webhook-timestamp"),
+    tolerance_seconds=TOLERANCE_SECONDS,
+)
+OUTPOST = keyed(
+    "outpost",
+    "`v0=` and one or more hex HMAC-SHA256 of the body, with commas between them",
+    Layout(headers=("x-outpost-signature",), prefix="v0=", separator=","),
+)
+CONVOY = described(
+    "convoy",
+    "HMAC of the body; `algorithm` (sha256, sha512) and `encoding` (hex, base64) as set there",
+    _convoy_layout,
+    ("x-convoy-signature",),
+)
+GENERIC = described(
+    "hmac",
+    "HMAC as you describe it: `header`, `prefix`, `encoding`, `algorithm`, `signed` (with `{body}`, `{timestamp}`, `{id}`)",
+    layout_of,
+    tolerance_seconds=TOLERANCE_SECONDS,
+)
