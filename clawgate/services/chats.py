@@ -20,7 +20,7 @@ from clawgate.domain.attachments import NOTHING, Enclosed
 from clawgate.domain.caller import Caller, Scope
 from clawgate.domain.chat import Added, Done, Failed, Happening, Problem, SessionBusy, Taken, conversation, session_of
 from clawgate.domain.chat_connection import Answered
-from clawgate.domain.errors import Conflict, Draining, Forbidden, GatewayError, NotFound, StoreUnavailable
+from clawgate.domain.errors import Conflict, Draining, Forbidden, GatewayError, NotFound, Overloaded, StoreUnavailable
 from clawgate.domain.inbox import OPEN, Item
 from clawgate.domain.messages import PLAIN, Attendance, Inbound, TurnOptions
 from clawgate.domain.sessions import Message, Session, renamed
@@ -39,8 +39,10 @@ _log = Logger()
 IDLE_SECONDS, MOST_IDLE = 600.0, 256
 """How long an empty room is kept, and how many of them."""
 SOURCE = "chat"
+MOST_GUESTS = 64
+"""Connections to one session: each is told everything in it."""
 _MOST_OPEN_ITEMS = 500
-_STORE_RETRY_SECONDS = 1.0
+_RETRY_SECONDS = 1.0
 
 
 class Entered(msgspec.Struct, frozen=True):
@@ -89,7 +91,7 @@ class Chats:
             name: a new title, unless nothing is left of it; a session that is not stored yet does not keep it.
 
         Raises:
-            NotFound: it is somebody else's.
+            NotFound: it is somebody else's. Overloaded: MOST_GUESTS sit in it.
         """
         name = renamed(name or "")
         session_id = wanted if wanted and chat.is_session_id(wanted) else self.sessions.ids.uuid()
@@ -100,6 +102,8 @@ class Chats:
         room = self._room_of(session_id, owner) or await self._made(session_id, owner, caller.principal)
         if not caller.may_see(room.principal):
             raise NotFound("no such session")
+        if room.guests >= MOST_GUESTS:
+            raise Overloaded("too many connections to this session")
         title = name if stored is None else stored.title
         return Entered(session_id, room.principal, 0 if stored is None else stored.message_count, title or None)
 
@@ -299,19 +303,23 @@ class Chats:
         """The ended item, however long it takes.
 
         Raises:
-            Draining: the gateway stops. Overloaded: too many wait. NotFound: it is gone.
+            Draining: the gateway stops. NotFound: it is gone.
         """
         while True:
-            waiter = self.waiters.expect(item_id)
             try:
-                item = await self.inbox.get(item_id)
-                if item is None:
-                    raise NotFound("the message is gone")
-                return await waiter if item.is_open else item
-            except StoreUnavailable:
-                await self.clock.sleep(_STORE_RETRY_SECONDS)
-            finally:
-                self.waiters.forget(item_id, waiter)
+                return await self._ended(item_id)
+            except (StoreUnavailable, Overloaded):  # the turn goes on all the same, and its end will be told
+                await self.clock.sleep(_RETRY_SECONDS)
+
+    async def _ended(self, item_id: str) -> Item:
+        waiter = self.waiters.expect(item_id)
+        try:
+            item = await self.inbox.get(item_id)
+            if item is None:
+                raise NotFound("the message is gone")
+            return await waiter if item.is_open else item
+        finally:
+            self.waiters.forget(item_id, waiter)
 
     def _happened(self, room: Room, turn: RoomTurn, event: TurnEvent) -> None:
         match event:

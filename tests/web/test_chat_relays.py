@@ -9,13 +9,15 @@ from twisted.internet.defer import Deferred, succeed
 
 from clawgate.domain.errors import AgentBadRequest
 from clawgate.domain.inbox import Item
-from clawgate.domain.settings.model import AgentSettings, CronSettings, GatewaySettings, Settings
+from clawgate.domain.settings.model import AgentSettings, CronSettings, GatewaySettings, InboxSettings, Settings
 from clawgate.domain.tools import Risk, Tool, ToolResult
 from clawgate.domain.turn import ToolCall
+from clawgate.services.chats import MOST_GUESTS
 from clawgate.testing.agents import Pieces, ScriptedAgent
 from clawgate.testing.gateway import MemoryGateway
 from clawgate.testing.sockets import SocketClient
 from clawgate.testing.tools import ScriptedTools
+from clawgate.web.dialects import chat_frames_wire as wire
 from tests.web.chat_room import BOTH, SESSION, Frame, Room, numbered, say, told
 
 CHAT = "/api/v1/agent/chat"
@@ -362,3 +364,37 @@ def test_an_sop_that_is_answered_is_a_problem_of_its_own() -> None:
     client = Room().join("zeroclaw.v1")
     client.send({"type": "approval_response", "kind": "sop", "run_id": "r", "decision": "approve"})
     assert client.json[-1] == {"type": "error", "message": "SOPs are not enabled", "code": "SOP_DISABLED"}
+
+
+def test_a_session_has_places_for_sixty_four_connections() -> None:
+    room = Room()
+    there = [room.join() for _ in range(MOST_GUESTS)]
+    assert [client.status for client in there] == [101] * MOST_GUESTS
+    assert room.join().status == 503
+    there[0].leave()
+    assert room.join().status == 101
+
+
+def test_a_message_is_written_once_for_everybody_who_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[object] = []
+    event = wire.event
+    monkeypatch.setattr(wire, "event", lambda dialect, what: (written.append((dialect, what.seq)), event(dialect, what))[1])
+    room = Room("tea")
+    clients = [arrived(room, dialect) for dialect in BOTH for _ in range(3)]
+    say(clients[0])
+    assert {told(client)[-1]["type"] for client in clients} == {"done"}
+    assert len(written) == len(set(written))
+
+
+def test_a_turn_is_told_to_its_end_although_too_many_wait() -> None:
+    room = Room(gate=MemoryGateway(agent=ScriptedAgent(["tea", "milk"], is_held=True), settings=Settings(inbox=InboxSettings(max_waiters=1))))
+    client, other = arrived(room), room.join(query="?session_id=other")
+    other.send({"type": "connect"})
+    say(other)
+    say(client)
+    room.agent.release(1)
+    assert told(other)[-1]["type"] == "done"
+    room.agent.release(1)
+    assert "done" not in kinds(client)
+    room.gate.clock.advance(1.0)
+    assert told(client)[-1]["type"] == "done"

@@ -153,13 +153,13 @@ def error(dialect: Dialect, problem: Problem, message: str) -> Object:
     return {"type": "error", "message": message, "code": code}
 
 
-def relayed(dialect: Dialect, event: BusEvent) -> Object | None:
-    """The frame that tells of something outside the session; None = this dialect has none for it. It has no number and is not repeated."""
+def relayed(dialect: Dialect, event: BusEvent) -> tuple[Object, ...]:
+    """The frame that tells of something outside the session, if this dialect has one for it. It has no number and is not repeated."""
     if dialect is Dialect.CONSTRUCT and event.kind == "channel_event":
-        return {"type": "agent_event", "event": event.data.get("payload")}
+        return ({"type": "agent_event", "event": event.data.get("payload")},)
     if dialect is Dialect.ZEROCLAW and event.kind == "cron_run_finished":
-        return _cron_result(event)
-    return None
+        return (_cron_result(event),)
+    return ()
 
 
 def _cron_result(event: BusEvent) -> Object:

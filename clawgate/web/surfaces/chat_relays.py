@@ -11,6 +11,7 @@ from collections.abc import Callable
 from attrs import define, field
 
 from clawgate.domain.caller import Scope
+from clawgate.domain.chat import ChatEvent
 from clawgate.domain.events import BusEvent, may_see
 from clawgate.ports.sockets import Socket
 from clawgate.services.events import Events
@@ -21,11 +22,11 @@ from clawgate.web.dialects.chat_frames_wire import Dialect
 
 @define(eq=False)
 class Relays:
-    """All connections share the text of the last event."""
+    """All connections share the texts of what was told last: it is written once, however many are told."""
 
     events: Events
-    _number: int = field(default=0, init=False)
-    _texts: dict[Dialect, str] = field(factory=dict, init=False)
+    _last: object = field(default=None, init=False)
+    _texts: dict[Dialect, tuple[str, ...]] = field(factory=dict, init=False)
 
     def begin(self, socket: Socket) -> Relay:
         """Tells a connection of what happens from now on."""
@@ -34,13 +35,13 @@ class Relays:
         relay.unwatch = self.events.watch_kinds(wire.RELAYED, relay.told)
         return relay
 
-    def text(self, dialect: Dialect, event: BusEvent) -> str:
-        """The frame of an event, "" = the dialect has none for it."""
-        if event.number != self._number:
-            self._number, self._texts = event.number, {}
+    def texts(self, dialect: Dialect, what: BusEvent | ChatEvent) -> tuple[str, ...]:
+        """The frames of an event; the dialect may have none for it."""
+        if what is not self._last:
+            self._last, self._texts = what, {}
         if dialect not in self._texts:
-            frame = wire.relayed(dialect, event)
-            self._texts[dialect] = "" if frame is None else encoded(frame).decode()
+            frames = wire.event(dialect, what) if isinstance(what, ChatEvent) else wire.relayed(dialect, what)
+            self._texts[dialect] = tuple(encoded(frame).decode() for frame in frames)
         return self._texts[dialect]
 
 
@@ -62,11 +63,11 @@ class Relay:
         """Something happened."""
         if not (self.socket.caller.may(Scope.READ) and may_see(self.socket.caller, event)):
             return
-        text = self.relays.text(wire.dialect_of(self.socket.subprotocol), event)
-        if text and self._is_slow:
-            self._missed += 1
-        elif text:
-            self.socket.send(text)
+        for text in self.relays.texts(wire.dialect_of(self.socket.subprotocol), event):
+            if self._is_slow:
+                self._missed += 1
+            else:
+                self.socket.send(text)
 
     def flow(self, is_slow: bool) -> None:
         """The client takes nothing for now, or takes everything again."""

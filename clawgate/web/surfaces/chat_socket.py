@@ -158,8 +158,9 @@ class ChatConnection:
             self._relay.end()
 
     def _told(self, event: ChatEvent) -> None:
-        for frame in wire.event(self._dialect, event):
-            self._send(frame)
+        for text in self.relays.texts(self._dialect, event):
+            if self._socket is not None:
+                self._socket.send(text)
         self._step(Turns(event.open_turns))
 
     async def _resolve(self, word: Answered) -> None:
