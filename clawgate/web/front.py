@@ -18,7 +18,7 @@ class FrontSite(GatewaySite):
 
     def __init__(self, web: GatewayResource, limits: Limits, *, is_secure: bool = False, **options: Any) -> None:  # Any: GatewaySite's own options
         """As `GatewaySite`, for the resource of a gateway; `is_secure`: it is served over TLS."""
-        super().__init__(web, limits, cap_for=web.body_cap, is_known=web.is_known, **options)
+        super().__init__(web, limits, cap_for=web.body_cap, known_sender=web.known_sender, **options)
         self._web, self._is_secure = web, is_secure
 
     def refusal_headers(self) -> tuple[tuple[bytes, bytes], ...]:

@@ -19,7 +19,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 from zope.interface import implementer
 
-from clawgate.domain.caller import Caller
+from clawgate.domain.caller import OPEN, Caller
 from clawgate.domain.errors import BadRequest, GatewayError, TooLarge
 from clawgate.domain.tokens import bearer
 from clawgate.ports.clock import Clock
@@ -100,10 +100,10 @@ class GatewayResource:
         found = self.router.match("POST", path.removeprefix(self.prefix))
         return found.route.cap_bytes or None if isinstance(found, Match) else None
 
-    def is_known(self, headers: dict[bytes, list[bytes]]) -> bool:
-        """Whether a request's bearer was let in before; free of I/O, and no credential by itself."""
-        values = headers.get(b"Authorization", [b""])
-        return self.doorkeeper.access.remembers(bearer(values[0].decode("latin-1"), lower_too=True))
+    def known_sender(self, headers: dict[bytes, list[bytes]]) -> str:
+        """A request's bearer if it was let in before, or nobody needs one; else "". Free of I/O, and no credential by itself."""
+        presented = bearer(headers.get(b"Authorization", [b""])[0].decode("latin-1"), lower_too=True)
+        return presented or OPEN if self.doorkeeper.access.remembers(presented) else ""
 
     def next_request_id(self) -> bytes:
         """An id that no other request of this or another run has."""

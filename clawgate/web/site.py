@@ -53,7 +53,7 @@ class GatewaySite(server.Site):
         on_event: Callable[[str], object] | None = None,
         on_connections: Callable[[int], object] | None = None,
         is_uncapped: Callable[[str], bool] | None = None,
-        is_known: Callable[[dict[bytes, list[bytes]]], bool] = lambda _: False,
+        known_sender: Callable[[dict[bytes, list[bytes]]], str] = lambda _: "",
         parsePOSTFormSubmission: bool = False,
     ) -> None:
         """Holds the parts; nothing happens before a connection.
@@ -66,7 +66,7 @@ class GatewaySite(server.Site):
             on_event: counts refusals by reason: "connections", "connections_per_client", "header_timeout", "body_timeout",
                 "body_too_large", "large_bodies", "headers_too_large", "target_too_long", "malformed".
             on_connections: told the number of open connections whenever it changes.
-            is_known: headers of a request → whether its sender is known already, so that strangers do not take its places for large bodies.
+            known_sender: headers of a request → who its sender is, "" = nobody knows yet; strangers do not take the places for large bodies of others.
             is_uncapped: peer's host → whether it is exempt from the cap per client: a proxy speaks for many.
             parsePOSTFormSubmission: kept for Twisted's signature; forms are never parsed here.
         """
@@ -75,9 +75,9 @@ class GatewaySite(server.Site):
         self.is_draining = False
         self._cap_for = cap_for
         self._on_event, self._on_connections, self._is_uncapped = on_event, on_connections, is_uncapped
-        self._is_known = is_known
+        self._known_sender = known_sender
         self._channels: set[GatewayChannel] = set()
-        self._large: dict[GatewayChannel, bytes] = {}
+        self._large: dict[GatewayChannel, str] = {}
         self._per_client: Counter[str] = Counter()
         self._turned_away = 0
         self._date, self._date_until = b"", -1.0
@@ -150,11 +150,11 @@ class GatewaySite(server.Site):
 
     def begin_large(self, channel: GatewayChannel, headers: dict[bytes, list[bytes]]) -> bool:
         """Whether a body beyond the ordinary cap may be read now: credentials are checked after reading, so strangers share `MOST_LARGE` places."""
-        sender = headers[b"Authorization"][0] if self._is_known(headers) else b""
+        sender = self._known_sender(headers)
         senders = list(self._large.values())
         if senders.count(sender) >= (MOST_LARGE_OF_ONE if sender else MOST_LARGE):
             return False
-        if sender and len(senders) - senders.count(b"") >= MOST_LARGE_KNOWN:
+        if sender and len(senders) - senders.count("") >= MOST_LARGE_KNOWN:
             return False
         self._large[channel] = sender
         return True

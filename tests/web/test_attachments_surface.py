@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, execute
 
 from clawgate.domain import attachments as rules
+from clawgate.domain.settings.model import GatewaySettings, Settings
 from clawgate.services.attachments import MOST_WRITING
 from clawgate.system import attachments as files
 from clawgate.testing.agents import Hang, ScriptedAgent
@@ -89,6 +90,20 @@ def test_an_upload_is_answered_with_what_is_kept() -> None:
         "created_at": "2027-01-15T08:00:00.000Z",
     }
     assert rules.is_file_id(answer.json["file_id"])
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_large_file_that_comes_in_pieces_is_taken_with_and_without_pairing(is_open: bool) -> None:
+    gate = MemoryGateway(Settings(gateway=GatewaySettings(require_pairing=not is_open)), agent=ScriptedAgent())
+    token = "" if is_open else gate.pair()
+    assert is_open or gate.client.get("/api/sessions", token=token).status == 200
+    body = part(b"a" * 1_000_000) + b"--x--\r\n"
+    headers = FORM | {"Content-Length": str(len(body)), "Host": "gate.internal"} | ({} if is_open else {"Authorization": f"Bearer {token}"})
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    sent = gate.client.send(f"POST /api/sessions/{SESSION}/attachments HTTP/1.1\r\n{head}\r\n".encode())
+    sent.feed(body[:500_000])
+    sent.feed(body[500_000:])
+    assert sent.response.json["size"] == 1_000_000
 
 
 def test_the_first_field_named_file_counts_and_others_are_skipped() -> None:
