@@ -15,10 +15,12 @@ from clawgate.domain.settings.providers import named
 from clawgate.services.catalog import Catalog, NobodyAsked
 from clawgate.services.chat_sessions import ChatSessions
 from clawgate.services.doctor import Doctor
+from clawgate.services.hooks import Hooks
 from clawgate.services.login import Login
 from clawgate.web.asking import Asking
 from clawgate.web.auth import Doorkeeper, Peers
-from clawgate.web.dialects import root_wire, triggers_wire
+from clawgate.web.dialects import hooks_wire, root_wire, triggers_wire
+from clawgate.web.public_url import public_url
 from clawgate.web.resource import GatewayResource
 from clawgate.web.router import Router, Surface
 from clawgate.web.surfaces.about import AboutSurface
@@ -34,6 +36,7 @@ from clawgate.web.surfaces.control import ControlSurface
 from clawgate.web.surfaces.cron import CronSurface
 from clawgate.web.surfaces.events import EventsSurface
 from clawgate.web.surfaces.health import HealthSurface
+from clawgate.web.surfaces.hooks import HooksSurface
 from clawgate.web.surfaces.inbox import InboxSurface
 from clawgate.web.surfaces.knowledge import KnowledgeSurface
 from clawgate.web.surfaces.live_config import LiveConfigSurface
@@ -88,6 +91,7 @@ def _surfaces(parts: Assembly) -> tuple[Surface, ...]:
             own.idempotency_ttl_secs,
         ),
         TriggersSurface(parts.triggers, asking(triggers_wire.FAILED), own.idempotency_ttl_secs),
+        HooksSurface(_hooks(parts), asking(hooks_wire.FAILED), partial(public_url, _peers(parts))),
         AgentChatSurface(
             parts.ingress,
             parts.streams,
@@ -131,6 +135,11 @@ def _surfaces(parts: Assembly) -> tuple[Surface, ...]:
     )
 
 
+def _hooks(parts: Assembly) -> Hooks:
+    edges = parts.edges
+    return Hooks(lambda: parts.settings.hooks, parts.settings.gateway.rate_limit_max_keys, edges.clock, edges.meter)
+
+
 def _about(parts: Assembly) -> tuple[Surface, ...]:
     edges, clock = parts.edges, parts.edges.clock
     login = Login(lambda: parts.settings.gateway.login, edges.passwords, clock, edges.meter)
@@ -149,14 +158,19 @@ def _about(parts: Assembly) -> tuple[Surface, ...]:
     return about, LoginSurface(login)
 
 
-def _resource(parts: Assembly, router: Router) -> GatewayResource:
+def _peers(parts: Assembly) -> Peers:
     own = parts.settings.gateway
     trusted = parse_networks(own.trusted_proxies) if own.trust_forwarded_headers else ()
-    has_tunnel = parts.settings.tunnel.provider != "none"
+    return Peers(trusted, parts.settings.tunnel.provider != "none")
+
+
+def _resource(parts: Assembly, router: Router) -> GatewayResource:
+    own = parts.settings.gateway
+    peers = _peers(parts)
     return GatewayResource(
         router=router,
-        doorkeeper=Doorkeeper(parts.access, parts.guard, parts.tickets, ("*",) if trusted or has_tunnel else own.allowed_hosts),
-        peers=Peers(trusted, has_tunnel),
+        doorkeeper=Doorkeeper(parts.access, parts.guard, parts.tickets, ("*",) if peers.trusted or peers.has_tunnel else own.allowed_hosts),
+        peers=peers,
         clock=parts.edges.clock,
         meter=parts.edges.meter,
         boot=parts.boot,

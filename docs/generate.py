@@ -326,6 +326,7 @@ def _bad_configurations() -> Iterator[tuple[Settings, Facts]]:
     open_house, announced = model.GatewaySettings(require_pairing=False), model.NodesSettings(enabled=True, announce=True)
     control = model.ControlSettings(enabled=True, host="0.0.0.0", trusted_ips=("0.0.0.0/0",))
     yield Settings(gateway=open_house, terminal=model.TerminalSettings(enabled=True), nodes=announced, control=control), Facts(has_mdns=False)
+    yield Settings(hooks={"sms": model.HookSettings(verify="twilio", rate_limit_per_minute=0)}), Facts()
 
 
 def findings_page() -> str:

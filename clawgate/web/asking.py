@@ -39,16 +39,17 @@ class Asking:
     wait_seconds: float
     failed: str
 
-    async def answer(self, call: Call, message: Inbound, more: Mapping[str, object] | None = None) -> Answer:
+    async def answer(self, call: Call, message: Inbound, more: Mapping[str, object] | None = None, *, waits: bool = True) -> Answer:
         """The outcome; 202 with `Prefer: respond-async`.
 
         Args:
             more: fields that a finished answer carries besides.
+            waits: False = 202 whatever the caller prefers.
 
         Raises:
             Conflict: the message was dropped, or nobody knows what came of it.
         """
-        if _prefers_async(call):
+        if not waits or _prefers_async(call):
             accepted = await self._accepted(message)
             return await self._asked(call, Asked(accepted.item, accepted.is_duplicate), more or {}, accepted_only=True)
         return await self._asked(call, await self.ingress.ask(message, self.wait_seconds), more or {}, accepted_only=False)

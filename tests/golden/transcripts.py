@@ -10,6 +10,8 @@ r"""Golden transcripts: what is sent and what comes back, byte for byte. One fil
 
 from __future__ import annotations
 
+import base64
+import hmac
 import os
 import re
 from collections.abc import Callable
@@ -25,6 +27,7 @@ from clawgate.domain.settings.model import (
     ControlSettings,
     CronSettings,
     GatewaySettings,
+    HookSettings,
     KnowledgeSettings,
     LoginSettings,
     NodesSettings,
@@ -147,6 +150,16 @@ def _triggers(settings: Settings | None = None, agent: ScriptedAgent | None = No
     return gate
 
 
+def _hooks(agent: ScriptedAgent | None = None, **changes: object) -> MemoryGateway:
+    fields = {"repo": "/repository/full_name"}
+    pushed = HookSettings(verify="github", secrets=(Secret("hook_secret"),), message="{repo} was {action}", fields=fields)
+    asked = HookSettings(
+        verify="standard-webhooks", secrets=(Secret("whsec_" + base64.b64encode(b"hk" * 12).decode()),), message="{text}", respond="sync"
+    )
+    hooks = {"github": msgspec.structs.replace(pushed, **changes), "ask": asked, "closed": HookSettings(verify="github", message="{x}")}
+    return MemoryGateway(Settings(hooks=hooks), agent=agent)
+
+
 GATEWAYS: dict[str, Callable[[], MemoryGateway | PlatformGate]] = {
     "plain": MemoryGateway,
     "unlimited": lambda: gateway(pair_rate_limit_per_minute=0, webhook_rate_limit_per_minute=0),
@@ -166,6 +179,9 @@ GATEWAYS: dict[str, Callable[[], MemoryGateway | PlatformGate]] = {
     "triggers": _triggers,
     "triggers-one-a-minute": lambda: _triggers(Settings(gateway=GatewaySettings(webhook_rate_limit_per_minute=1))),
     "triggers-failing": lambda: _triggers(agent=ScriptedAgent([AgentBadRequest("no")])),
+    "hooks": _hooks,
+    "hooks-one-a-minute": lambda: _hooks(rate_limit_per_minute=1),
+    "hooks-failing": lambda: _hooks(ScriptedAgent([AgentBadRequest("no")])),
     "cron-disabled": lambda: MemoryGateway(Settings(cron=CronSettings(enabled=False))),
     "tasks-disabled": lambda: MemoryGateway(Settings(tasks=TasksSettings(enabled=False))),
 }
@@ -230,6 +246,8 @@ class Player:
             "length": str(len(body)),
             "meta": hmac_hex("app_secret", body),
             "linq": hmac_hex("linq_secret", moment.encode() + b"." + body),
+            "hook": hmac_hex("hook_secret", body),
+            "standard": base64.b64encode(hmac.digest(b"hk" * 12, f"msg_1.{moment}.".encode() + body, "sha256")).decode(),
             "random": "r" * 64,
             "nextcloud": hmac_hex("nextcloud_secret", b"r" * 64 + body),
         }

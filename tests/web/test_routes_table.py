@@ -61,6 +61,8 @@ ROWS: dict[str, tuple[int, str]] = {
     "POST /api/v1/approvals/<approval_id>": (415, JSON),
     "GET /api/v1/approvals": (200, JSON),
     "POST /triggers/<path:trigger_path>": (404, JSON),
+    "POST /hooks/<name>": (404, JSON),
+    "GET /hooks/<name>": (404, JSON),
     "GET /tasks": (200, JSON),
     "POST /tasks": (415, JSON),
     "GET /tasks/<task_id>": (404, JSON),

@@ -4,7 +4,7 @@ A finding's id is stable: scripts and documentation refer to it. A configuration
 
     CG001–009  files and process      CG010–019  listening, pairing, limits, proxies     CG020–029  channels and their secrets
     CG030–039  secrets at rest        CG040–049  keys                                    CG050–059  agents and outgoing URLs
-    CG060–069  nodes, terminals, the control plane
+    CG060–069  nodes, terminals, the control plane                               CG070–079  signed hooks
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from clawgate.domain.secret import Secret
-from clawgate.domain.settings import providers
+from clawgate.domain.settings import hooks, providers
 from clawgate.domain.settings.model import Settings
 
 
@@ -248,6 +248,10 @@ def _secrets(settings: Settings) -> Iterator[tuple[str, Secret | None, bool]]:
     if channels.linq is not None:
         yield "channels_config.linq.api_token", channels.linq.api_token, False
         yield "channels_config.linq.signing_secret", channels.linq.signing_secret, True
+    for name, hook in settings.hooks.items():
+        for secret in hook.secrets:
+            yield f"hooks.{name}.secrets", secret, True
+        yield f"hooks.{name}.verify_token", hook.verify_token, True
     if tunnel.cloudflare is not None:
         yield "tunnel.cloudflare.token", tunnel.cloudflare.token, False
     if tunnel.ngrok is not None:
@@ -329,6 +333,26 @@ def _control_plane(settings: Settings) -> Iterator[Finding]:
             yield _error("CG065", "control.trusted_ips", f"{entry} lets almost anybody speak", "List only the operators' own addresses")
 
 
+def _hooks(settings: Settings, facts: Facts) -> Iterator[Finding]:
+    for name, hook in settings.hooks.items():
+        if complaint := hooks.complaint(hook):
+            remedy = "Write the secret that the sender signs with, as env:NAME or file:PATH"
+            yield _error("CG070", f"hooks.{name}.secrets", f"{complaint}: every delivery is refused with 401", remedy)
+        if not hook.message.strip() and not hook.fields:
+            remedy = 'Write message = "…", or fields = { name = "/pointer" }'
+            yield _error("CG071", f"hooks.{name}.message", "is not set: every delivery is refused with 400", remedy, is_security=False)
+        if hook.rate_limit_per_minute == 0:
+            remedy = "Write a number above 0, or remove the key for the default"
+            yield _warning("CG072", f"hooks.{name}.rate_limit_per_minute", "is 0: there is no limit", remedy)
+        if hook.verify in _URL_SCHEMES and not hook.url:
+            text = "is not set: the URL that is signed is taken from the request, which a proxy or tunnel may have changed"
+            yield _info("CG073", f"hooks.{name}.url", text, "Write the URL that the sender calls", is_security=False)
+
+
+_URL_SCHEMES = ("twilio", "rfc9421")
+"""Sign the URL too."""
+
+
 def _outgoing(settings: Settings) -> Iterator[tuple[str, str]]:
     channels = settings.channels_config
     if channels.whatsapp is not None:
@@ -357,6 +381,7 @@ _PARTS: tuple[Callable[[Settings, Facts], Iterator[Finding]], ...] = (
     _keys,
     _agents,
     _real_time,
+    _hooks,
 )
 
 

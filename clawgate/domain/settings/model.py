@@ -283,6 +283,39 @@ class NodesSettings(Section, frozen=True, kw_only=True):
     announce_name: Annotated[str, Note("Name it is announced under; empty = the machine's")] = ""
 
 
+class HookSettings(Section, frozen=True, kw_only=True):
+    """`[hooks.NAME]`: signed deliveries at `POST /hooks/NAME`."""
+
+    verify: Annotated[str, Note("Scheme of its signatures, such as `github`", live=True)]
+    secrets: Annotated[tuple[Secret, ...], Note("Any of them may have signed: write the new one beside the old one while you rotate", live=True)] = ()
+    message: Annotated[
+        str, Note("What is asked; `{name}` is a field, or a top-level value of the body; empty = every field, a line each", live=True)
+    ] = ""
+    fields: Annotated[dict[str, str], Note("JSON pointers into the body by name, such as `/repository/full_name`", live=True)] = {}
+    conversation: Annotated[str, Note("Conversation of a delivery, with the same names; empty = each has its own", live=True)] = ""
+    skill: Annotated[str, Note("Loaded when there is one of that name", live=True)] = ""
+    respond: Annotated[str, Note("`async` (202 at once) or `sync` (waits for the answer)", live=True)] = "async"
+    tolerance_secs: Annotated[int, Note("How far a signed time may be off, either way; 0 = as its platform advises", live=True)] = 0
+    rate_limit_per_minute: Annotated[int, Note("Deliveries per client and minute, genuine ones and others apart; 0 = unlimited", live=True)] = 60
+    max_body_bytes: Annotated[int, Note("Largest body; more is 413", live=True)] = 65_536
+    url: Annotated[
+        str, Note("Its public URL without a query, where that is signed (`twilio`, `rfc9421`); empty = as requests have it", live=True)
+    ] = ""
+    header: Annotated[str, Note("`hmac`: header of the signature", live=True)] = "x-signature"
+    prefix: Annotated[str, Note("`hmac`: what stands before it, such as `sha256=`", live=True)] = ""
+    encoding: Annotated[str, Note("`hmac`, `convoy`: how it is written, `hex` or `base64`", live=True)] = "hex"
+    algorithm: Annotated[str, Note("`hmac`, `convoy`: `sha1`, `sha256`, `sha384` or `sha512`", live=True)] = "sha256"
+    signed: Annotated[str, Note("`hmac`: what is signed, of `{body}`, `{timestamp}` and `{id}`", live=True)] = "{body}"
+    timestamp_header: Annotated[str, Note("`hmac`: header of `{timestamp}`, in seconds", live=True)] = "x-timestamp"
+    id_header: Annotated[str, Note("`hmac`: header of `{id}`", live=True)] = "x-id"
+    key_encoding: Annotated[str, Note("`hmac`, `convoy`, `rfc9421`: how symmetric keys are written, `text`, `hex` or `base64`", live=True)] = "text"
+    key_type: Annotated[str, Note("`rfc9421`: `hmac-sha256`, `ed25519` or `ecdsa-p256-sha256`", live=True)] = "hmac-sha256"
+    key_ids: Annotated[tuple[str, ...], Note("`rfc9421`: `keyid` of each secret, in their order; empty = any", live=True)] = ()
+    label: Annotated[str, Note("`rfc9421`: which signature counts; empty = there is only one", live=True)] = ""
+    components: Annotated[tuple[str, ...], Note("`rfc9421`: what it has to cover besides the least", live=True)] = ()
+    verify_token: Annotated[Secret | None, Note("`meta`: presented when it subscribes", live=True)] = None
+
+
 class ControlSettings(Section, frozen=True, kw_only=True):
     """`[control]`: the control plane of OpenClaw Enterprise, a WebSocket on a port of its own."""
 
@@ -407,6 +440,7 @@ class Settings(Section, frozen=True, kw_only=True):
     nodes: NodesSettings = NodesSettings()
     reliability: ReliabilitySettings = ReliabilitySettings()
     control: ControlSettings = ControlSettings()
+    hooks: dict[str, HookSettings] = {}
     observability: ObservabilitySettings = ObservabilitySettings()
     secrets: SecretsSettings = SecretsSettings()
     tunnel: TunnelSettings = TunnelSettings()

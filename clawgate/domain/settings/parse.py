@@ -16,7 +16,7 @@ from clawgate.domain.caller import is_loopback
 from clawgate.domain.errors import Invalid, InvalidSettings
 from clawgate.domain.overlay import at, effective, merged
 from clawgate.domain.secret import Secret
-from clawgate.domain.settings import environment, providers, rules
+from clawgate.domain.settings import environment, hooks, providers, rules
 from clawgate.domain.settings.model import ControlSettings, Section, Settings
 from clawgate.domain.settings.schema import Key, Kind, Table, join, keys, tree
 from clawgate.domain.settings.values import coerce, described, from_text
@@ -31,7 +31,7 @@ _OWN_TABLES = ("clawgate", "inbox", "store")
 _RANTAICLAW_TIMEOUT = 300
 _MOST_UNKNOWN = 1000
 _SAFE_KEY_BYTES = 32
-_SECRET_KINDS = (Kind.SECRET, Kind.SECRETS)
+_SECRET_KINDS = (Kind.SECRET, Kind.SECRETS, Kind.SECRET_LIST)
 _MEMBER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\Z")
 _TITLE = re.compile(r"[^\x00-\x1f\x7f]{1,200}\Z")
 """Names of skills are what their authors call them."""
@@ -91,6 +91,9 @@ def build(
 def clear_text_secrets(document: Mapping[str, object]) -> tuple[str, ...]:
     """Paths of secrets that stand in the document as they are; a plain token in `paired_tokens` counts."""
     found = [key.path for key in keys().values() if key.kind is Kind.SECRET and _is_clear(_at(document, key.path))]
+    named = document.get("hooks")
+    tables = named.items() if isinstance(named, Mapping) else ()
+    found += [f"hooks.{name}.secrets" for name, table in tables if isinstance(table, Mapping) and _has_clear(table.get("secrets"))]
     tokens = _at(document, "gateway.paired_tokens")
     if isinstance(tokens, list | tuple) and any(isinstance(entry, str) and not is_hash(entry) for entry in tokens):
         found.append("gateway.paired_tokens")
@@ -270,6 +273,10 @@ def _is_clear(found: object) -> bool:
     return isinstance(found, str) and bool(found.strip()) and not found.startswith((*ENCRYPTED, "file:", "env:"))
 
 
+def _has_clear(found: object) -> bool:
+    return isinstance(found, list | tuple) and any(map(_is_clear, found))
+
+
 def _table_for(whole: dict[str, object], path: str, *, create: bool) -> dict[str, object] | None:
     """The innermost table of a path; None when it is missing and not to be made, or something else stands in its place."""
     table = whole
@@ -374,6 +381,9 @@ def _check_together(reader: _Reader, settings: Settings) -> None:
     for name, server in settings.mcp_servers.items():
         if bool(server.command.strip()) == bool(server.url.strip()):
             reader.refuse(f"mcp_servers.{name}", "needs either a command or a url", 'Write command = "program", or url = "https://…"')
+    for name, hook in settings.hooks.items():
+        for problem in hooks.problems(name, hook):
+            reader.refuse(problem.path, problem.problem, problem.remedy)
     # A section that is there and wrong has been reported already.
     already = tuple(problem.path for problem in reader.problems)
     if tunnel.provider in _TUNNEL_NEEDS and not any(path.startswith(f"tunnel.{tunnel.provider}") for path in already):

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from clawgate.domain.approvals import Level
 from clawgate.domain.errors import Invalid
 from clawgate.domain.settings import providers
+from clawgate.domain.signing.registry import SCHEMES
+from clawgate.domain.signing.scheme import Algorithm, Encoding, KeyType
 
 Warn = Callable[[str], None]
 Rule = Callable[[str, str, Warn], str]
@@ -34,6 +36,8 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "agent.recalled_memories": (0, 50),
     "cron.runs_kept": (1, 10_000),
     "nodes.max_nodes": (1, 1_000),
+    "hooks.*.max_body_bytes": (1, 1024 * 1024),
+    "hooks.*.tolerance_secs": (0, 86_400),
 }
 _AT_LEAST_ONE = frozenset(
     {
@@ -72,6 +76,7 @@ _ZERO_MEANS: Mapping[str, int] = {"gateway.idempotency_ttl_secs": 1, "gateway.id
 _PREFIX_CHARS = frozenset("/-_.~ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!$&'()*+,;=:@")
 _TOKEN_PREFIX = re.compile(r"[A-Za-z0-9_-]{0,32}\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,64}\Z")
 _NAMESPACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 
 
@@ -91,7 +96,7 @@ def checked(path: str, value: object, warn: Warn) -> object:
     if isinstance(value, int | float):
         return _number(path, value)
     if isinstance(value, str):
-        return _TEXT_RULES.get(path, _as_is)(path, value, warn)
+        return _TEXT_RULES.get(_general(path), _as_is)(path, value, warn)
     if isinstance(value, tuple) and path in ("gateway.trusted_proxies", "control.trusted_ips"):
         return tuple(_network(path, str(entry)) for entry in value)
     if isinstance(value, tuple) and path == "gateway.tls.client_auth.pinned_certs":
@@ -109,9 +114,15 @@ def _number(path: str, value: float) -> float:
 
 def limits(path: str) -> tuple[float, float]:
     """The least and the greatest number that a key takes."""
+    path = _general(path)
     if path in _RANGES:
         return _RANGES[path]
     return (1 if path in _AT_LEAST_ONE else 0), (MOST_SECONDS if path.endswith("_secs") else MOST)
+
+
+def _general(path: str) -> str:
+    """The path under which the rules of a family's key stand."""
+    return f"hooks.*.{path.rpartition('.')[2]}" if path.startswith("hooks.") else path
 
 
 def _figure(value: float) -> str:
@@ -230,6 +241,27 @@ def _url_or_empty(path: str, text: str, warn: Warn) -> str:
     return _url(path, text, warn) if text else ""
 
 
+def _scheme(path: str, text: str, warn: Warn) -> str:
+    name = text.strip().lower()
+    if name not in SCHEMES:
+        raise Invalid(path, f'no scheme of signatures is called "{text[:60]}"', "Write one of: " + ", ".join(SCHEMES))
+    return name
+
+
+def _public_url(path: str, text: str, warn: Warn) -> str:
+    """Signed byte by byte: nothing of it is changed."""
+    if text:
+        providers.check_url(path, text)
+    return text
+
+
+def _header(path: str, text: str, warn: Warn) -> str:
+    name = text.strip().lower()
+    if not _HEADER.match(name):
+        raise Invalid(path, "is no name of a header", 'Write a name such as "x-signature"')
+    return name
+
+
 def _provider(path: str, text: str, warn: Warn) -> str:
     return providers.normalised(path, text)
 
@@ -273,4 +305,14 @@ _TEXT_RULES: Mapping[str, Rule] = {
     "skills.marketplace_url": _url_or_empty,
     "autonomy.level": _level,
     "cron.missed_runs": _one_of("once", "skip"),
+    "hooks.*.verify": _scheme,
+    "hooks.*.respond": _one_of("async", "sync"),
+    "hooks.*.url": _public_url,
+    "hooks.*.header": _header,
+    "hooks.*.timestamp_header": _header,
+    "hooks.*.id_header": _header,
+    "hooks.*.encoding": _one_of("hex", "base64"),
+    "hooks.*.algorithm": _one_of(*(algorithm.value for algorithm in Algorithm)),
+    "hooks.*.key_encoding": _one_of(*(encoding.value for encoding in Encoding)),
+    "hooks.*.key_type": _one_of(*(key_type.value for key_type in KeyType)),
 }

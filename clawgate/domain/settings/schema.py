@@ -28,6 +28,8 @@ class Kind(enum.Enum):
     SECRET = "a secret"  # a kind's name, not a secret
     TEXTS = "a list of texts"
     SECRETS = "a table of secrets"
+    SECRET_LIST = "a list of secrets"
+    TEXT_TABLE = "a table of texts"
 
 
 _KINDS = {
@@ -38,6 +40,8 @@ _KINDS = {
     Secret: Kind.SECRET,
     tuple[str, ...]: Kind.TEXTS,
     dict[str, Secret]: Kind.SECRETS,
+    tuple[Secret, ...]: Kind.SECRET_LIST,
+    dict[str, str]: Kind.TEXT_TABLE,
 }
 
 

@@ -27,7 +27,7 @@ def coerce(key: Key, found: object) -> object:
     """
     value = _COERCIONS[key.kind](found)
     if value is None:
-        hidden = key.kind is Kind.SECRET or key.path == "gateway.paired_tokens"
+        hidden = key.kind in (Kind.SECRET, Kind.SECRET_LIST) or key.path == "gateway.paired_tokens"
         raise Invalid(key.path, f"is {described(found, hidden=hidden)} and must be {key.kind.value}", _remedy(key, found, hidden=hidden))
     return value
 
@@ -116,6 +116,17 @@ def _secrets(found: object) -> dict[str, Secret] | None:
     return {str(name): Secret(entry) for name, entry in found.items()}
 
 
+def _secret_list(found: object) -> tuple[Secret, ...] | None:
+    texts = _texts(found)
+    return None if texts is None else tuple(Secret(text.strip()) for text in texts)
+
+
+def _text_table(found: object) -> dict[str, str] | None:
+    if not isinstance(found, Mapping) or not all(isinstance(entry, str) for entry in found.values()):
+        return None
+    return {str(name): entry for name, entry in found.items()}
+
+
 _COERCIONS: Mapping[Kind, Callable[[object], object]] = {
     Kind.FLAG: _flag,
     Kind.COUNT: _count,
@@ -124,6 +135,8 @@ _COERCIONS: Mapping[Kind, Callable[[object], object]] = {
     Kind.SECRET: _secret,
     Kind.TEXTS: _texts,
     Kind.SECRETS: _secrets,
+    Kind.SECRET_LIST: _secret_list,
+    Kind.TEXT_TABLE: _text_table,
 }
 
 
@@ -144,9 +157,9 @@ def _remedy(key: Key, found: object, *, hidden: bool) -> str:
         if isinstance(found, str) and _INTEGER.match(found.strip()):
             return f"Write {name} = {int(found)}, without quotes"
         return f"Write a {'whole ' if key.kind is Kind.COUNT else ''}number, such as {name} = {_example(key)}"
-    if key.kind is Kind.TEXTS:
+    if key.kind in (Kind.TEXTS, Kind.SECRET_LIST):
         return f"Write a list of quoted texts, such as {name} = {_list_example(found, hidden=hidden)}"
-    if key.kind is Kind.SECRETS:
+    if key.kind in (Kind.SECRETS, Kind.TEXT_TABLE):
         return f'Write a table of quoted texts, such as {name} = {{ NAME = "…" }}'
     return f'Write it in quotes, such as {name} = "…"'
 

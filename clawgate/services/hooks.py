@@ -1,0 +1,121 @@
+"""Signed deliveries, from the request to a message for the one road. Ring: services.
+
+Source: webhook-signatures.md §1; design §4.3, §4.5; advisories.md theme 5.
+
+    unknown hook · too large · signature · limit · what a platform wants answered at once · body · message
+
+A signature is checked whatever the limits say, and genuine deliveries are counted apart from others: whoever cannot sign cannot use up the sender's share,
+not even from behind the same proxy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+from attrs import define, field
+
+from clawgate.domain import hooks
+from clawgate.domain.caller import Peer
+from clawgate.domain.errors import NoSecret, NotFound, RateLimited, TooLarge, Unauthenticated
+from clawgate.domain.idempotency import from_signature
+from clawgate.domain.messages import Attendance, Inbound, TurnOptions
+from clawgate.domain.ratelimit import WINDOW_SECONDS, SlidingWindow
+from clawgate.domain.settings.hooks import options_of, template_of
+from clawgate.domain.settings.model import HookSettings
+from clawgate.domain.signing.registry import SCHEMES
+from clawgate.domain.signing.scheme import Delivery, Verified
+from clawgate.ports.clock import Clock
+from clawgate.ports.events import Meter
+
+LIMITER = "hook"
+
+
+class Hook(msgspec.Struct, frozen=True):
+    """A hook as it is configured now."""
+
+    name: str
+    settings: HookSettings
+
+    @property
+    def is_sync(self) -> bool:
+        """Whether its sender waits for the answer."""
+        return self.settings.respond == "sync"
+
+
+@define
+class _Windows:
+    """What one hook has let in and turned away, by client."""
+
+    genuine: SlidingWindow
+    others: SlidingWindow
+
+
+@define
+class Hooks:
+    """What `[hooks.*]` says now."""
+
+    configured: Callable[[], Mapping[str, HookSettings]]
+    max_keys: int
+    clock: Clock
+    meter: Meter
+    _windows: dict[str, _Windows] = field(factory=dict, init=False)
+
+    def find(self, name: str) -> Hook:
+        """The hook of a name. Raises NotFound."""
+        found = self.configured().get(name)
+        if found is None:
+            raise NotFound("hook")
+        return Hook(name, found)
+
+    def verify(self, hook: Hook, delivery: Delivery, peer: Peer) -> Verified:
+        """What the signature of a delivery proves.
+
+        Raises:
+            TooLarge: it is over the hook's cap. NoSecret: nothing could prove anything. Unauthenticated: it is not genuine.
+            RateLimited: this client has sent too many, of its kind.
+        """
+        own = hook.settings
+        if len(delivery.body) > own.max_body_bytes:
+            raise TooLarge("Request body too large")
+        windows = self._windows_of(hook)
+        try:
+            verified = SCHEMES[own.verify].verify(delivery, own.secrets, options_of(own), self.clock.wall_ms() / 1000)
+        except (NoSecret, Unauthenticated):
+            self.meter.count("auth_failures_total", "/hooks")
+            self._count(windows.others, peer)
+            raise
+        self._count(windows.genuine, peer)
+        return verified
+
+    def message(self, hook: Hook, verified: Verified, body: bytes, content_type: str) -> Inbound:
+        """What a genuine delivery asks of the agent.
+
+        Raises:
+            UnsupportedMedia, BadRequest: the body cannot be read, or has nothing to ask. TooLarge: the message would be.
+        """
+        own, template = hook.settings, template_of(hook.settings)
+        value = hooks.read(body, content_type)
+        return Inbound(
+            source="hook",
+            principal=f"hook:{hook.name}",
+            text=hooks.prompt(hook.name, template, value),
+            conversation=hooks.conversation(hook.name, template, value),
+            dedupe=from_signature(hook.name, signed_id=verified.id, digest=verified.digest, tolerance_seconds=options_of(own).tolerance_seconds),
+            options=TurnOptions(skill=own.skill, attendance=Attendance.NOBODY),
+        )
+
+    def _count(self, window: SlidingWindow, peer: Peer) -> None:
+        if not window.allow(peer.client, self.clock.monotonic()):
+            raise RateLimited(LIMITER, int(WINDOW_SECONDS))
+
+    def _windows_of(self, hook: Hook) -> _Windows:
+        """Those of a hook, at the limit that is in force; what is configured no longer is forgotten."""
+        limit = hook.settings.rate_limit_per_minute
+        windows = self._windows.get(hook.name)
+        if windows is None:
+            for gone in self._windows.keys() - self.configured().keys():
+                del self._windows[gone]
+            windows = self._windows[hook.name] = _Windows(SlidingWindow(limit, self.max_keys), SlidingWindow(limit, self.max_keys))
+        windows.genuine.limit = windows.others.limit = limit
+        return windows

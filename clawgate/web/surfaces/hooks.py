@@ -1,0 +1,101 @@
+"""`POST /hooks/{name}`: signed deliveries of other people's systems. Ring: edge (web). Source: webhook-signatures.md §1; design §4.3, §4.5.
+
+Order of checks: hook 404 · cap 413 · signature over the raw bytes 401 · the hook's limit 429 · body 415, 400. What a platform asks of the address itself
+(a challenge, a ping) is answered at once, without a turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define
+from twisted.logger import Logger
+
+from clawgate.domain.errors import NoSecret, NotFound, Unauthenticated
+from clawgate.domain.hooks import MOST_BODY_BYTES
+from clawgate.domain.signing.scheme import Delivery, Reply, Verified
+from clawgate.services.hooks import Hook, Hooks
+from clawgate.web.answers import Answer
+from clawgate.web.asking import Asking
+from clawgate.web.call import Call
+from clawgate.web.dialects import hooks_wire
+from clawgate.web.router import Door, Router
+
+_log = Logger()
+
+
+@define
+class HooksSurface:
+    """The door for signed deliveries.
+
+    Attributes:
+        url_of: the URL that the sender of a request called, as far as the request tells.
+    """
+
+    hooks: Hooks
+    asking: Asking
+    url_of: Callable[[Call], str]
+
+    def register(self, router: Router) -> None:
+        """Adds the routes. The site reads up to the most that a hook may take; the hook's own cap is asked for before anything else."""
+        router.add(
+            "POST",
+            "/hooks/<name>",
+            self.deliver,
+            auth=Door.SIGNED,
+            dialect=hooks_wire.refusal,
+            cap_bytes=MOST_BODY_BYTES,
+            timed=False,
+            leaves_with_client=True,
+            summary="A signed delivery for `[hooks.NAME]`; 202, or the answer where it responds `sync`",
+        )
+        router.add(
+            "GET",
+            "/hooks/<name>",
+            self.subscribe,
+            auth=Door.SIGNED,
+            dialect=hooks_wire.refusal,
+            summary="Subscription check of the platforms that have one",
+        )
+
+    async def deliver(self, call: Call) -> Answer:
+        """Promises an outcome, or waits for it."""
+        hook = self.hooks.find(str(call.values["name"]))
+        verified = self._verified(hook, call)
+        if verified.reply is not None:
+            return _at_once(verified.reply)
+        message = self.hooks.message(hook, verified, call.body, call.header("content-type") or "")
+        return await self.asking.answer(call, message, waits=hook.is_sync)
+
+    async def subscribe(self, call: Call) -> Answer:
+        """What the platform wants to read back; there is nothing else here to GET."""
+        hook = self.hooks.find(str(call.values["name"]))
+        verified = self._verified(hook, call)
+        if verified.reply is None:
+            raise NotFound("hook")
+        return _at_once(verified.reply)
+
+    def _verified(self, hook: Hook, call: Call) -> Verified:
+        delivery = Delivery(call.request.method.decode("ascii"), self._url(hook, call), _headers(call), call.body)
+        try:
+            return self.hooks.verify(hook, delivery, call.peer)
+        except (NoSecret, Unauthenticated) as problem:
+            _log.info("{id} hook {hook}: {problem}", id=call.request_id.decode(), hook=hook.name, problem=str(problem))
+            raise
+
+    def _url(self, hook: Hook, call: Call) -> str:
+        """The hook's own with the query that came: senders add to it what they sign."""
+        if not hook.settings.url:
+            return self.url_of(call)
+        _, mark, query = call.request.uri.decode("latin-1").partition("?")
+        return hook.settings.url.partition("?")[0] + mark + query
+
+
+def _at_once(reply: Reply) -> Answer:
+    return Answer(reply.status, reply.body, reply.content_type.encode("ascii"))
+
+
+def _headers(call: Call) -> dict[str, str]:
+    """All of them, by lower-case name; bytes that are no ASCII stay bytes in a signature, as latin-1 letters."""
+    found = call.request.requestHeaders.getAllRawHeaders()
+    return {name.decode("latin-1").lower(): b", ".join(values).decode("latin-1") for name, values in found}
