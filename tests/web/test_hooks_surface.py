@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from clawgate.domain.inbox import Item
 from clawgate.domain.messages import Attendance, TurnOptions
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings.model import GatewaySettings, HookSettings, Settings
+from clawgate.domain.signing.registry import SCHEMES
 from clawgate.testing.agents import Hang, ScriptedAgent
 from clawgate.testing.gateway import MemoryGateway, Pending, Response
 from tests.web.gate import check_common
@@ -353,6 +355,11 @@ def test_hooks_come_change_and_go_while_running() -> None:
     assert fixture.asked()[-1] == "[Hook: gh] other a"
     fixture.reload(std=MESSAGES)
     assert fixture.push({"action": "c"}).status == 404
+
+
+def test_every_scheme_is_on_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "hooks.md").read_text()
+    assert [name for name in SCHEMES if f"`{name}`" not in page] == []
 
 
 # --- what platforms ask of the address itself ------------------------------------------------------------------------------------------------
