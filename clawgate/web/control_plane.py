@@ -117,6 +117,15 @@ class BareSocket(WebSocket):
         super().connectionMade()
         self._read(early)
 
+    @property
+    def is_mute(self) -> bool:
+        """Whether its handshake is still to come."""
+        return self._wire.state is State.CONNECTING
+
+    def give_way(self) -> None:
+        """Ends it at once."""
+        self._abort()
+
 
 def _first(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     return offered[0] if offered else None
@@ -138,7 +147,7 @@ class ControlPlaneListener(Factory):
     host: str
     port: int
     trusted: tuple[Network, ...]
-    _open: dict[WebSocket, bool] = field(factory=dict, init=False)
+    _open: dict[BareSocket, bool] = field(factory=dict, init=False)
     _refused: SlidingWindow = field(factory=lambda: SlidingWindow(MOST_REFUSED_PER_MINUTE, 1000), init=False)
     _listening: IListeningPort | None = field(default=None, init=False)
 
@@ -173,15 +182,19 @@ class ControlPlaneListener(Factory):
         return f"ws://{f'[{self.host}]' if ':' in self.host else self.host}:{address.port}"
 
     def buildProtocol(self, addr: IAddress | None) -> WebSocket | None:
-        """A connection; None turns it away: too many are open, of those that are trusted or of the others."""
+        """A connection; None turns it away: too many are open, of those that are trusted or of the others, and the oldest mute one gives way."""
         peer = parse_address(str(getattr(addr, "host", "")))
         is_trusted = peer is not None and is_in(peer, self.trusted)
-        if sum(each is is_trusted for each in self._open.values()) >= MOST_CONNECTIONS:
-            return None
+        alike = [socket for socket, each in self._open.items() if each is is_trusted]
+        if len(alike) >= MOST_CONNECTIONS:
+            mute = next((socket for socket in alike if socket.is_mute), None)
+            if mute is None:
+                return None
+            mute.give_way()
         conversation = Conversation(self.plane, self.clock, self._refused, is_trusted=is_trusted)
         socket = BareSocket(SocketAnswer(conversation, Caller("control", frozenset(), str(peer))), self.clock, self._gone, _first)
         self._open[socket] = is_trusted
         return socket
 
     def _gone(self, socket: WebSocket) -> None:
-        self._open.pop(socket, None)
+        self._open = {other: kind for other, kind in self._open.items() if other is not socket}

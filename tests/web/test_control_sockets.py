@@ -179,6 +179,18 @@ def test_strangers_take_no_places_of_trusted_clients(scene: Scene) -> None:
     assert not Client(scene).is_turned_away
 
 
+def test_mute_connections_give_way_the_oldest_first(scene: Scene) -> None:
+    mute = []
+    for port in range(MOST_CONNECTIONS):
+        protocol: Any = scene.listener.buildProtocol(IPv4Address("TCP", "127.0.0.1", port))
+        mute.append(Transport())
+        protocol.makeConnection(mute[-1])
+    friends = [Client(scene) for _ in range(2)]
+
+    assert [each.is_turned_away for each in friends] == [False, False]
+    assert [transport.disconnecting for transport in mute[:3]] == [True, True, False]
+
+
 def test_a_connection_without_a_handshake_is_ended(scene: Scene) -> None:
     protocol: Any = scene.listener.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
     transport = Transport()
