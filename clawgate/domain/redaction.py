@@ -96,6 +96,15 @@ def cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: max(limit - 1, 0)] + "…"
 
 
+def _plain_or_percent(prefix: str) -> str:
+    """A pattern for a prefix, each character as it is or as a path may write it."""
+    return "".join(f"(?:{re.escape(char)}|(?i:{_percent(char)}))" for char in prefix)
+
+
+def _percent(char: str) -> str:
+    return "".join(f"%{byte:02x}" for byte in char.encode())
+
+
 class Redactor:
     """Knows this daemon's secrets and takes them out of texts and values."""
 
@@ -106,8 +115,8 @@ class Redactor:
         """
         self._known: dict[str, None] = {}
         self._pattern: re.Pattern[str] | None = None
-        alternatives = "|".join(re.escape(prefix) for prefix in sorted({"zc_", *token_prefixes} - {""}, key=len, reverse=True))
-        self._tokens = re.compile(rf"({alternatives})[0-9a-fA-F]{{16,}}")
+        alternatives = "|".join(map(_plain_or_percent, sorted({"zc_", *token_prefixes} - {""}, key=len, reverse=True)))
+        self._tokens = re.compile(rf"({alternatives})(?:[0-9a-fA-F]|%[346][0-9a-fA-F]){{16,}}")
 
     def register(self, secret: Secret) -> None:
         """Hides this text from now on. Shorter than 6 characters it is ignored: it would black out half of every line.

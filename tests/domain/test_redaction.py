@@ -98,6 +98,12 @@ def test_gateway_tokens_are_hidden_and_so_are_halves_of_them(prefix: str) -> Non
     redactor = Redactor(token_prefixes=("acme-",))
     assert redactor.text(f"issued {prefix}{HEX} now") == f"issued {prefix}{MASK} now"
     assert redactor.text(f"cut {prefix}{HEX[:20]}") == f"cut {prefix}{MASK}"
+    assert redactor.text(f"GET /{_percent(prefix)}{HEX}") == f"GET /{_percent(prefix)}{MASK}"
+    assert redactor.text(f"GET /{_percent(prefix).upper()}{_percent(HEX)}") == f"GET /{_percent(prefix).upper()}{MASK}"
+
+
+def _percent(text: str) -> str:
+    return "".join(f"%{ord(char):02x}" for char in text)
 
 
 @pytest.mark.parametrize(
