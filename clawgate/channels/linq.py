@@ -14,7 +14,7 @@ from clawgate.channels.split_wire import split
 from clawgate.domain.errors import NotFound
 from clawgate.domain.messages import ChannelMessage
 from clawgate.domain.secret import Secret
-from clawgate.domain.signatures import TOLERANCE_SECONDS, verify_linq
+from clawgate.domain.signing.hmac_schemes import LINQ
 from clawgate.ports.channels import HeaderLookup, QueryLookup, no_query
 
 _UNKNOWN_CHAT = 404
@@ -35,18 +35,11 @@ class Linq:
     name: str = field(default=wire.NAME, init=False)
     title: str = field(default=wire.TITLE, init=False)
     retry_safe: bool = field(default=False, init=False)
-    tolerance_seconds: int = field(default=TOLERANCE_SECONDS, init=False)
+    tolerance_seconds: int = field(default=LINQ.tolerance_seconds, init=False)
 
     def verify(self, header: HeaderLookup, body: bytes, now_seconds: float, query: QueryLookup = no_query) -> str:
         """Checks the timestamp and the signature over both. Raises Unauthenticated."""
-        verify_linq(
-            self.signing_secrets,
-            timestamp=header("x-webhook-timestamp"),
-            signature=header("x-webhook-signature"),
-            body=body,
-            now_seconds=now_seconds,
-            tolerance_seconds=self.tolerance_seconds,
-        )
+        LINQ.verify_post(header, body, self.signing_secrets, now_seconds)
         return ""
 
     def handshake(self, query: Mapping[str, str]) -> str:

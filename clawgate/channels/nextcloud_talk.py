@@ -14,7 +14,7 @@ from clawgate.channels.split_wire import split
 from clawgate.domain.errors import NotFound, SendRefused
 from clawgate.domain.messages import ChannelMessage
 from clawgate.domain.secret import Secret
-from clawgate.domain.signatures import verify_nextcloud_talk
+from clawgate.domain.signing.hmac_schemes import NEXTCLOUD_TALK, trimmed_random
 from clawgate.ports.channels import HeaderLookup, QueryLookup, no_query
 
 
@@ -40,8 +40,8 @@ class NextcloudTalk:
 
     def verify(self, header: HeaderLookup, body: bytes, now_seconds: float, query: QueryLookup = no_query) -> str:
         """Checks the signature over random and body; the random is the nonce. Raises Unauthenticated."""
-        random, signature = header("x-nextcloud-talk-random"), header("x-nextcloud-talk-signature")
-        return verify_nextcloud_talk(self.webhook_secrets, random=random, signature=signature, body=body)
+        NEXTCLOUD_TALK.verify_post(header, body, self.webhook_secrets, now_seconds)
+        return trimmed_random(header("x-nextcloud-talk-random"))
 
     def handshake(self, query: Mapping[str, str]) -> str:
         """Nextcloud has none: raises NotFound."""

@@ -17,7 +17,7 @@ from clawgate.channels.payload_wire import decode
 from clawgate.domain.errors import NotFound, SendRefused
 from clawgate.domain.messages import ChannelMessage
 from clawgate.domain.secret import Secret
-from clawgate.domain.signatures import verify_shared_token
+from clawgate.domain.signing.primitives import require_token
 from clawgate.ports.channels import HeaderLookup, QueryLookup, no_query
 
 
@@ -46,7 +46,7 @@ class Wati:
     def verify(self, header: HeaderLookup, body: bytes, now_seconds: float, query: QueryLookup = no_query) -> str:
         """Checks the shared token. Raises Unauthenticated."""
         places = (wire.presented(header("authorization")), header("x-webhook-token"), query("token"))
-        verify_shared_token(self.webhook_tokens, *places)
+        require_token(self.webhook_tokens, *places)
         return ""
 
     def handshake(self, query: Mapping[str, str]) -> str:

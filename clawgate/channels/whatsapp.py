@@ -15,7 +15,7 @@ from clawgate.channels.split_wire import split
 from clawgate.domain.errors import BadRequest, Forbidden
 from clawgate.domain.messages import ChannelMessage
 from clawgate.domain.secret import Secret
-from clawgate.domain.signatures import verify_meta
+from clawgate.domain.signing.hmac_schemes import META, is_subscription
 from clawgate.ports.channels import HeaderLookup, QueryLookup, no_query
 
 
@@ -40,7 +40,7 @@ class WhatsApp:
 
     def verify(self, header: HeaderLookup, body: bytes, now_seconds: float, query: QueryLookup = no_query) -> str:
         """Checks `X-Hub-Signature-256`; the scheme has no time. Raises Unauthenticated."""
-        verify_meta(self.app_secrets, header("x-hub-signature-256"), body)
+        META.verify_post(header, body, self.app_secrets, now_seconds)
         return ""
 
     def handshake(self, query: Mapping[str, str]) -> str:
@@ -50,9 +50,7 @@ class WhatsApp:
             Forbidden: another mode, another token, or no token configured. Upstream lets a blank token match a blank one; we do not.
             BadRequest: no challenge.
         """
-        presented = query.get("hub.verify_token")
-        is_known = presented is not None and self.verify_token.matches(presented) and bool(self.verify_token)
-        if query.get("hub.mode") != "subscribe" or not is_known:
+        if not is_subscription(self.verify_token, query):
             raise Forbidden("Forbidden")
         challenge = query.get("hub.challenge")
         if challenge is None:

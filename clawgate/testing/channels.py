@@ -12,7 +12,7 @@ from clawgate.domain import onboarding
 from clawgate.domain.errors import BadRequest, Forbidden, NoSecret, NotFound, SendError, Unauthenticated
 from clawgate.domain.messages import ChannelMessage
 from clawgate.domain.secret import Secret
-from clawgate.domain.signatures import require_hmac_sha256, sha256_from_hex, usable
+from clawgate.domain.signing.primitives import from_hex, require_hmac, symmetric_keys
 from clawgate.ports.channels import Channel, HeaderLookup, QueryLookup, no_query
 
 
@@ -47,7 +47,7 @@ class RecordingChannel:
 
     def verify(self, header: HeaderLookup, body: bytes, now_seconds: float, query: QueryLookup = no_query) -> str:
         """Checks the signature. Raises Unauthenticated."""
-        require_hmac_sha256(usable(self._secrets), body, sha256_from_hex(header("x-recording-signature") or ""))
+        require_hmac(symmetric_keys(self._secrets), body, [from_hex(header("x-recording-signature") or "")])
         return ""
 
     def handshake(self, query: Mapping[str, str]) -> str:

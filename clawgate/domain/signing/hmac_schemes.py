@@ -21,6 +21,7 @@ _MAX_CHALLENGE_CHARS = 4096
 _LINEAR_TOLERANCE_SECONDS = 60
 _HUB = Layout(headers=("x-hub-signature-256",), prefix="sha256=")
 _NEXTCLOUD = Layout(headers=("x-nextcloud-talk-signature",), prefix="sha256=", is_relaxed=True)
+_NEXTCLOUD_RANDOM = "x-nextcloud-talk-random"
 _STRIPE_HEADER = "stripe-signature"
 
 
@@ -80,12 +81,18 @@ def _finish_linq(verified: Verified, delivery: Delivery, options: Options, now_s
 def _verify_nextcloud(delivery: Delivery, secrets: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
     """The random is signed but nothing marks where it ends: the digest of both names the delivery."""
     keys = primitives.symmetric_keys(secrets)
-    random = delivery.header("x-nextcloud-talk-random").strip(" \t")
-    if not random:
-        raise Unauthenticated("random missing")
+    random = trimmed_random(delivery.header(_NEXTCLOUD_RANDOM))
     message = random.encode("utf-8", "surrogatepass") + delivery.body
     primitives.require_hmac(keys, message, signatures(_NEXTCLOUD, delivery))
     return Verified(primitives.digest(message))
+
+
+def trimmed_random(value: str | None) -> str:
+    """Nextcloud's random as it is signed: without blanks around it. Raises Unauthenticated when there is none."""
+    random = (value or "").strip(" \t")
+    if not random:
+        raise Unauthenticated("random missing")
+    return random
 
 
 def _verify_stripe(delivery: Delivery, secrets: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
@@ -152,7 +159,7 @@ LINEAR = keyed(
 NEXTCLOUD_TALK = Scheme(
     "nextcloud-talk",
     "hex HMAC-SHA256 of the random and the body",
-    (*_NEXTCLOUD.headers, "x-nextcloud-talk-random"),
+    (*_NEXTCLOUD.headers, _NEXTCLOUD_RANDOM),
     0,
     _verify_nextcloud,
     lambda secrets, _: primitives.symmetric_keys(secrets),

@@ -156,6 +156,15 @@ class Scheme(msgspec.Struct, frozen=True):
     verify: Verifier
     check: KeyCheck
 
+    def verify_post(self, header: Callable[[str], str | None], body: bytes, secrets: tuple[Secret, ...], now_seconds: float) -> Verified:
+        """`verify` for a channel of ours: a POST to a scheme that does not sign the URL, with the platform's own tolerance.
+
+        Args:
+            header: the value by lower-case name, None when there is none.
+        """
+        headers = {name: value for name in self.headers if (value := header(name)) is not None}
+        return self.verify(Delivery("POST", "", headers, body), secrets, Options(tolerance_seconds=self.tolerance_seconds), now_seconds)
+
     def complaint(self, secrets: tuple[Secret, ...], options: Options) -> str:
         """Why every delivery would be refused with these secrets and options; "" when they can work. For the check of a configuration."""
         try:
