@@ -21,7 +21,6 @@ from clawgate.domain.errors import BadRequest, TooLarge, UnsupportedMedia
 from clawgate.domain.messages import conversation_key
 from clawgate.domain.triggers import MOST_PROMPT_CHARS, fill, parsed, unfilled
 
-MOST_BODY_BYTES = 1024 * 1024
 MOST_POINTER_CHARS = 512
 _MOST_FORM_FIELDS = 1000
 _MOST_CONVERSATION_CHARS = 200

@@ -11,6 +11,8 @@ import re
 from clawgate.domain.messages import DedupeKey
 
 MIN_PLATFORM_RETENTION_SECONDS = 24 * 3600
+TIMELESS_RETENTION_SECONDS = 7 * MIN_PLATFORM_RETENTION_SECONDS
+"""For deliveries that sign no time: a copy of one stays genuine for as long as its secret does."""
 MAX_KEY_CHARS = 512
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -42,13 +44,17 @@ def from_delivery(channel: str, body: bytes, position: int, tolerance_seconds: i
     return DedupeKey(f"channel:{channel}", f"body:{digest}:{position}", max(MIN_PLATFORM_RETENTION_SECONDS, 2 * tolerance_seconds))
 
 
-def from_signature(hook: str, *, signed_id: str, digest: bytes, tolerance_seconds: int) -> DedupeKey:
+def from_signature(hook: str, *, signed_id: str, digest: bytes, tolerance_seconds: int | None) -> DedupeKey:
     """The key of a hook's delivery: its id where that is signed, else the digest of what was signed, which no other spelling of a signature changes.
 
     An id that is not signed would be changed by whoever replays (webhook-signatures.md §1).
+
+    Args:
+        tolerance_seconds: how far the signed time may be off; None = no time was signed.
     """
     key = f"id:{signed_id}" if signed_id.strip() else f"digest:{digest.hex()}"
-    return DedupeKey(f"hook:{hook}", _bounded(key), max(MIN_PLATFORM_RETENTION_SECONDS, 2 * tolerance_seconds))
+    kept = TIMELESS_RETENTION_SECONDS if tolerance_seconds is None else max(MIN_PLATFORM_RETENTION_SECONDS, 2 * tolerance_seconds)
+    return DedupeKey(f"hook:{hook}", _bounded(key), kept)
 
 
 def _bounded(key: str) -> str:

@@ -68,6 +68,11 @@ class Hooks:
             raise NotFound("hook")
         return Hook(name, found)
 
+    def cap(self, name: str) -> int:
+        """The largest body of a hook, in bytes; 0 where there is none of that name."""
+        found = self.configured().get(name)
+        return found.max_body_bytes if found is not None else 0
+
     def verify(self, hook: Hook, delivery: Delivery, peer: Peer) -> Verified:
         """What the signature of a delivery proves.
 
@@ -96,12 +101,13 @@ class Hooks:
         """
         own, template = hook.settings, template_of(hook.settings)
         value = hooks.read(body, content_type)
+        tolerance = options_of(own).tolerance_seconds if verified.sent_at is not None else None
         return Inbound(
             source="hook",
             principal=f"hook:{hook.name}",
             text=hooks.prompt(hook.name, template, value),
             conversation=hooks.conversation(hook.name, template, value),
-            dedupe=from_signature(hook.name, signed_id=verified.id, digest=verified.digest, tolerance_seconds=options_of(own).tolerance_seconds),
+            dedupe=from_signature(hook.name, signed_id=verified.id, digest=verified.digest, tolerance_seconds=tolerance),
             options=TurnOptions(skill=own.skill, attendance=Attendance.NOBODY),
         )
 

@@ -98,7 +98,7 @@ class GatewayResource:
         except GatewayError:
             return None
         found = self.router.match("POST", path.removeprefix(self.prefix))
-        return found.route.cap_bytes or None if isinstance(found, Match) else None
+        return found.route.cap(found.values) or None if isinstance(found, Match) else None
 
     def known_sender(self, headers: dict[bytes, list[bytes]]) -> str:
         """A request's bearer if it was let in before, or nobody needs one; else "". Free of I/O, and no credential by itself."""
@@ -118,7 +118,7 @@ class GatewayResource:
             if self.draining:
                 raise _Answered(DRAINING)
             body = request.content.read() if request.content is not None else b""
-            if len(body) > (route.cap_bytes or self.max_body_bytes):
+            if len(body) > (route.cap(values) or self.max_body_bytes):
                 raise TooLarge("Request body too large")
         except _Answered as done:
             exchange.answer(done.answer)

@@ -7,7 +7,7 @@ the others by the werkzeug map that Klein keeps.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -51,6 +51,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         limiter: the window that counts it, "" = unlimited.
         cap_bytes: body cap, 0 = the site's.
+        cap_of: the cap where it depends on the path's values, 0 = the site's.
         timed: the resource answers 408 when the head of the answer takes too long; False for handlers that keep the time themselves.
         leaves_with_client: the handler is cancelled when the client goes; others run to their end (trap T3).
         is_open_here: a peer on this machine (`Door.LOCAL`) needs no token; everybody else needs `auth`.
@@ -65,6 +66,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     dialect: Dialect
     limiter: str = ""
     cap_bytes: int = 0
+    cap_of: Callable[[Mapping[str, Any]], int] | None = None  # Any: values of werkzeug's converters
     timed: bool = True
     leaves_with_client: bool = False
     is_open_here: bool = False
@@ -76,6 +78,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     def endpoint(self) -> str:
         """Klein's key."""
         return f"{self.method} {self.path}"
+
+    def cap(self, values: Mapping[str, Any]) -> int:  # Any: as above
+        """The body cap of a path with these values, 0 = the site's."""
+        return self.cap_of(values) if self.cap_of is not None else self.cap_bytes
 
 
 class Match(msgspec.Struct, frozen=True):

@@ -212,4 +212,8 @@ def test_a_delivery_is_known_by_its_signed_id_or_else_by_what_was_signed() -> No
 @given(st.integers(0, 10**6))
 def test_a_copy_is_known_for_a_day_and_for_twice_the_tolerance(tolerance: int) -> None:
     found = from_signature("gh", signed_id="a", digest=b"", tolerance_seconds=tolerance)
-    assert found.retention_seconds >= max(MIN_PLATFORM_RETENTION_SECONDS, 2 * tolerance)
+    assert found.retention_seconds == max(MIN_PLATFORM_RETENTION_SECONDS, 2 * tolerance)
+
+
+def test_a_copy_without_a_signed_time_is_known_for_a_week() -> None:
+    assert from_signature("gh", signed_id="a", digest=b"", tolerance_seconds=None).retention_seconds == 7 * 24 * 3600

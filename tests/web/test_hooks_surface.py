@@ -21,6 +21,8 @@ from clawgate.domain.messages import Attendance, TurnOptions
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings.model import GatewaySettings, HookSettings, Settings
 from clawgate.domain.signing.registry import SCHEMES
+from clawgate.domain.signing.scheme import Verified
+from clawgate.services.hooks import Hooks
 from clawgate.testing.agents import Hang, ScriptedAgent
 from clawgate.testing.gateway import MemoryGateway, Pending, Response
 from tests.web.gate import check_common
@@ -194,6 +196,20 @@ def test_a_wrong_signature_is_a_401_that_tells_nothing(headers: dict[str, str]) 
     assert fixture.asked() == []
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("secrets", [(), (Secret(" "),), (Secret(SECRET),)], ids=["none", "blank", "one"])
+def test_no_scheme_lets_garbage_in(scheme: str, secrets: tuple[Secret, ...]) -> None:
+    fixture = Fixture(x=HookSettings(verify=scheme, secrets=secrets, message="m", rate_limit_per_minute=0))
+    bodies = (b"", b"{}", b'{"type":1}', b'{"type":"url_verification","challenge":"x"}', b"\xff" * 40, b"[" * 9_000)
+    values = ("", "0", "v1,", "sha256=" + "0" * 64, "t=1,v1=" + "0" * 64, "v0=" + "0" * 64, "A" * 44, "\xff\xfe", '"', "sig1=:AAAA:", "=" * 300)
+    for number, value in enumerate(values):
+        headers = dict.fromkeys(("X-Signature", *SCHEMES[scheme].headers), value) | {"content-type": JSON}
+        answer = fixture.post("/hooks/x", bodies[number % len(bodies)], headers)
+        assert (answer.status, answer.json) == (401, {"error": "Invalid signature"})
+        assert fixture.gate.client.get("/hooks/x", headers=headers).status == 401
+    assert fixture.asked() == []
+
+
 def test_the_signature_is_checked_before_the_body_is_read() -> None:
     fixture = Fixture()
     bad, text = {"Content-Type": JSON}, {"Content-Type": "text/plain"}
@@ -242,6 +258,15 @@ def test_a_hook_has_its_own_cap_up_to_one_mebibyte() -> None:
     assert fixture.post("/hooks/big", whole, github(whole)).status == 202
     head = b"POST /hooks/big HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n"
     assert fixture.gate.client.send(head).response.status == 413
+
+
+@pytest.mark.parametrize(("path", "cap"), [("/hooks/gh", 100), ("/hooks/big", 1024 * 1024), ("/hooks/nothing", 65_536)])
+def test_no_more_is_read_than_the_hook_takes(path: str, cap: int) -> None:
+    """advisories.md GHSA-rm59-992w-x2mv: bodies are bounded before anybody is known."""
+    fixture = Fixture(gh=changed(GITHUB, max_body_bytes=100), big=changed(GITHUB, max_body_bytes=1024 * 1024))
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: "
+    assert fixture.gate.client.send(f"{head}{cap + 1}\r\n\r\n".encode()).response.status == 413
+    assert not fixture.gate.client.send(f"{head}{cap}\r\n\r\n".encode()).is_answered
 
 
 def test_a_prompt_that_would_be_too_long_is_a_413() -> None:
@@ -332,6 +357,16 @@ def test_failed_work_releases_the_key() -> None:
     failed = fixture.say("hi")
     assert (failed.status, failed.json) == (500, {"error": "Hook execution failed"})
     assert fixture.say("hi").json == {"response": "well", "model": "scripted-1"}
+
+
+@pytest.mark.parametrize(("verified", "seconds"), [(Verified(b"d"), 7 * 86_400), (Verified(b"d", sent_at=1.0), 86_400)], ids=["no time", "a time"])
+def test_a_delivery_without_a_signed_time_is_remembered_for_longer(verified: Verified, seconds: int) -> None:
+    """A captured one stays genuine for as long as the secret does."""
+    fixture = Fixture()
+    hooks = Hooks(lambda: fixture.gate.settings.hooks, 10, fixture.gate.clock, fixture.gate.edges.meter)
+    dedupe = hooks.message(hooks.find("gh"), verified, b"{}", JSON).dedupe
+    assert dedupe is not None
+    assert dedupe.retention_seconds == seconds
 
 
 def test_a_signed_id_is_remembered_for_a_day() -> None:

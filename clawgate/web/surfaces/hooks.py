@@ -12,7 +12,6 @@ from attrs import define
 from twisted.logger import Logger
 
 from clawgate.domain.errors import NoSecret, NotFound, Unauthenticated
-from clawgate.domain.hooks import MOST_BODY_BYTES
 from clawgate.domain.signing.scheme import Delivery, Reply, Verified
 from clawgate.services.hooks import Hook, Hooks
 from clawgate.web.answers import Answer
@@ -37,14 +36,14 @@ class HooksSurface:
     url_of: Callable[[Call], str]
 
     def register(self, router: Router) -> None:
-        """Adds the routes. The site reads up to the most that a hook may take; the hook's own cap is asked for before anything else."""
+        """Adds the routes."""
         router.add(
             "POST",
             "/hooks/<name>",
             self.deliver,
             auth=Door.SIGNED,
             dialect=hooks_wire.refusal,
-            cap_bytes=MOST_BODY_BYTES,
+            cap_of=lambda values: self.hooks.cap(str(values["name"])),
             timed=False,
             leaves_with_client=True,
             summary="A signed delivery for `[hooks.NAME]`; 202, or the answer where it responds `sync`",
