@@ -63,7 +63,7 @@ def spellings(case: Case) -> Iterator[Delivery]:
     middle = len(text) // 2
     for blank in (" ", "\t", "\n", "\r\n", "\0", "\u00a0"):
         yield case.with_text(text[:middle] + blank + text[middle:])
-    for blank in ("\n", "\r\n", "\0", "\u00a0", "\x0b"):
+    for blank in ("\n", "\r\n", "\0", "\u00a0", "\x0b", "\udcff"):
         yield case.with_text(text + blank)
         yield case.with_text(blank + text)
     for around in ('"{}"', "<{}>", ":{}:", "hex:{}", "sha1={}", "\ufeff{}"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-_MAX_ID_CHARS = 256
+_MAX_ID_CHARS, _MAX_ID_BITS = 256, 64
 
 
 def members(body: bytes) -> dict[str, object]:
@@ -17,7 +17,7 @@ def members(body: bytes) -> dict[str, object]:
 
 
 def text_id(value: object) -> str:
-    """An id as text: a string of at most 256 characters or a whole number; "" for anything else."""
+    """An id as text: a string of at most 256 characters or a whole number of at most 64 bits; "" for anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+        return str(value) if value.bit_length() <= _MAX_ID_BITS else ""
     return value if isinstance(value, str) and len(value) <= _MAX_ID_CHARS else ""

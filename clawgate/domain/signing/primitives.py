@@ -48,6 +48,7 @@ def symmetric_keys(secrets: tuple[Secret, ...], encoding: Encoding = Encoding.TE
 def _key(text: str, encoding: Encoding) -> bytes:
     if encoding is Encoding.TEXT:
         return text.encode("utf-8", "surrogatepass")
+    text = text.strip()
     if encoding is Encoding.BASE64:
         return base64_key(text)
     if not _HEX.fullmatch(text) or len(text) % 2:
