@@ -205,6 +205,10 @@ def test_secret_that_cannot_be_a_key_of_standard_webhooks_refuses_everything(sec
         verify("standard-webhooks", (secret,), standard(STANDARD_V1), 1614265330, Options())
 
 
+def test_private_key_is_called_what_it_is() -> None:
+    assert "whpk_" in SCHEMES["standard-webhooks"].complaint((Secret(PRIVATE_KEY),), Options())
+
+
 def test_public_key_is_no_hmac_key() -> None:
 
     message = b"msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330." + STANDARD_BODY

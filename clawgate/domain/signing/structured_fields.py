@@ -90,6 +90,6 @@ def _members(pattern: re.Pattern[str], field: str) -> list[re.Match[str]]:
         if not comma:
             break
         position = comma.end()
-    if not found or position != len(field) or found[-1].end() != len(field):
+    if not found or found[-1].end() != len(field):
         raise Unauthenticated("signature field missing or malformed")
     return found
