@@ -2,7 +2,7 @@
 
 Source: webhook-signatures.md §1; design §4.3, §4.5; advisories.md theme 5.
 
-    unknown hook · too large · signature · limit · what a platform wants answered at once · body · message
+    unknown hook · signature · limit · what a platform wants answered at once · body · message
 
 A signature is checked whatever the limits say, and genuine deliveries are counted apart from others: whoever cannot sign cannot use up the sender's share,
 not even from behind the same proxy.
@@ -17,7 +17,7 @@ from attrs import define, field
 
 from clawgate.domain import hooks
 from clawgate.domain.caller import Peer
-from clawgate.domain.errors import NoSecret, NotFound, RateLimited, TooLarge, Unauthenticated
+from clawgate.domain.errors import NoSecret, NotFound, RateLimited, Unauthenticated
 from clawgate.domain.idempotency import from_signature
 from clawgate.domain.messages import Attendance, Inbound, TurnOptions
 from clawgate.domain.ratelimit import WINDOW_SECONDS, SlidingWindow
@@ -41,6 +41,11 @@ class Hook(msgspec.Struct, frozen=True):
     def is_sync(self) -> bool:
         """Whether its sender waits for the answer."""
         return self.settings.respond == "sync"
+
+    @property
+    def says_ok(self) -> bool:
+        """Whether its sender takes a 200 only: to some, a 202 is a failure."""
+        return self.settings.respond == "ok"
 
 
 @define
@@ -77,12 +82,9 @@ class Hooks:
         """What the signature of a delivery proves.
 
         Raises:
-            TooLarge: it is over the hook's cap. NoSecret: nothing could prove anything. Unauthenticated: it is not genuine.
-            RateLimited: this client has sent too many, of its kind.
+            NoSecret: nothing could prove anything. Unauthenticated: it is not genuine. RateLimited: this client has sent too many, of its kind.
         """
         own = hook.settings
-        if len(delivery.body) > own.max_body_bytes:
-            raise TooLarge("Request body too large")
         windows = self._windows_of(hook)
         try:
             verified = SCHEMES[own.verify].verify(delivery, own.secrets, options_of(own), self.clock.wall_ms() / 1000)

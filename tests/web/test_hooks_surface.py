@@ -109,6 +109,12 @@ def test_a_genuine_delivery_is_promised_an_outcome() -> None:
     assert (item["state"], item["response"], item["source"]) == ("done", "noted", "hook")
 
 
+def test_a_sender_that_takes_no_202_gets_a_200() -> None:
+    fixture = Fixture(ScriptedAgent([Hang()]), gh=changed(GITHUB, respond="ok"))
+    assert [fixture.push().status for _ in range(2)] == [200, 200]
+    assert fixture.push().json["status"] == "accepted"
+
+
 def test_a_sync_hook_waits_and_answers_as_webhook_does() -> None:
     answer = Fixture(ScriptedAgent(["hello"])).say("hi")
     assert (answer.status, answer.json) == (200, {"response": "hello", "model": "scripted-1"})
@@ -383,9 +389,11 @@ def test_a_signed_id_is_remembered_for_a_day() -> None:
 
 def test_hooks_come_change_and_go_while_running() -> None:
     fixture = Fixture(gh=GITHUB)
-    assert fixture.say("hi").status == 404
+    assert [fixture.say("hi").status, fixture.push().status] == [404, 202]
     fixture.reload(std=MESSAGES, gh=changed(GITHUB, message="other {action}", rate_limit_per_minute=1))
     assert fixture.say("hi").status == 200
+    assert [fixture.push({"action": action}).status for action in ("a", "b")] == [429, 429]
+    fixture.gate.clock.advance(61)
     assert [fixture.push({"action": action}).status for action in ("a", "b")] == [202, 429]
     assert fixture.asked()[-1] == "[Hook: gh] other a"
     fixture.reload(std=MESSAGES)
@@ -432,6 +440,13 @@ def test_metas_subscription_is_checked_by_its_token_and_others_have_none() -> No
     assert (right.status, right.body) == (200, b"1158201444")
     wrong = [fixture.gate.client.get(f"/hooks/{path}").status for path in (f"meta{query}guess", "meta", f"gh{query}x", "nothing")]
     assert wrong == [401, 401, 401, 404]
+
+
+def test_there_is_nothing_else_to_get_even_with_the_right_token() -> None:
+    fixture = Fixture(tg=HookSettings(verify="telegram", secrets=(Secret("A_long-token_of_ours"),), message="{x}"))
+    token = {"X-Telegram-Bot-Api-Secret-Token": "A_long-token_of_ours", "Content-Type": JSON}
+    assert fixture.gate.client.get("/hooks/tg", headers=token).status == 404
+    assert fixture.post("/hooks/tg", b'{"update_id":1,"x":"hi"}', token).status == 202
 
 
 # --- the URL that is signed ----------------------------------------------------------------------------------------------------------------

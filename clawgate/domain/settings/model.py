@@ -294,7 +294,7 @@ class HookSettings(Section, frozen=True, kw_only=True):
     fields: Annotated[dict[str, str], Note("JSON pointers into the body by name, such as `/repository/full_name`", live=True)] = {}
     conversation: Annotated[str, Note("Conversation of a delivery, with the same names; empty = each has its own", live=True)] = ""
     skill: Annotated[str, Note("Loaded when there is one of that name", live=True)] = ""
-    respond: Annotated[str, Note("`async` (202 at once) or `sync` (waits for the answer)", live=True)] = "async"
+    respond: Annotated[str, Note("`async` (202 at once), `ok` (200 at once) or `sync` (waits for the answer)", live=True)] = "async"
     tolerance_secs: Annotated[int, Note("How far a signed time may be off, either way; 0 = as its platform advises", live=True)] = 0
     rate_limit_per_minute: Annotated[int, Note("Deliveries per client and minute, genuine ones and others apart; 0 = unlimited", live=True)] = 60
     max_body_bytes: Annotated[int, Note("Largest body; more is 413", live=True)] = 65_536

@@ -306,7 +306,7 @@ _TEXT_RULES: Mapping[str, Rule] = {
     "autonomy.level": _level,
     "cron.missed_runs": _one_of("once", "skip"),
     "hooks.*.verify": _scheme,
-    "hooks.*.respond": _one_of("async", "sync"),
+    "hooks.*.respond": _one_of("async", "ok", "sync"),
     "hooks.*.url": _public_url,
     "hooks.*.header": _header,
     "hooks.*.timestamp_header": _header,

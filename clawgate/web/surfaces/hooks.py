@@ -1,13 +1,14 @@
 """`POST /hooks/{name}`: signed deliveries of other people's systems. Ring: edge (web). Source: webhook-signatures.md §1; design §4.3, §4.5.
 
-Order of checks: hook 404 · cap 413 · signature over the raw bytes 401 · the hook's limit 429 · body 415, 400. What a platform asks of the address itself
-(a challenge, a ping) is answered at once, without a turn.
+Order of checks: cap 413 (the resource's) · hook 404 · signature over the raw bytes 401 · the hook's limit 429 · body 415, 400. What a platform asks of the
+address itself (a challenge, a ping) is answered at once, without a turn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 from attrs import define
 from twisted.logger import Logger
 
@@ -64,7 +65,8 @@ class HooksSurface:
         if verified.reply is not None:
             return _at_once(verified.reply)
         message = self.hooks.message(hook, verified, call.body, call.header("content-type") or "")
-        return await self.asking.answer(call, message, waits=hook.is_sync)
+        answer = await self.asking.answer(call, message, waits=hook.is_sync)
+        return msgspec.structs.replace(answer, status=200) if answer.status == 202 and hook.says_ok else answer
 
     async def subscribe(self, call: Call) -> Answer:
         """What the platform wants to read back; there is nothing else here to GET."""
