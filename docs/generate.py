@@ -23,6 +23,7 @@ from clawgate.domain.secret import Secret
 from clawgate.domain.settings import model, reference
 from clawgate.domain.settings.findings import Facts, Finding, Severity, findings
 from clawgate.domain.settings.model import Settings
+from clawgate.domain.signing.registry import SCHEMES
 from clawgate.testing.gateway import MemoryGateway
 from clawgate.web import resource
 from clawgate.web.answers import Answer
@@ -218,6 +219,31 @@ switches metrics off. A family without labels is there with 0 from the start; on
     return head + table(("name", "type", "labels", "what it says"), rows)
 
 
+# --- schemes of signatures
+
+
+def schemes_page() -> str:
+    """Every scheme that a hook may be verified by."""
+    rows = (
+        (
+            _code(scheme.name),
+            scheme.summary,
+            ", ".join(map(_code, scheme.headers)),
+            f"{scheme.tolerance_seconds} s" if scheme.tolerance_seconds else "",
+        )
+        for scheme in SCHEMES.values()
+    )
+    head = f"""# Schemes of signatures
+
+{_MADE.format(source="`clawgate/domain/signing`")}
+What `verify` of a `[hooks.NAME]` may say. Signatures are checked over the body's bytes as they came. Hexadecimal digits are taken in either case; base64 in its
+standard alphabet, padded, and in no other spelling. The last column is how far the signed time may lie in the past or in the future unless
+`tolerance_secs` says otherwise; where it is empty no time is signed.
+
+"""
+    return head + table(("verify", "what is signed", "headers", "tolerance"), rows)
+
+
 # --- cli
 
 
@@ -368,6 +394,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "routes.md": routes_page,
     "errors.md": errors_page,
     "metrics.md": metrics_page,
+    "hook-schemes.md": schemes_page,
     "cli.md": cli_page,
     "findings.md": findings_page,
 }

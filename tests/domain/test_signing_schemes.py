@@ -14,7 +14,7 @@ from clawgate.domain.errors import NoSecret, Unauthenticated
 from clawgate.domain.secret import Secret
 from clawgate.domain.signing.primitives import require_token
 from clawgate.domain.signing.registry import SCHEMES
-from clawgate.domain.signing.scheme import Delivery, Encoding, KeyType, Options, Reply, Verified
+from clawgate.domain.signing.scheme import Algorithm, Delivery, Encoding, KeyType, Options, Reply, Verified
 from clawgate.domain.signing.structured_fields import MAX_FIELD_CHARS
 from tests.domain.signing_cases import (
     CASES,
@@ -351,6 +351,11 @@ def test_scheme_that_cannot_be_verified_is_refused_at_the_start(options: Options
     assert SCHEMES["hmac"].complaint((Secret("no key!"),), options) != ""
     with pytest.raises(NoSecret):
         SCHEMES["hmac"].verify(CASES["hmac-plain"].delivery(), (Secret("no key!"),), options, NOW)
+
+
+def test_algorithm_that_convoy_does_not_have_is_refused_at_the_start() -> None:
+    for algorithm in (Algorithm.SHA1, Algorithm.SHA384):
+        assert "sha512" in SCHEMES["convoy"].complaint((Secret("x"),), Options(algorithm=algorithm))
 
 
 @pytest.mark.parametrize(("encoding", "text"), [(Encoding.HEX, "6B6579"), (Encoding.BASE64, "a2V5"), (Encoding.TEXT, "key")])

@@ -8,12 +8,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from clawgate.domain.errors import Unauthenticated
+from clawgate.domain.errors import NoSecret, Unauthenticated
 from clawgate.domain.secret import Secret
 from clawgate.domain.signing import primitives
 from clawgate.domain.signing.keyed import Layout, check, described, keyed, layout_of, signatures, written
 from clawgate.domain.signing.payload import members, text_id
-from clawgate.domain.signing.scheme import TOLERANCE_SECONDS, Delivery, Encoding, Options, Reply, Scheme, Verified
+from clawgate.domain.signing.scheme import TOLERANCE_SECONDS, Algorithm, Delivery, Encoding, Options, Reply, Scheme, Verified
 
 _TEXT = "text/plain; charset=utf-8"
 _OK = 200
@@ -111,6 +111,8 @@ def _verify_stripe(delivery: Delivery, secrets: tuple[Secret, ...], options: Opt
 
 
 def _convoy_layout(options: Options) -> Layout:
+    if options.algorithm not in (Algorithm.SHA256, Algorithm.SHA512):
+        raise NoSecret("Convoy signs with sha256 or sha512")
     return Layout(headers=("x-convoy-signature",), encoding=written(options), algorithm=options.algorithm)
 
 
