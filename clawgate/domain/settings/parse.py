@@ -69,6 +69,7 @@ def build(
     reader.override(whole)
     _refuse_unsupported(reader, whole)
     _drop_foreign_timeout(reader, document, overlay or {}, whole)
+    _drop_foreign_hooks(reader, whole)
     settings = reader.table(tree(), whole)
     # The root has no required key, so it is always built.
     if not isinstance(settings, Settings):
@@ -317,6 +318,17 @@ def _drop_foreign_timeout(reader: _Reader, document: Mapping[str, object], overl
     reader.warnings.append(
         f"{path}: not taken from a config of another project, 30 is used; write [clawgate] with version = {CONFIG_VERSION} to have it count"
     )
+
+
+def _drop_foreign_hooks(reader: _Reader, whole: dict[str, object]) -> None:
+    """Leaves out what other projects mean by `hooks`: they have switches, lists and commands there. A hook of ours says how it is verified."""
+    found = whole.get("hooks", {})
+    if not isinstance(found, Mapping):
+        reader.unknown.append("hooks")
+        found = {}
+    own = {name: table for name, table in found.items() if isinstance(table, Mapping) and not table.keys().isdisjoint(("verify", "secrets"))}
+    reader.unknown += [join("hooks", name) for name in found if name not in own]
+    whole["hooks"] = own
 
 
 def _renamed(spec: Table, path: str) -> Table:

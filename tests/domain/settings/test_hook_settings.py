@@ -98,6 +98,21 @@ def test_a_hook_without_a_scheme_or_with_a_bad_name_is_refused() -> None:
         build({"hooks": {"a/b": GOOD}}, environ={}, dotenv={}, config_path="", state_dir="")
 
 
+@pytest.mark.parametrize(
+    ("hooks", "unknown", "read"),
+    [
+        ({"enabled": True, "builtin": {"command_logger": False}}, ("hooks.enabled", "hooks.builtin"), []),
+        ([{"id": 1}], ("hooks",), []),
+        ("on", ("hooks",), []),
+        ({"enabled": True, "ci": GOOD}, ("hooks.enabled",), ["ci"]),
+    ],
+    ids=["switches", "list", "text", "beside ours"],
+)
+def test_what_other_projects_mean_by_hooks_is_kept_and_not_read(hooks: object, unknown: tuple[str, ...], read: list[str]) -> None:
+    settings = build({"hooks": hooks}, environ={}, dotenv={}, config_path="", state_dir="")
+    assert (settings.unknown, list(settings.hooks)) == (unknown, read)
+
+
 def test_no_secret_of_a_hook_is_shown() -> None:
     settings = read({**GOOD, "verify_token": "chosen at the platform"})
     shown = str(masked(settings))
