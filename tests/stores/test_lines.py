@@ -57,7 +57,7 @@ class _Store:
             index = next(self.items)
             owner = OWNER if first is inbox.State.RUNNING else ""
             item = an_item(index, state=first, owner=owner, conversation=second, promised=bool(index % 2), keyed=not index % 3)
-            self.rules.accept(connection, item, a_key(str(index % 4)) if item.keyed else None, None, False)
+            self.rules.accept(connection, item=item, dedupe=a_key(str(index % 4)) if item.keyed else None, entry=None, is_full=False)
         elif what == "claim" and isinstance(first, int) and isinstance(second, frozenset):
             self._claim(connection, first, [(NOW_MS << 20) + asked for asked in second])
         elif what == "event":
