@@ -13,12 +13,12 @@ from clawgate.system.activation import activated_socket
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [
-        (f"A=b\0LISTEN_PID={os.getpid()}\0LISTEN_FDS=1\0", 3),
-        (f"LISTEN_FDS=2\0LISTEN_PID={os.getpid()}", 3),
-        (f"LISTEN_PID={os.getpid()}\0LISTEN_FDS=0\0", None),
-        (f"LISTEN_PID={os.getpid()}\0", None),
-        (f"LISTEN_PID={os.getpid()}\0LISTEN_FDS=x\0", None),
-        (f"LISTEN_PID={os.getpid() + 1}\0LISTEN_FDS=1\0", None),
+        ("A=b\0LISTEN_PID={pid}\0LISTEN_FDS=1\0", 3),
+        ("LISTEN_FDS=2\0LISTEN_PID={pid}", 3),
+        ("LISTEN_PID={pid}\0LISTEN_FDS=0\0", None),
+        ("LISTEN_PID={pid}\0", None),
+        ("LISTEN_PID={pid}\0LISTEN_FDS=x\0", None),
+        ("LISTEN_PID={other}\0LISTEN_FDS=1\0", None),
         ("LISTEN_FDS=1\0", None),
         ("", None),
         ("=\0==\0\0\xff\0", None),
@@ -26,7 +26,8 @@ from clawgate.system.activation import activated_socket
 )
 def test_only_what_was_passed_to_this_process_counts(tmp_path: Path, environ: str, expected: int | None) -> None:
     file = tmp_path / "environ"
-    file.write_bytes(environ.encode("latin-1"))
+    named = environ.replace("{pid}", str(os.getpid())).replace("{other}", str(os.getpid() + 1))
+    file.write_bytes(named.encode("latin-1"))
     assert activated_socket(str(file)) == expected
 
 
