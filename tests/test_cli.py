@@ -517,6 +517,14 @@ def test_retry_and_drop_say_where_the_message_stands(clawgate: Run, daemon: Daem
     assert clawgate("inbox", "drop", str(ITEM["id"])).stderr == "clawgate: is done\n"
 
 
+def test_all_dead_messages_are_tried_again_page_after_page(clawgate: Run, daemon: Daemon) -> None:
+    daemon.answer("POST", "/api/inbox/retry", 200, {"retried": 500, "cursor": None})
+    assert clawgate("inbox", "retry", "--all-dead").stdout == "500 dead messages are tried again.\n"
+    assert daemon.requests[-1].path == "/api/inbox/retry"
+    for wrong in ([], [str(ITEM["id"]), "--all-dead"]):
+        assert (clawgate("inbox", "retry", *wrong).exit_code, "--all-dead" in clawgate("inbox", "retry", *wrong).stderr) == (64, True)
+
+
 def test_send_prints_the_answer(clawgate: Run, daemon: Daemon) -> None:
     daemon.answer("POST", "/webhook", 200, {"response": "hi\nyou", "model": "m"})
     result = clawgate("send", "hello", "--session", "s", "--key", "k")

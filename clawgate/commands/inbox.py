@@ -70,12 +70,29 @@ def show_item(item_id: str, config: str | None, as_json: bool) -> None:
 
 
 @inbox.command()
-@click.argument("item_id", metavar="ID", type=click.STRING)
+@click.argument("item_id", metavar="ID", type=click.STRING, required=False)
+@click.option("--all-dead", is_flag=True, type=click.BOOL, help="Every dead message, in place of one.")
 @config_option
 @json_option
-def retry(item_id: str, config: str | None, as_json: bool) -> None:
-    """Try a stopped message again."""
-    _decided(_asked(config, "POST", item_id, "/retry"), as_json)
+def retry(item_id: str | None, all_dead: bool, config: str | None, as_json: bool) -> None:
+    """Try a stopped message again, or every dead one."""
+    if all_dead is (item_id is not None):
+        raise click.UsageError("name one message, or --all-dead")
+    if item_id is not None:
+        return _decided(_asked(config, "POST", item_id, "/retry"), as_json)
+    retried = _redriven(operator(config))
+    show_json({"retried": retried}) if as_json else show(f"{retried} dead messages are tried again.")
+
+
+def _redriven(own: Operator) -> int:
+    """How many dead messages are tried again, page after page."""
+    retried, cursor = 0, ""
+    while True:
+        answer = own.ask("POST", "/api/inbox/retry" + (f"?{urlencode({'cursor': cursor})}" if cursor else ""))
+        retried += int(str(answer.get("retried")))
+        cursor = str(answer.get("cursor") or "")
+        if not cursor:
+            return retried
 
 
 @inbox.command()

@@ -9,7 +9,7 @@ from attrs import define, field
 
 from clawgate.domain.caller import Caller
 from clawgate.domain.delivery import Send
-from clawgate.domain.errors import NotFound
+from clawgate.domain.errors import Conflict, NotFound
 from clawgate.domain.inbox import Drop, Event, Item, Retry, State
 from clawgate.domain.journal import ToolStep
 from clawgate.ports.clock import Clock
@@ -26,6 +26,13 @@ class ItemDetail(msgspec.Struct, frozen=True):
     item: Item
     sends: tuple[Send, ...]
     steps: tuple[ToolStep, ...] = ()
+
+
+class Redriven(msgspec.Struct, frozen=True):
+    """How many dead items are tried again, and where to go on ("" = those were the last)."""
+
+    retried: int
+    cursor: str
 
 
 @define
@@ -65,6 +72,22 @@ class Desk:
         if item.is_open:
             self.told(item)
         return item
+
+    async def retry_dead(self, cursor: str) -> Redriven:
+        """Tries dead items again, the newest `MAX_PAGE` before `cursor` ("" = of all); of these the oldest first, so that conversations keep their order.
+
+        Raises:
+            StoreUnavailable: some may be tried again already; asking once more goes on with the others.
+        """
+        page = await self.inbox.page(frozenset({State.DEAD}), 0, cursor, MAX_PAGE)
+        retried = 0
+        for item in reversed(page.items):
+            try:
+                await self.retry(item.id)
+                retried += 1
+            except (Conflict, NotFound):  # somebody else has decided meanwhile
+                continue
+        return Redriven(retried, page.cursor)
 
     async def drop(self, item_id: str) -> Item:
         """Gives an item up, running or not. Raises NotFound, Conflict."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from clawgate.domain.errors import AgentBadRequest
+from clawgate.services import desk
 from clawgate.testing.agents import Hang, ScriptedAgent
 from clawgate.testing.gateway import MemoryGateway, Response
 from tests.web.gate import check_common, gateway
@@ -117,6 +118,21 @@ def test_dead_item_is_tried_again_by_the_operator() -> None:
     answer = decide(gate, token, item_id, "retry")
     assert (answer.status, answer.json["status"], answer.json["attempts"]) == (200, "received", 0)
     assert get(gate, f"/api/inbox/{item_id}", token).json["response"] == "better"
+
+
+def test_every_dead_item_is_tried_again_page_by_page_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "MAX_PAGE", 2)
+    gate = MemoryGateway(agent=ScriptedAgent([*[AgentBadRequest("no")] * 3, "fine", Hang(), *["better"] * 3]))
+    token = gate.pair()
+    dead, fine, running = [accept(gate, token, X_Session_Id="s") for _ in range(3)], accept(gate, token), accept(gate, token)
+    first = gate.client.post("/api/inbox/retry", token=token).json
+    second = gate.client.post(f"/api/inbox/retry?cursor={first['cursor']}", token=token).json
+    gate.clock.advance(1)
+    monkeypatch.undo()
+    assert ([first["retried"], second], len(first["cursor"])) == ([2, {"retried": 1, "cursor": None}], 16)
+    assert states(gate, token) == {**dict.fromkeys([*dead, fine], "done"), running: "running"}
+    assert gate.client.post("/api/inbox/retry", token=token).json == {"retried": 0, "cursor": None}
+    assert gate.client.post("/api/inbox/retry?cursor=x", token=token).status == 400
 
 
 def test_running_item_is_dropped_and_its_turn_ended() -> None:

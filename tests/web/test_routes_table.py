@@ -47,6 +47,7 @@ ROWS: dict[str, tuple[int, str]] = {
     "GET /api/inbox/<item_id>": (404, JSON),
     "POST /api/inbox/<item_id>/retry": (404, JSON),
     "POST /api/inbox/<item_id>/drop": (404, JSON),
+    "POST /api/inbox/retry": (200, JSON),
     "GET /api/v1/skills": (200, JSON),
     "POST /api/v1/skills": (415, JSON),
     "POST /api/v1/skills/install": (415, JSON),

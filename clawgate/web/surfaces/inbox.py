@@ -30,6 +30,7 @@ class InboxSurface:
         add("GET", "/api/inbox", self.list, auth=Scope.ADMIN, limiter="api", summary="Accepted messages, newest first")
         add("GET", "/api/inbox/<item_id>", self.show, auth=Scope.CHAT, limiter="api", summary="State and outcome of a message")
         add("POST", "/api/inbox/<item_id>/retry", self.retry, auth=Scope.ADMIN, limiter="api", summary="Try a stopped message again")
+        add("POST", "/api/inbox/retry", self.retry_dead, auth=Scope.ADMIN, limiter="api", summary="Try dead messages again, up to 500 a call")
         add("POST", "/api/inbox/<item_id>/drop", self.drop, auth=Scope.ADMIN, limiter="api", summary="Give a message up")
 
     async def list(self, call: Call) -> Answer:
@@ -46,6 +47,11 @@ class InboxSurface:
     async def retry(self, call: Call) -> Answer:
         """The item after the operator's decision."""
         return json_answer(200, item_object(await self.desk.retry(str(call.values["item_id"]))))
+
+    async def retry_dead(self, call: Call) -> Answer:
+        """How many are tried again; `cursor` goes on with older ones."""
+        redriven = await self.desk.retry_dead(_cursor(call))
+        return json_answer(200, {"retried": redriven.retried, "cursor": redriven.cursor or None})
 
     async def drop(self, call: Call) -> Answer:
         """The item after the operator's decision."""
