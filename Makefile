@@ -27,8 +27,9 @@ run: $(VENV)/.stamp-$(if $(MODEL),local,base) ## run the gateway; MODEL=/path/mo
 	@test -e "$(CONFIG)" || $(BIN)/clawgate init --config "$(CONFIG)"
 	@exec $(BIN)/clawgate run --config "$(CONFIG)" $(if $(MODEL),--provider "local:$$(realpath -- "$(MODEL)")") $(ARGS)
 
-test: $(VENV)/.stamp-test ## run the tests; T=path for some of them
-	$(BIN)/python -m pytest -q $(T)
+test: $(VENV)/.stamp-test ## run the tests, those in memory in two processes; T=path for some of them
+	$(BIN)/python -m pytest -q $(or $(T),-n 2 --dist loadfile --ignore tests/acceptance)
+	$(if $(T),,$(BIN)/python -m pytest -q tests/acceptance)
 
 node-modules: $(PEERS)/node_modules/.package-lock.json ## fetch npm's clients for the tests of sockets, which are skipped without
 
