@@ -20,6 +20,7 @@ from clawgate.web.router import Door
 from tests.web.chat_room import SESSION, Room, last_approval, say
 from tests.web.gate import device_of, gateway, unlimited
 from tests.web.test_chat_socket_surface import PAID, PAY
+from tests.web.test_hooks_surface import GITHUB, SECRET, Fixture, changed, github
 
 EVERYTHING = {"scopes": ["admin"], "scope": "admin", "role": "admin", "admin": True, "senderIsOwner": True, "owner": True}
 CHAT = "/api/v1/agent/chat"
@@ -110,6 +111,11 @@ def test_ghsa_68x5_xx89_w9mm() -> None:
     gate.pump()
     assert statuses(gate, old) == {"http": 401, "sse": 401, "ws": 401}
     assert statuses(gate, kept) == {"http": 200, "sse": 200, "ws": 101}
+    hooks, new = Fixture(gh=GITHUB), "the new secret of the sender"
+    assert hooks.push().status == 202
+    hooks.reload(gh=changed(GITHUB, secrets=(Secret(new),)))
+    body = b'{"action":"x"}'
+    assert [hooks.post("/hooks/gh", body, github(body, secret)).status for secret in (SECRET, new)] == [401, 202]
 
 
 def test_ghsa_xmxx_7p24_h892_ghsa_m8wm_r5vq_qjpg() -> None:
