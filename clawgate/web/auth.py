@@ -88,9 +88,15 @@ def _is_meant_for_here(request: Request) -> bool:
 
 
 def _is_of_this_origin(request: Request) -> bool:
-    """Whether no page sent it, or one of its own host. Strange bytes in the header are an origin too."""
+    """Whether no page sent it, or one of its own host. Strange bytes in the header are an origin too.
+
+    What came in the clear may be of an https page: a proxy may end TLS. What came by TLS is of no http page, which anybody on the way could have written.
+    """
     origin, host = _joined(request, b"origin"), _joined(request, b"host")
-    return origin is None or bool(host and origin.partition("://")[2] == host)
+    if origin is None:
+        return True
+    scheme, _, name = origin.partition("://")
+    return bool(host) and name == host and (scheme == "https" or (scheme == "http" and not request.isSecure()))
 
 
 @lru_cache(maxsize=4096)
