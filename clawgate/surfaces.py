@@ -58,10 +58,10 @@ from clawgate.web.surfaces.workflow_approvals import WorkflowApprovalsSurface
 
 def build_web(parts: Assembly) -> tuple[Router, GatewayResource]:
     """The routes, and the resource that serves them."""
-    router = Router()
-    for surface in _surfaces(parts):
+    router, peers = Router(), _peers(parts)
+    for surface in _surfaces(parts, peers):
         surface.register(router)
-    web = _resource(parts, router)
+    web = _resource(parts, router, peers)
 
     def revoked(device_id: str) -> None:
         parts.pairing.withdraw(device_id)
@@ -74,7 +74,7 @@ def build_web(parts: Assembly) -> tuple[Router, GatewayResource]:
     return router, web
 
 
-def _surfaces(parts: Assembly) -> tuple[Surface, ...]:
+def _surfaces(parts: Assembly, peers: Peers) -> tuple[Surface, ...]:
     settings, edges = parts.settings, parts.edges
     own, webhook = settings.gateway, settings.channels_config.webhook
     asking = partial(Asking, parts.ingress, edges.store.journal, own.request_timeout_secs)
@@ -91,7 +91,7 @@ def _surfaces(parts: Assembly) -> tuple[Surface, ...]:
             own.idempotency_ttl_secs,
         ),
         TriggersSurface(parts.triggers, asking(triggers_wire.FAILED), own.idempotency_ttl_secs),
-        HooksSurface(_hooks(parts), asking(hooks_wire.FAILED), partial(public_url, _peers(parts))),
+        HooksSurface(_hooks(parts), asking(hooks_wire.FAILED), partial(public_url, peers)),
         AgentChatSurface(
             parts.ingress,
             parts.streams,
@@ -164,9 +164,8 @@ def _peers(parts: Assembly) -> Peers:
     return Peers(trusted, parts.settings.tunnel.provider != "none")
 
 
-def _resource(parts: Assembly, router: Router) -> GatewayResource:
+def _resource(parts: Assembly, router: Router, peers: Peers) -> GatewayResource:
     own = parts.settings.gateway
-    peers = _peers(parts)
     return GatewayResource(
         router=router,
         doorkeeper=Doorkeeper(parts.access, parts.guard, parts.tickets, ("*",) if peers.trusted or peers.has_tunnel else own.allowed_hosts),

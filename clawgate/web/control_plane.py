@@ -192,9 +192,7 @@ class ControlPlaneListener(Factory):
                 return None
             mute.give_way()
         conversation = Conversation(self.plane, self.clock, self._refused, is_trusted=is_trusted)
-        socket = BareSocket(SocketAnswer(conversation, Caller("control", frozenset(), str(peer))), self.clock, self._gone, _first)
+        answer = SocketAnswer(conversation, Caller("control", frozenset(), str(peer)))
+        socket: BareSocket = BareSocket(answer, self.clock, lambda _: self._open.pop(socket, None), _first)
         self._open[socket] = is_trusted
         return socket
-
-    def _gone(self, socket: WebSocket) -> None:
-        self._open = {other: kind for other, kind in self._open.items() if other is not socket}

@@ -218,11 +218,13 @@ MINE = Options(
     id_header="x-mine-id",
 )
 
-CASES: dict[str, Case] = {
-    "standard-webhooks": Case(
-        "standard-webhooks",
-        standard("webhook"),
-        "webhook-signature",
+
+def standard_case(scheme: str, prefix: str) -> Case:
+    """Standard Webhooks with a shared key, under the header names of a scheme."""
+    return Case(
+        scheme,
+        standard(prefix),
+        f"{prefix}-signature",
         ONE_STANDARD,
         "base64",
         is_timed=True,
@@ -231,7 +233,11 @@ CASES: dict[str, Case] = {
         secrets=SHARED_KEYS,
         secret=STANDARD_SECRET,
         other=STANDARD_OTHER,
-    ),
+    )
+
+
+CASES: dict[str, Case] = {
+    "standard-webhooks": standard_case("standard-webhooks", "webhook"),
     "standard-webhooks-v1a": Case(
         "standard-webhooks",
         standard_public,
@@ -243,32 +249,8 @@ CASES: dict[str, Case] = {
         name=NAME,
         known=lambda secret: "whpk_" + b64(public(secret)),
     ),
-    "svix": Case(
-        "svix",
-        standard("svix"),
-        "svix-signature",
-        ONE_STANDARD,
-        "base64",
-        is_timed=True,
-        separator=" ",
-        name=NAME,
-        secrets=SHARED_KEYS,
-        secret=STANDARD_SECRET,
-        other=STANDARD_OTHER,
-    ),
-    "gitlab": Case(
-        "gitlab",
-        standard("webhook"),
-        "webhook-signature",
-        ONE_STANDARD,
-        "base64",
-        is_timed=True,
-        separator=" ",
-        name=NAME,
-        secrets=SHARED_KEYS,
-        secret=STANDARD_SECRET,
-        other=STANDARD_OTHER,
-    ),
+    "svix": standard_case("svix", "svix"),
+    "gitlab": standard_case("gitlab", "webhook"),
     "gitlab-token": Case("gitlab", lambda secret, body, _: post({"x-gitlab-token": secret}, body), "x-gitlab-token", encoding="", is_token=True),
     "telegram": Case(
         "telegram",
