@@ -17,7 +17,7 @@ PEERS := tests/acceptance
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test node-modules golden-update lint format docs bench wheel check-wheel clean distclean
+.PHONY: help run test node-modules golden-update lint format docs bench soak wheel check-wheel clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ docs: $(VENV)/.stamp-test ## write the generated reference pages anew
 bench: $(VENV)/.stamp-test ## measure
 	$(BIN)/python -m tests.bench
 
+soak: $(VENV)/.stamp-bench ## a day of traffic: 2,000,000 requests and what memory does meanwhile; ARGS='--requests 100000 --out /tmp/soak'
+	$(BIN)/python -m tests.soak $(ARGS)
+
 wheel: $(VENV)/.stamp-base ## build dist/*.whl
 	@rm -rf build dist
 	$(BIN)/python -m pip --quiet --disable-pip-version-check wheel --no-deps --wheel-dir dist .
@@ -77,6 +80,10 @@ $(VENV)/.stamp-base: $(SOURCES) | $(BIN)/python
 $(VENV)/.stamp-test: $(SOURCES) | $(BIN)/python
 	$(INSTALL) $(EDITABLE) '.[test]'
 	@touch $@ $(VENV)/.stamp-base
+
+$(VENV)/.stamp-bench: $(SOURCES) | $(BIN)/python
+	$(INSTALL) $(EDITABLE) '.[test,bench]'
+	@touch $@ $(VENV)/.stamp-test $(VENV)/.stamp-base
 
 $(VENV)/.stamp-local: $(SOURCES) | $(BIN)/python
 	$(INSTALL) $(EDITABLE) '.[local]'
