@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from clawgate.commands import channels, chat, checking, control, cron, daemon, inbox, pairing, sessions, tasks, trigger
+from clawgate.commands import channels, chat, checking, control, cron, daemon, inbox, openapi, pairing, sessions, tasks, trigger
 from clawgate.commands.operator import EX_USAGE, exit_code_of
 from clawgate.commands.output import safe
 from clawgate.domain.errors import GatewayError, InvalidSettings
@@ -105,6 +105,7 @@ for command in (
     tasks.tasks,
     trigger.trigger,
     control.control,
+    openapi.openapi,
 ):
     cli.add_command(command)
 

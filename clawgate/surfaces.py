@@ -44,6 +44,7 @@ from clawgate.web.surfaces.login import LoginSurface
 from clawgate.web.surfaces.logs import LogsSurface
 from clawgate.web.surfaces.memory import MemorySurface
 from clawgate.web.surfaces.nodes import NodesSurface
+from clawgate.web.surfaces.openapi import OpenApiSurface
 from clawgate.web.surfaces.pairing import PairingSurface
 from clawgate.web.surfaces.personality import PersonalitySurface
 from clawgate.web.surfaces.sessions import SessionsSurface
@@ -79,6 +80,7 @@ def _surfaces(parts: Assembly, peers: Peers) -> tuple[Surface, ...]:
     own, webhook = settings.gateway, settings.channels_config.webhook
     asking = partial(Asking, parts.ingress, edges.store.journal, own.request_timeout_secs)
     return (
+        OpenApiSurface(__version__, own.path_prefix),
         HealthSurface(parts.health, parts.devices, edges.meter, own.require_pairing),
         *_about(parts),
         PairingSurface(parts.pairing, parts.devices, parts.guard, edges.clock),

@@ -28,6 +28,7 @@ CONFIG_UNAUTHORIZED = "Unauthorized — pair first via POST /pair"
 EVENTS_UNAUTHORIZED = "Unauthorized — provide Authorization: Bearer <token>"
 
 ROWS: dict[str, tuple[int, str]] = {
+    "GET /api/openapi.json": (200, JSON),
     "GET /health": (200, JSON),
     "GET /readyz": (200, JSON),
     "GET /metrics": (200, EXPOSITION),

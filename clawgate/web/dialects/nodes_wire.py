@@ -38,7 +38,7 @@ class InvokeBody(msgspec.Struct):
     """What is asked of a node; `args` is handed on as it is written."""
 
     capability: Any = None  # anything but a text that is not empty is 400
-    args: msgspec.Raw = msgspec.Raw(b"{}")
+    args: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"{}"))  # a schema cannot show a default that is raw
     approved: bool = False
 
 

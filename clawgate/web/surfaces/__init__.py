@@ -1,5 +1,6 @@
 """The product's table of contents: one module per surface, each with a `register(router)`. Ring: edge (web). Wired in `clawgate/surfaces.py`.
 
+openapi      /api/openapi.json
 health       /health /readyz /metrics
 about        /api/v1/version /api/v1/auth/info /api/v1/status /api/v1/doctor /api/v1/channels /api/v1/providers…
 login        /login

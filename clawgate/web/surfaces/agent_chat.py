@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError
 
 from clawgate.domain.caller import Caller, Scope
 from clawgate.domain.chat import conversation
-from clawgate.domain.errors import AgentUnavailable, BadRequest, Conflict, Forbidden, GatewayError, Invalid, Unavailable
+from clawgate.domain.errors import AgentUnavailable, BadRequest, Conflict, Forbidden, GatewayError, Invalid, NotFound, Unavailable
 from clawgate.domain.idempotency import from_header
 from clawgate.domain.inbox import Item, State
 from clawgate.domain.messages import PLAIN, Attendance, Inbound, TurnOptions, is_storable
@@ -29,6 +29,7 @@ from clawgate.services.streams import Streams
 from clawgate.web.answers import Answer, empty_answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import api_wire, chat_wire, root_wire
+from clawgate.web.documented import JSON, documented
 from clawgate.web.router import Router
 from clawgate.web.streams import EventStream, StreamAnswer
 
@@ -88,6 +89,7 @@ class AgentChatSurface:
         add("POST", "/api/v1/approvals/<approval_id>", self.resolve, auth=Scope.APPROVE, summary="Allow or deny a tool that waits")
         add("GET", "/api/v1/approvals", self.pending, auth=Scope.APPROVE, summary="Tools that wait for somebody's word")
 
+    @documented(body=ChatBody, query={"stream": str}, statuses=(200, 500), gives=(JSON, "text/event-stream"), raises=(NotFound,))
     async def chat(self, call: Call) -> Answer | StreamAnswer:
         """An answer, or a stream of frames."""
         body = call.json(ChatBody)
@@ -99,6 +101,7 @@ class AgentChatSurface:
         asked = await self.ingress.ask(message, SYNC_SECONDS)
         return self._answer(call, body, asked, int((self.clock.monotonic() - started) * 1000))
 
+    @documented(body=WordBody)
     async def resolve(self, call: Call) -> Answer:
         """What became of the word, which is on disk."""
         body = call.json(WordBody)

@@ -12,6 +12,7 @@ from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import attachments_wire as wire
 from clawgate.web.dialects import chat_sessions_wire
+from clawgate.web.documented import FORM, documented
 from clawgate.web.multipart import File, first
 from clawgate.web.router import Router
 
@@ -38,6 +39,7 @@ class AttachmentsSurface:
             summary="Upload a file that messages of a session can bring",
         )
 
+    @documented(takes=FORM, statuses=(201,))
     async def upload(self, call: Call) -> Answer:
         """The first field named `file`; others are skipped."""
         file = _file(call)

@@ -14,6 +14,7 @@ from clawgate.services.canvases import Canvases
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import canvas_wire
+from clawgate.web.documented import documented
 from clawgate.web.router import Router
 from clawgate.web.sockets import SocketAnswer
 
@@ -49,6 +50,7 @@ class CanvasSurface:
         frames = [canvas_wire.frame_object(frame) for frame in self.canvases.history(_id(call))]
         return json_answer(200, {"canvas_id": _id(call), "frames": frames})
 
+    @documented(body=canvas_wire.RenderBody, statuses=(201,))
     async def render(self, call: Call) -> Answer:
         """The new frame. Its id stands beside it too: Construct's operator looks for it there."""
         body = call.json(canvas_wire.RenderBody)

@@ -24,6 +24,7 @@ from clawgate.services.onboarding import Onboarding
 from clawgate.web.answers import Answer, json_answer, text_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import root_wire
+from clawgate.web.documented import ANYTHING, JSON, TEXT, documented
 from clawgate.web.router import Door, Router
 
 _HANDSHAKE = ("hub.mode", "hub.verify_token", "hub.challenge")
@@ -48,6 +49,7 @@ class ChannelSurface:
         if self.has_handshake:
             router.add("GET", self.path, self.handshake, auth=Door.SIGNED, summary=f"{self.title} subscription check")
 
+    @documented(query=dict.fromkeys(_HANDSHAKE, str), statuses=(200, 400, 403, 404), gives=(TEXT, JSON))
     async def handshake(self, call: Call) -> Answer:
         """The platform's challenge, as plain text."""
         try:
@@ -64,6 +66,7 @@ class ChannelSurface:
         except (Forbidden, NotFound):
             return text_answer(403, "Forbidden")
 
+    @documented(takes=ANYTHING, raises=(NotConfigured,))
     async def deliver(self, call: Call) -> Answer:
         """200 once every message of the delivery is on disk."""
         channel = self.channels.get(self.name)
@@ -129,6 +132,7 @@ class ChannelDeskSurface:
         ]
         return json_answer(200, {"channels": rows})
 
+    @documented(body=CodeBody, raises=(NotConfigured,))
     async def new_code(self, call: Call) -> Answer:
         """A code; it is shown this once."""
         body = call.json(CodeBody)

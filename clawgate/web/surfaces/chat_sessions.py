@@ -12,6 +12,7 @@ from clawgate.services.chat_sessions import ChatSessions
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import chat_sessions_wire as wire
+from clawgate.web.documented import documented
 from clawgate.web.router import Router
 
 _ONE = "/api/sessions/<session_id>"
@@ -49,6 +50,7 @@ class ChatSessionsSurface:
         session_id = _id(call)
         return json_answer(200, wire.messages(session_id, await self.sessions.messages(call.caller, session_id)))
 
+    @documented(body=wire.MessageBody)
     async def add(self, call: Call) -> Answer:
         """Words from elsewhere."""
         session_id, content = _id(call), call.json(wire.MessageBody).content
@@ -64,6 +66,7 @@ class ChatSessionsSurface:
         is_aborted = await self.sessions.abort(call.caller, _id(call))
         return json_answer(200, {"status": "aborted" if is_aborted else "no_active_response"})
 
+    @documented(body=wire.NameBody)
     async def rename(self, call: Call) -> Answer:
         """Another name."""
         session = await self.sessions.rename(call.caller, _id(call), call.json(wire.NameBody).name)

@@ -26,6 +26,7 @@ from clawgate.web.dialects import chat_frames_wire as wire
 from clawgate.web.dialects.chat_sessions_wire import NOT_FOUND, id_of
 from clawgate.web.dialects.extractor_wire import bad_query
 from clawgate.web.dialects.root_wire import UNAVAILABLE
+from clawgate.web.documented import documented
 from clawgate.web.router import Router
 from clawgate.web.sockets import SocketAnswer
 from clawgate.web.surfaces.chat_relays import Relay, Relays
@@ -54,6 +55,7 @@ class ChatSocketSurface:
             summary="Talk to the agent in a session (WebSocket; construct.v1, zeroclaw.v1)",
         )
 
+    @documented(query={"last_seq": str, "name": str, "session_id": str})
     async def open(self, call: Call) -> SocketAnswer:
         """A connection to the session that the query names, or to a new one."""
         last = _last_seq(call)

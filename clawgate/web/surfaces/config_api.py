@@ -19,6 +19,7 @@ from clawgate.services.settings import LiveSettings
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import config_wire as wire
+from clawgate.web.documented import documented
 from clawgate.web.router import Handler, Router
 
 _redactor = Redactor()
@@ -62,18 +63,21 @@ class ConfigApiSurface:
         """Every setting in force."""
         return json_answer(200, masked(self._settings))
 
+    @documented(body=wire.ModelBody)
     async def put_model(self, call: Call) -> Answer:
         """What is in force now, and a warning when it has no key."""
         body = call.json(wire.ModelBody)
         await self.live.change(lambda settings: asked.model_edit(settings, Target.FILE, body.provider, body.model, body.temperature))
         return json_answer(200, wire.model_object(self._settings))
 
+    @documented(body=wire.AutonomyBody)
     async def put_autonomy(self, call: Call) -> Answer:
         """The whole section as it is now."""
         body = call.json(wire.AutonomyBody)
         await self.live.change(lambda _: asked.autonomy_edit(body.given()))
         return json_answer(200, wire.autonomy_object(self._settings.autonomy))
 
+    @documented(body=wire.McpBody)
     async def put_server(self, call: Call) -> Answer:
         """Replaces silently, as upstream; the answer comes when it works."""
         name, body = call.values["name"], call.json(wire.McpBody)
@@ -97,6 +101,7 @@ class ConfigApiSurface:
         own = self._settings.knowledge
         return json_answer(200, wire.knowledge_object(own) | {"source": "config" if own.embedding_api_key else "none"})
 
+    @documented(body=wire.KnowledgeBody)
     async def put_knowledge(self, call: Call) -> Answer:
         """Keys are kept for other programs and not tried: searching needs none here."""
         body = call.json(wire.KnowledgeBody)
@@ -108,16 +113,19 @@ class ConfigApiSurface:
         """Never a key."""
         return json_answer(200, wire.secrets_object(self._settings, _redactor.text(self._settings.api_url)))
 
+    @documented(body=wire.SecretsBody)
     async def put_secrets(self, call: Call) -> Answer:
         """A URL that looks like a key is refused before anything changes."""
         body = call.json(wire.SecretsBody)
         await self.live.change(lambda _: asked.secrets_edit(body.api_key, body.api_url))
         return json_answer(200, {"ok": True, "api_key_present": bool(self._settings.api_key)})
 
+    @documented(raises=(NotFound,))
     async def telegram(self, call: Call) -> Answer:
         """Always a 400 that names the channels there are."""
         raise BadRequest(f"{wire.NO_TELEGRAM}. Supported: {', '.join(self.kinds)}")
 
+    @documented(raises=(NotFound,))
     async def no_telegram(self, call: Call) -> Answer:
         """Always a 404."""
         raise NotFound(wire.NO_TELEGRAM)

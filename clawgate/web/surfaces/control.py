@@ -10,6 +10,7 @@ from clawgate.domain.times import rfc3339
 from clawgate.services.control_plane import ControlPlane
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
+from clawgate.web.documented import documented
 from clawgate.web.router import Door, Router
 
 
@@ -27,6 +28,7 @@ class ControlSurface:
         """Adds the route."""
         router.add("GET", "/admin/control/token", self.token, auth=Door.LOCAL, summary="The control plane's token")
 
+    @documented(raises=(NotConfigured,))
     async def token(self, call: Call) -> Answer:
         """Through the control socket only: it may exchange the provider."""
         if self.plane is None:

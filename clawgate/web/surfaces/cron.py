@@ -11,6 +11,7 @@ from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import cron_wire
 from clawgate.web.dialects.api_wire import failure
+from clawgate.web.documented import documented
 from clawgate.web.router import Handler, Router
 
 _PATH = "/api/v1/cron"
@@ -45,11 +46,13 @@ class CronSurface:
         flags = {"cron_enabled": listed.is_enabled, "scheduler_enabled": listed.is_running}
         return json_answer(200, {"jobs": jobs, "count": len(jobs), **flags})
 
+    @documented(body=cron_wire.NewJob)
     async def create(self, call: Call) -> Answer:
         """The new job."""
         self.cron.check_enabled()
         return _written(await self.cron.add(cron_wire.draft_of(call.json(cron_wire.NewJob)), call.caller.principal))
 
+    @documented(body=cron_wire.JobChange)
     async def change(self, call: Call) -> Answer:
         """The job as it is now."""
         self.cron.check_enabled()
@@ -62,6 +65,7 @@ class CronSurface:
         await self.cron.remove(job_id)
         return json_answer(200, {"id": job_id, "deleted": True})
 
+    @documented(query={"approved": bool})
     async def run(self, call: Call) -> Answer:
         """What the run came to; 408 when it takes longer than the wait, and the run goes on."""
         is_approved = call.flag("approved")
@@ -74,6 +78,7 @@ class CronSurface:
         status, body, _ = failure(408, "timeout", cron_wire.STILL_RUNNING)
         return json_answer(status, body, (b"Location", f"{call.base}{_PATH}/{run.job_id}/runs".encode("latin-1")))
 
+    @documented(query={"limit": int})
     async def runs(self, call: Call) -> Answer:
         """Runs; none for a job that does not exist."""
         runs = await self.cron.history(str(call.values["job_id"]), call.number("limit", _DEFAULT_RUNS, most=MOST_RUNS))

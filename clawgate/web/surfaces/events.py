@@ -21,6 +21,7 @@ from clawgate.services.tickets import TICKET_SECONDS, Tickets
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import events_wire
+from clawgate.web.documented import documented
 from clawgate.web.fan_out import FanOut
 from clawgate.web.router import Router
 from clawgate.web.streams import EventStream, StreamAnswer
@@ -56,6 +57,7 @@ class EventsSurface:
         add("GET", "/api/events/history", self.history, summary="What is remembered of what happened, oldest first")
         add("POST", "/api/events/ticket", self.ticket, summary="A ticket for `?ticket=` of an event stream: once, within 30 seconds")
 
+    @documented(query={"last_event_id": int}, gives=("text/event-stream",))
     async def watch(self, call: Call) -> StreamAnswer:
         """A stream without an end."""
         after = _last_seen(call)
@@ -64,6 +66,7 @@ class EventsSurface:
         caller = call.caller
         return StreamAnswer(lambda stream: self._follow(stream, caller, after), caller, is_endless=True)
 
+    @documented(query={"after": int, "limit": int})
     async def history(self, call: Call) -> Answer:
         """The events after a number; `last` goes on as `after`."""
         after, limit = call.number("after", 0, most=_MOST_NUMBER), call.number("limit", 100, most=KEPT)

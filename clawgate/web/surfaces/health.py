@@ -9,6 +9,7 @@ from clawgate.services.devices import Devices
 from clawgate.services.health import Health
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
+from clawgate.web.documented import TEXT, documented
 from clawgate.web.router import Door, Router
 
 EXPOSITION = b"text/plain; version=0.0.4; charset=utf-8"
@@ -36,6 +37,7 @@ class HealthSurface:
             {"status": "ok", "paired": self.devices.is_paired, "require_pairing": self.require_pairing, "runtime": self.health.snapshot()},
         )
 
+    @documented(statuses=(200, 503))
     async def ready(self, call: Call) -> Answer:
         """200, or 503 with the names of components in error."""
         unhealthy = self.health.unhealthy()
@@ -44,6 +46,7 @@ class HealthSurface:
             {"status": "unready" if unhealthy else "ready", "unhealthy_components": unhealthy, "runtime": self.health.snapshot()},
         )
 
+    @documented(gives=(TEXT,))
     async def metrics(self, call: Call) -> Answer:
         """The exposition, or the published hint when metrics are off."""
         return Answer(200, self.meter.exposition(), EXPOSITION)

@@ -19,6 +19,7 @@ from clawgate.web.answers import Answer
 from clawgate.web.asking import Asking
 from clawgate.web.call import Call
 from clawgate.web.dialects import hooks_wire
+from clawgate.web.documented import ANYTHING, JSON, TEXT, documented
 from clawgate.web.router import Door, Router
 
 _log = Logger()
@@ -58,6 +59,7 @@ class HooksSurface:
             summary="Subscription check of the platforms that have one",
         )
 
+    @documented(takes=ANYTHING, statuses=(200, 202, 500))
     async def deliver(self, call: Call) -> Answer:
         """Promises an outcome, or waits for it."""
         hook = self.hooks.find(str(call.values["name"]))
@@ -68,6 +70,7 @@ class HooksSurface:
         answer = await self.asking.answer(call, message, waits=hook.is_sync)
         return msgspec.structs.replace(answer, status=200) if answer.status == 202 and hook.says_ok else answer
 
+    @documented(gives=(JSON, TEXT))
     async def subscribe(self, call: Call) -> Answer:
         """What the platform wants to read back; there is nothing else here to GET."""
         hook = self.hooks.find(str(call.values["name"]))

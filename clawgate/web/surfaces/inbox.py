@@ -13,6 +13,7 @@ from clawgate.services.desk import Desk
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects.inbox_wire import item_object, send_object, step_object
+from clawgate.web.documented import documented
 from clawgate.web.router import Router
 
 _DEFAULT_PAGE = 50
@@ -33,6 +34,7 @@ class InboxSurface:
         add("POST", "/api/inbox/retry", self.retry_dead, auth=Scope.ADMIN, limiter="api", summary="Try dead messages again, up to 500 a call")
         add("POST", "/api/inbox/<item_id>/drop", self.drop, auth=Scope.ADMIN, limiter="api", summary="Give a message up")
 
+    @documented(query={"state": str, "since": str, "cursor": str, "limit": str})
     async def list(self, call: Call) -> Answer:
         """A page; `state` may name several, separated by commas."""
         page = await self.desk.page(_states(call), _since(call), _cursor(call), _limit(call))
@@ -48,6 +50,7 @@ class InboxSurface:
         """The item after the operator's decision."""
         return json_answer(200, item_object(await self.desk.retry(str(call.values["item_id"]))))
 
+    @documented(query={"cursor": str})
     async def retry_dead(self, call: Call) -> Answer:
         """How many are tried again; `cursor` goes on with older ones."""
         redriven = await self.desk.retry_dead(_cursor(call))

@@ -15,6 +15,7 @@ from clawgate.services.knowledge import Knowledge, Upload
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import knowledge_wire as wire
+from clawgate.web.documented import FORM, documented
 from clawgate.web.multipart import form
 from clawgate.web.router import Router
 
@@ -100,6 +101,7 @@ class KnowledgeSurface:
         write("POST", f"{base}/re-embed", self.rebuild, timed=False, summary="Make the index anew")
         look("GET", f"{base}/graph", self.graph, summary="Documents and groups as nodes and edges")
 
+    @documented(body=SearchBody)
     async def search(self, call: Call) -> Answer:
         """A blank query is refused before it is asked whether there is a knowledge base at all, as upstream."""
         body = call.json(SearchBody)
@@ -118,6 +120,7 @@ class KnowledgeSurface:
         """A bare list, newest first; `organization` is accepted, there is one."""
         return json_answer(200, [wire.summary_object(document) for document in await self.knowledge.documents()])
 
+    @documented(takes=FORM)
     async def upload(self, call: Call) -> Answer:
         """A form with `file` and, if its sender likes, `title`, `categories` and `groups`."""
         self.knowledge.check_enabled()
@@ -144,6 +147,7 @@ class KnowledgeSurface:
         shown = await self.knowledge.show(_document(call))
         return json_answer(200, wire.document_object(shown.document, shown.chunks))
 
+    @documented(query={"hard": bool})
     async def delete(self, call: Call) -> Answer:
         """Hidden, or gone with `?hard=true`."""
         is_hard = call.flag("hard")
@@ -163,6 +167,7 @@ class KnowledgeSurface:
         """A bare list by name."""
         return json_answer(200, [wire.group_object(group) for group in await self.knowledge.groups()])
 
+    @documented(body=GroupBody)
     async def add_group(self, call: Call) -> Answer:
         """The new group."""
         body = call.json(GroupBody)
@@ -172,6 +177,7 @@ class KnowledgeSurface:
         """One group."""
         return json_answer(200, wire.group_object(await self.knowledge.group(_group(call))))
 
+    @documented(body=GroupChange)
     async def change_group(self, call: Call) -> Answer:
         """The group as it is now."""
         body = call.json(GroupChange)
@@ -187,6 +193,7 @@ class KnowledgeSurface:
         group = await self.knowledge.group(_group(call))
         return json_answer(200, [wire.summary_object(document) for document in await self.knowledge.documents(group.id)])
 
+    @documented(body=MemberBody)
     async def join(self, call: Call) -> Answer:
         """Once is enough."""
         await self.knowledge.join(_group(call), call.json(MemberBody).document_id)
@@ -201,12 +208,14 @@ class KnowledgeSurface:
         """Nothing ever does."""
         return json_answer(200, wire.drift_object(*await self.knowledge.totals()))
 
+    @documented(body=RebuildBody, is_needed=False)
     async def rebuild(self, call: Call) -> Answer:
         """What was done, or would be."""
         body = call.json(RebuildBody) if call.body else RebuildBody()
         documents, chunks = await self.knowledge.rebuild(dry_run=body.dry_run)
         return json_answer(200, wire.rebuilt_object(documents, chunks, dry_run=body.dry_run))
 
+    @documented(query={"limit": int, "group": str})
     async def graph(self, call: Call) -> Answer:
         """At most 5000 documents."""
         found = await self.knowledge.graph(call.query("group") or "", call.number("limit", _DEFAULT_NODES, most=_MOST_NODES))

@@ -23,6 +23,7 @@ from clawgate.services.settings import LiveSettings
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import config_wire as wire
+from clawgate.web.documented import documented
 from clawgate.web.router import Handler, Router
 
 
@@ -77,18 +78,21 @@ class LiveConfigSurface:
         """The configured ones."""
         return json_answer(200, wire.applied(wire.status_object(self.servers.status())))
 
+    @documented(body=wire.Tables)
     async def patch_channels(self, call: Call) -> Answer:
         """`applied` are the names."""
         wanted = call.json(wire.Tables)
         changes = await self.live.change(partial(asked.channels_edit, wanted=wanted, supported=self.kinds))
         return json_answer(200, wire.applied(list(wanted), changes))
 
+    @documented(body=wire.Tables)
     async def patch_servers(self, call: Call) -> Answer:
         """`applied` are the names."""
         wanted = call.json(wire.Tables)
         changes = await self.live.change(partial(asked.mcp_edit, wanted=wanted))
         return json_answer(200, wire.applied(list(wanted), changes))
 
+    @documented(body=wire.ModelBody)
     async def patch_model(self, call: Call) -> Answer:
         """`applied` are the keys that were asked for, as they are now."""
         body = call.json(wire.ModelBody)
@@ -100,12 +104,14 @@ class LiveConfigSurface:
         given = {"default_provider": body.provider, "default_model": body.model, "default_temperature": body.temperature}
         return json_answer(200, wire.applied({name: getattr(settings, name) for name, value in given.items() if value is not None}, changes))
 
+    @documented(body=wire.ToolsBody)
     async def patch_tools(self, call: Call) -> Answer:
         """`applied` is the list, if it was sent."""
         body = call.json(wire.ToolsBody)
         changes = await self.live.change(lambda _: asked.tools_edit(body.auto_approve))
         return json_answer(200, wire.applied({} if body.auto_approve is None else {"auto_approve": body.auto_approve}, changes))
 
+    @documented(body=wire.AgentBody)
     async def patch_agent(self, call: Call) -> Answer:
         """`applied` says whether there is a new prompt, and which files were written."""
         body = call.json(wire.AgentBody)

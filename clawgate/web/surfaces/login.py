@@ -5,10 +5,12 @@ from __future__ import annotations
 import msgspec
 from attrs import define
 
+from clawgate.domain.errors import NotFound
 from clawgate.services.login import Login
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import login_wire
+from clawgate.web.documented import documented
 from clawgate.web.router import Door, Router
 
 
@@ -37,6 +39,7 @@ class LoginSurface:
             summary="Check the console's name and password",
         )
 
+    @documented(body=LoginBody, raises=(NotFound,))
     async def check(self, call: Call) -> Answer:
         """200 when both are right."""
         body = call.json(LoginBody)

@@ -14,6 +14,7 @@ from clawgate.ports.clock import Clock
 from clawgate.ports.events import LogLines
 from clawgate.web.call import Call
 from clawgate.web.dialects import events_wire
+from clawgate.web.documented import documented
 from clawgate.web.router import Router
 from clawgate.web.streams import EventStream, StreamAnswer
 
@@ -42,6 +43,7 @@ class LogsSurface:
             summary="The daemon's log as Server-Sent Events: its last lines, then what is written",
         )
 
+    @documented(gives=("text/event-stream",))
     async def follow(self, call: Call) -> StreamAnswer:
         """A stream without an end."""
         if self._readers >= MOST_READERS:

@@ -13,6 +13,7 @@ from clawgate.services.memory import Memory
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects.memory_wire import DEFAULT_PAGE, MOST_PAGE, NewMemory, entry_object, page_object, refusal, stored_object
+from clawgate.web.documented import documented
 from clawgate.web.router import Router
 
 _MOST_OFFSET = 1_000_000_000
@@ -42,6 +43,7 @@ class MemorySurface:
         add("GET", _ONE, self.show, auth=Scope.READ, summary="One remembered text")
         add("DELETE", _ONE, self.remove, auth=Scope.WRITE, summary="Forget a text")
 
+    @documented(query={"limit": int, "offset": int, "category": str, "q": str})
     async def list(self, call: Call) -> Answer:
         """A page of the list, or of a search when `q` says for what."""
         limit, offset = call.number("limit", DEFAULT_PAGE, most=MOST_PAGE), call.number("offset", 0, most=_MOST_OFFSET)
@@ -54,6 +56,7 @@ class MemorySurface:
             page = await self.memory.page(reader, category, limit, offset)
         return json_answer(200, page_object(page, offset))
 
+    @documented(body=NewMemory, statuses=(201,))
     async def create(self, call: Call) -> Answer:
         """Remembers a text."""
         body = call.json(NewMemory)

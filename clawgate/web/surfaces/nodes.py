@@ -22,6 +22,7 @@ from clawgate.web.answers import Answer, json_answer
 from clawgate.web.auth import require, socket_token
 from clawgate.web.call import Call
 from clawgate.web.dialects import nodes_wire
+from clawgate.web.documented import documented
 from clawgate.web.router import Door, Router
 from clawgate.web.sockets import SocketAnswer
 
@@ -65,6 +66,7 @@ class NodesSurface:
         found = [nodes_wire.node_object(node) for node in self.nodes.connected()]
         return json_answer(200, {"nodes": found, "count": len(found)})
 
+    @documented(body=nodes_wire.InvokeBody)
     async def invoke(self, call: Call) -> Answer:
         """What the node answered; one that failed is a 200 too."""
         body, node_id = call.json(nodes_wire.InvokeBody), str(call.values["node_id"])

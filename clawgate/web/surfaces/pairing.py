@@ -12,7 +12,7 @@ import msgspec
 from attrs import define
 
 from clawgate.domain.caller import Scope
-from clawgate.domain.errors import BadRequest, Conflict, Forbidden, Invalid, Unauthenticated
+from clawgate.domain.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from clawgate.domain.pairing import Grant
 from clawgate.domain.tokens import earliest, narrowed, parse_scopes
 from clawgate.ports.clock import Clock
@@ -23,6 +23,7 @@ from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import DECODE_ERRORS, Call
 from clawgate.web.dialects import pairing_wire as wire
 from clawgate.web.dialects import root_wire
+from clawgate.web.documented import documented
 from clawgate.web.router import Door, Router
 
 _BAD_PAIR_BODY = 'Invalid JSON body. Expected: {"code": "..."}'
@@ -76,6 +77,7 @@ class PairingSurface:
         issued = await self._try(call, call.header("x-pairing-code") or "", None, "legacy-pair")
         return self._paired(issued, root_wire.PAIRED if issued.persisted else root_wire.PAIRED_UNSAVED)
 
+    @documented(body=PairBody)
     async def api_pair(self, call: Call) -> Answer:
         """The body's code for a token."""
         body = call.decode(PairBody, _BAD_PAIR_BODY)
@@ -96,6 +98,7 @@ class PairingSurface:
             raise Forbidden(_MORE_THAN_YOURS)
         return self._code(code, wire.CODE_NONE if code is None else wire.CODE_READY)
 
+    @documented(query={"rotate": str}, body=CodeBody, is_needed=False, raises=(NotFound,))
     async def new_code(self, call: Call) -> Answer:
         """A new code with what the operator asked for; `?rotate=all` or `?rotate=<device id>` revokes first."""
         if not self.pairing.required:
@@ -111,6 +114,7 @@ class PairingSurface:
             await self.devices.revoke(rotate)
         return self._code(self.pairing.issue(grant, body.code_ttl_secs or None), wire.CODE_NEW)
 
+    @documented(body=CodeBody, is_needed=False)
     async def initiate(self, call: Call) -> Answer:
         """A code for another device, with what the body asks for and no more than the caller has; an empty body asks for everything."""
         body, caller = _code_body(call), call.caller

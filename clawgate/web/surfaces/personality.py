@@ -13,6 +13,7 @@ from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import api_wire
 from clawgate.web.dialects.personality_wire import shown, written
+from clawgate.web.documented import documented
 from clawgate.web.router import Router
 
 _PATH = "/api/v1/personality"
@@ -34,6 +35,7 @@ class PersonalitySurface:
         """The personality, or that there is none."""
         return json_answer(200, shown(self.personalities.profile, await self.personalities.current()))
 
+    @documented(body=Change)
     async def change(self, call: Call) -> Answer:
         """The personality after the change."""
         return json_answer(200, written(await self.personalities.change(call.json(Change))))

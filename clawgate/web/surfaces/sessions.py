@@ -21,6 +21,7 @@ from clawgate.web.dialects.sessions_wire import (
     page_object,
     session_object,
 )
+from clawgate.web.documented import documented
 from clawgate.web.router import Router
 
 _MOST_OFFSET = 1_000_000_000
@@ -43,12 +44,14 @@ class SessionsSurface:
         add("PUT", _ONE + "/title", self.rename, auth=Scope.CHAT, summary="Give a kept conversation another title")
         add("GET", "/api/v1/insights", self.insights, auth=Scope.READ, summary="Totals over kept conversations")
 
+    @documented(query={"limit": int, "offset": int})
     async def list(self, call: Call) -> Answer:
         """A page."""
         limit, offset = call.number("limit", DEFAULT_PAGE, most=MOST_PAGE), call.number("offset", 0, most=_MOST_OFFSET)
         page = await self.sessions.page(call.caller, limit, offset)
         return json_answer(200, page_object(page.sessions, offset, page.total))
 
+    @documented(body=SearchBody)
     async def search(self, call: Call) -> Answer:
         """Messages that match."""
         body = call.json(SearchBody)
@@ -64,6 +67,7 @@ class SessionsSurface:
         session_id, is_removed = await self.sessions.remove(call.caller, str(call.values["session_id"]))
         return json_answer(200, {"deleted": is_removed, "id": session_id})
 
+    @documented(body=TitleBody)
     async def rename(self, call: Call) -> Answer:
         """Another title."""
         session = await self.sessions.rename(call.caller, str(call.values["session_id"]), call.json(TitleBody).title)

@@ -6,13 +6,14 @@ import msgspec
 from attrs import define
 
 from clawgate.domain.caller import Scope
-from clawgate.domain.errors import Forbidden
+from clawgate.domain.errors import Forbidden, NotFound
 from clawgate.domain.skills import checked_slug
 from clawgate.services.skills import Skills
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects.extractor_wire import wrong_shape
 from clawgate.web.dialects.skills_wire import refusal, skill_item, skill_object
+from clawgate.web.documented import documented
 from clawgate.web.router import Handler, Router
 
 _PATH = "/api/v1/skills"
@@ -74,11 +75,13 @@ class SkillSurface:
         """By slug, else by name."""
         return json_answer(200, skill_object(await self.skills.get(str(call.values["slug"]))))
 
+    @documented(body=NewSkill, statuses=(201,))
     async def create(self, call: Call) -> Answer:
         """What was made of the SKILL.md."""
         skill = await self.skills.create(call.json(NewSkill).content)
         return json_answer(201, {"name": skill.name, "slug": skill.slug, "created": True})
 
+    @documented(body=Install, raises=(NotFound,))
     async def install(self, call: Call) -> Answer:
         """That it is there now."""
         wanted = call.json(Install)
@@ -91,6 +94,7 @@ class SkillSurface:
         await self.skills.install(wanted.slug)
         return json_answer(200, {"slug": wanted.slug.strip(), "installed": True})
 
+    @documented(body=Enabled)
     async def switch(self, call: Call) -> Answer:
         """What config.toml says now."""
         slug, enabled = _slug(call), call.json(Enabled).enabled
@@ -106,6 +110,7 @@ class SkillSurface:
         skill = await self.skills.authored(_slug(call))
         return json_answer(200, {"slug": skill.slug, "name": skill.name, "content": skill.content})
 
+    @documented(body=Content)
     async def rewrite(self, call: Call) -> Answer:
         """That it is written."""
         slug, content = _slug(call), call.json(Content).content

@@ -5,6 +5,8 @@ Order of checks: limiter · bearer · `[tasks] enabled` · query and body.
 
 from __future__ import annotations
 
+from functools import wraps
+
 from attrs import define
 
 from clawgate.domain.caller import Scope
@@ -14,6 +16,7 @@ from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import tasks_wire
 from clawgate.web.dialects.tasks_wire import comment_object, detail_object, event_object, task_object
+from clawgate.web.documented import documented
 from clawgate.web.router import AnyAnswer, Handler, Router
 
 _MOST_SKIPPED = 2**32 - 1
@@ -42,12 +45,14 @@ class TasksSurface:
         add("GET", "/tasks/<task_id>/events", self.events, Scope.READ, "History of a task")
 
     def _when_enabled(self, handler: Handler) -> Handler:
+        @wraps(handler)
         async def guarded(call: Call) -> AnyAnswer:
             self.tasks.check_enabled()
             return await handler(call)
 
         return guarded
 
+    @documented(query={**dict.fromkeys(Filter.__struct_fields__, str), "top_level_only": bool, "limit": int, "offset": int})
     async def list(self, call: Call) -> Answer:
         """A bare array; without `limit` the first 100, at most 1000."""
         wanted = tasks_wire.wanted({name: call.query(name) for name in Filter.__struct_fields__}, top_level_only=call.flag("top_level_only"))
@@ -55,6 +60,7 @@ class TasksSurface:
         found = await self.tasks.page(wanted, limit, call.number("offset", 0, most=_MOST_SKIPPED))
         return json_answer(200, [task_object(task) for task in found])
 
+    @documented(body=tasks_wire.NewTask, statuses=(201,))
     async def create(self, call: Call) -> Answer:
         """The new task."""
         body = call.json(tasks_wire.NewTask)
@@ -64,6 +70,7 @@ class TasksSurface:
         """The task with what belongs to it."""
         return json_answer(200, detail_object(await self.tasks.detail(_id(call))))
 
+    @documented(body=tasks_wire.EditedTask)
     async def edit(self, call: Call) -> Answer:
         """The task after the edit."""
         patch = tasks_wire.patch(call.json(tasks_wire.EditedTask))
@@ -74,6 +81,7 @@ class TasksSurface:
         await self.tasks.remove(_id(call))
         return json_answer(200, {"deleted": _id(call)})
 
+    @documented(body=tasks_wire.ReviewBody)
     async def review(self, call: Call) -> Answer:
         """The task after the reviewer's decision."""
         body = call.json(tasks_wire.ReviewBody)
@@ -83,6 +91,7 @@ class TasksSurface:
         """A bare array, oldest first; empty also for an unknown task."""
         return json_answer(200, [comment_object(comment) for comment in await self.tasks.comments(_id(call))])
 
+    @documented(body=tasks_wire.CommentBody, statuses=(201,))
     async def comment(self, call: Call) -> Answer:
         """The new comment."""
         body = call.json(tasks_wire.CommentBody)

@@ -15,6 +15,7 @@ from clawgate.ports.sockets import Socket
 from clawgate.services.terminals import OpenTerminal, Terminals
 from clawgate.web.call import Call
 from clawgate.web.dialects import terminal_wire
+from clawgate.web.documented import documented
 from clawgate.web.router import Router
 from clawgate.web.sockets import SocketAnswer
 
@@ -40,6 +41,7 @@ class TerminalSurface:
             summary="A shell on this machine (WebSocket)",
         )
 
+    @documented(query={"cols": int, "rows": int, "tool": str, "cwd": str})
     async def open(self, call: Call) -> SocketAnswer:
         """The socket of a new terminal."""
         self.terminals.check(call.caller)

@@ -16,6 +16,7 @@ from clawgate.web.answers import Answer
 from clawgate.web.asking import Asking
 from clawgate.web.call import Call
 from clawgate.web.dialects import triggers_wire
+from clawgate.web.documented import ANYTHING, documented
 from clawgate.web.router import Router
 
 
@@ -41,6 +42,7 @@ class TriggersSurface:
             summary="Set off a prompt of webhook-routes.json; waits, or 202 with `Prefer: respond-async`",
         )
 
+    @documented(takes=ANYTHING, is_needed=False, statuses=(200, 202, 500))
     async def trigger(self, call: Call) -> Answer:
         """Waits for the outcome, or promises one."""
         path = normalised(str(call.values["trigger_path"]))

@@ -20,6 +20,7 @@ from clawgate.web.answers import Answer, json_answer
 from clawgate.web.asking import Asking
 from clawgate.web.call import Call
 from clawgate.web.dialects import root_wire
+from clawgate.web.documented import documented
 from clawgate.web.router import Router
 
 _SESSION = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
@@ -59,6 +60,7 @@ class WebhookSurface:
             summary="Ask the agent; waits, or 202 with `Prefer: respond-async`",
         )
 
+    @documented(body=WebhookBody, statuses=(200, 202, 500))
     async def ask(self, call: Call) -> Answer:
         """Waits for the outcome, or promises one."""
         presented = (call.header("x-webhook-secret") or "").strip()

@@ -12,6 +12,7 @@ from attrs import define
 
 from clawgate.web.answers import HTML, Answer
 from clawgate.web.call import Call
+from clawgate.web.documented import documented
 from clawgate.web.router import Door, Router
 
 
@@ -30,6 +31,7 @@ class WelcomeSurface:
         """Adds the route."""
         router.add("GET", "/pair/page", self.show, auth=Door.PUBLIC, limiter="api", summary="A page for pairing by hand")
 
+    @documented(gives=("text/html",))
     async def show(self, call: Call) -> Answer:
         """The page, the same for everybody."""
         return Answer(200, self.page, HTML)

@@ -15,6 +15,7 @@ from clawgate.services.workflow_approvals import WorkflowApprovals
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import workflows_wire
+from clawgate.web.documented import documented
 from clawgate.web.router import Door, Router
 
 
@@ -57,17 +58,20 @@ class WorkflowApprovalsSurface:
         )
         add("POST", "/api/workflows/runs/<run_id>/approve", self.answer, summary="Approve or reject what a workflow waits for")
 
+    @documented(body=object)
     async def heard(self, call: Call) -> Answer:
         """Whatever it is, it is passed on."""
         await self.approvals.heard(_sayable(call.json(object)))
         return json_answer(200, workflows_wire.HEARD)
 
+    @documented(query={"answered": bool})
     async def listed(self, call: Call) -> Answer:
         """The questions, oldest first."""
         has_answered = call.flag("answered")
         found = [workflows_wire.shown(one) for one in await self.approvals.all() if has_answered or one.given is None]
         return json_answer(200, {"approvals": found, "count": len(found)})
 
+    @documented(body=(WordBody, ReplyBody))
     async def answer(self, call: Call) -> Answer:
         """What became of the word."""
         run_id = str(call.values["run_id"])
