@@ -6,6 +6,7 @@ VENV ?= .venv
 CONFIG ?= $(HOME)/.clawgate/config.toml
 MODEL ?=
 ARGS ?=
+FUZZ_SECONDS ?= 300
 T ?=
 
 BIN := $(VENV)/bin
@@ -17,7 +18,7 @@ PEERS := tests/acceptance
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test node-modules golden-update lint format docs bench soak wheel check-wheel clean distclean
+.PHONY: help run test node-modules golden-update lint format docs bench fuzz soak wheel check-wheel clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +51,9 @@ docs: $(VENV)/.stamp-test ## write the generated reference pages anew
 
 bench: $(VENV)/.stamp-test ## measure
 	$(BIN)/python -m tests.bench
+
+fuzz: $(VENV)/.stamp-test ## send every door nonsense, FUZZ_SECONDS=300 for each of three kinds
+	CLAWGATE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -q -s tests/acceptance/test_http_fuzz.py tests/acceptance/test_socket_fuzz.py tests/acceptance/test_openapi_fuzz.py
 
 soak: $(VENV)/.stamp-bench ## a day of traffic: 2,000,000 requests and what memory does meanwhile; ARGS='--requests 100000 --out /tmp/soak'
 	$(BIN)/python -m tests.soak $(ARGS)

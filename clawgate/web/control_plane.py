@@ -39,6 +39,7 @@ MOST_CONNECTIONS = 64
 MOST_REFUSED_PER_MINUTE = 60
 MOST_UNDER_WAY = 16
 POLICY = 1008
+_HEAD_END = b"\r\n\r\n"
 
 
 class Conversation:
@@ -101,21 +102,28 @@ class Conversation:
 class BareSocket(WebSocket):
     """A WebSocket that reads its handshake itself: there is no site before it."""
 
+    _tail = b""
+
     def connectionMade(self) -> None:
         """Waits for the handshake, not for ever."""
         self._set_timer(HANDSHAKE_SECONDS, self._abort)
 
     def dataReceived(self, data: bytes) -> None:
-        """The handshake, and what follows it."""
+        """The handshake, and what follows it: that is not shown to the protocol before it has answered, or a ping would be answered first."""
         if self._wire.state is not State.CONNECTING:
             super().dataReceived(data)
             return
-        self._wire.receive_data(data)
-        early = self._answer_handshake()
+        known = len(self._tail)
+        end = (self._tail + data).find(_HEAD_END)
+        size = len(data) if end < 0 else end + len(_HEAD_END) - known
+        self._tail = (self._tail + data)[1 - len(_HEAD_END) :]
+        self._wire.receive_data(data[:size])
+        self._answer_handshake()
         if self._wire.state is State.CONNECTING and self._wire.handshake_exc is None:
             return
         super().connectionMade()
-        self._read(early)
+        if size < len(data):
+            super().dataReceived(data[size:])
 
     @property
     def is_mute(self) -> bool:

@@ -26,7 +26,9 @@ _EVERYWHERE: tuple[GatewayError, ...] = (errors.BadRequest("why"), errors.Forbid
 _CREDENTIAL: tuple[GatewayError, ...] = (errors.Unauthenticated(), errors.LockedOut(300))
 _BODY: tuple[GatewayError, ...] = (errors.UnsupportedMedia("why"), errors.WrongShape("why"))
 _TYPES: dict[type, Json] = {str: {"type": "string"}, int: {"type": "integer", "minimum": 0}, bool: {"type": "boolean"}}
-_EVENTS = "text/event-stream"
+_KINDS = {str: "string", int: "integer", bool: "boolean"}
+_SEGMENT: Json = {"type": "string", "minLength": 1, "pattern": r"^[^\x00-\x1f\x7f-\x9f/\\]+$"}
+"""What `paths.check_path` lets through, dot segments aside."""
 _DOORS = {
     Door.PUBLIC: "Anybody.",
     Door.SIGNED: "Who presents the right code, secret or signature.",
@@ -117,7 +119,7 @@ def _security(route: Route) -> list[dict[str, list[str]]]:
 
 def _path_parameters(route: Route) -> list[Json]:
     names = _CONVERTER.findall(route.path)
-    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}} for name in names]
+    return [{"name": name, "in": "path", "required": True, "schema": _SEGMENT} for name in names]
 
 
 def _query_parameters(route: Route, said: Documented) -> list[Json]:
@@ -180,7 +182,7 @@ def _refusal_schema(dialect: Dialect) -> Json:
     found = [wording(problem)[1] for problem in samples for wording in (dialect, root_wire.refusal)]
     kinds: dict[str, str] = {}
     for body in found:
-        kinds |= {name: "integer" if isinstance(value, int) and not isinstance(value, bool) else "string" for name, value in body.items()}
+        kinds |= {name: _KINDS[type(value)] for name, value in body.items()}
     required = sorted(set(kinds).intersection(*map(set, found)))
     return {"type": "object", "properties": {name: {"type": kind} for name, kind in sorted(kinds.items())}, "required": required}
 

@@ -22,7 +22,7 @@ from twisted.web.server import Request
 from websockets.exceptions import ConnectionClosed, InvalidState
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request as Handshake
-from websockets.protocol import Event, State
+from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 from zope.interface import implementer
@@ -150,13 +150,12 @@ class WebSocket(Protocol):
         self._wire.receive_data(b"".join((*head, b"\r\n")))
         self._answer_handshake()
 
-    def _answer_handshake(self) -> list[Event]:
-        """Answers the handshake once it has arrived; returns what came behind it."""
-        events = self._wire.events_received()
-        if events and isinstance(events[0], Handshake):
-            self._wire.send_response(self._wire.accept(events[0]))
-            self.subprotocol = str(self._wire.subprotocol or "")
-        return events[1:]
+    def _answer_handshake(self) -> None:
+        """Answers the handshake once it has arrived; the protocol has been shown nothing behind it."""
+        for event in self._wire.events_received():
+            if isinstance(event, Handshake):
+                self._wire.send_response(self._wire.accept(event))
+                self.subprotocol = str(self._wire.subprotocol or "")
 
     def take(self, request: Request) -> None:
         """Takes the connection over, on our own site or on somebody else's."""
@@ -191,8 +190,8 @@ class WebSocket(Protocol):
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
 
-    def _read(self, early: Sequence[Event] = ()) -> None:
-        for event in (*early, *self._wire.events_received()):
+    def _read(self) -> None:
+        for event in self._wire.events_received():
             if isinstance(event, Frame) and not self._is_over:
                 self._frame(event)
         self._flush()

@@ -414,3 +414,18 @@ def test_what_comes_too_early_breaks_nothing(scene: Scene, early: bytes) -> None
 
     assert transport.disconnecting
     assert Client(scene).ask("ping")["ok"] is True
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 3, 4, 5, 200])
+def test_a_ping_that_comes_with_the_handshake_is_answered_after_it(scene: Scene, cut: int) -> None:
+    shaken = b"GET / HTTP/1.1\r\nHost: g\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    shaken += b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    sent = shaken + b"\x89\x81\x00\x00\x00\x00p"
+    protocol: Any = scene.listener.buildProtocol(IPv4Address("TCP", "127.0.0.1", 4000))
+    transport = Transport()  # type: ignore[no-untyped-call]  # untyped upstream
+    protocol.makeConnection(transport)
+    for piece in (sent[: len(shaken) - cut], sent[len(shaken) - cut :]):
+        protocol.dataReceived(piece)
+    head, _, rest = bytes(transport.value()).partition(b"\r\n\r\n")  # type: ignore[no-untyped-call]  # untyped upstream
+    assert head.startswith(b"HTTP/1.1 101 ")
+    assert rest == b"\x8a\x01p"
