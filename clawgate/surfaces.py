@@ -68,8 +68,7 @@ def build_web(parts: Assembly) -> tuple[Router, GatewayResource]:
         parts.pairing.withdraw(device_id)
         parts.onboarding.withdraw(device_id)
         parts.tickets.end_of(device_id)
-        web.streams.end_of(device_id)
-        web.sockets.end_of(device_id)
+        web.end_of(device_id)
 
     parts.devices.revoked = revoked
     return router, web

@@ -20,7 +20,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from zope.interface import implementer
 
 from clawgate.domain.caller import OPEN, Caller
-from clawgate.domain.errors import BadRequest, GatewayError, TooLarge
+from clawgate.domain.errors import BadRequest, GatewayError, TooLarge, Unauthenticated
 from clawgate.domain.tokens import bearer
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import Meter
@@ -63,7 +63,7 @@ class GatewayResource:
     streams: OpenStreams = field(init=False)
     sockets: OpenSockets = field(init=False)
     _served: int = field(default=0, init=False)
-    _in_flight: int = field(default=0, init=False)
+    _in_flight: set[_Exchange] = field(factory=set, init=False)
     server: Site | None = field(default=None, init=False)
     """Set by `putChild` of the resource that we are mounted below."""
     isLeaf: bool = True
@@ -89,7 +89,14 @@ class GatewayResource:
     @property
     def in_flight(self) -> int:
         """Requests whose handler has not answered yet."""
-        return self._in_flight
+        return len(self._in_flight)
+
+    def end_of(self, principal: str) -> None:
+        """Ends everything that a credential has under way: it is dead. Who waits gets 401, and is done with as one who left."""
+        for exchange in tuple(self._in_flight):
+            exchange.revoked(principal)
+        self.streams.end_of(principal)
+        self.sockets.end_of(principal)
 
     def body_cap(self, path: bytes) -> int | None:
         """The body cap of a path, for the site while it reads; None = the site's own."""
@@ -192,13 +199,16 @@ class _Exchange:
     _route: Route | None = None
     _answered: bool = False
     _timer: IDelayedCall | None = None
+    _call: Call | None = None
+    _handling: Deferred[AnyAnswer] | None = None
 
     def begin(self, route: Route, call: Call) -> None:
         """Runs the guards and the handler."""
-        self._route = route
+        self._route, self._call = route, call
         work = Deferred.fromCoroutine(self._work(route, call))
         if not work.called:
-            self.resource._in_flight += 1
+            self._handling = work
+            self.resource._in_flight.add(self)
             self.request.notifyFinish().addErrback(self._client_left, work)
             if route.timed:
                 self._timer = self.resource.clock.call_later(self.resource.timeout_seconds, self._expired)
@@ -235,7 +245,7 @@ class _Exchange:
             send(self.request, answer, self.request_id, secure=self.request.isSecure())
 
     def _landed(self, result: AnyAnswer | Failure) -> AnyAnswer | Failure:
-        self.resource._in_flight -= 1
+        self.resource._in_flight.discard(self)
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         return result
@@ -250,6 +260,15 @@ class _Exchange:
         else:
             _log.failure("{id} the handler broke", failure, id=self.request_id.decode())
             self.answer(json_answer(500, {"error": "Internal error"}))
+
+    def revoked(self, principal: str) -> None:
+        """A credential is dead; if it is this one's, nothing that its handler finds is told."""
+        route, call = self._route, self._call
+        if route is None or call is None or call.caller.principal != principal or call.values.get(route.ends_device) == principal:
+            return
+        self.answer(refused(Unauthenticated("revoked"), route.dialect), "revoked meanwhile")
+        if route.leaves_with_client and self._handling is not None:
+            self._handling.cancel()
 
     def _expired(self) -> None:
         self.answer(empty_answer(408))

@@ -56,6 +56,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         leaves_with_client: the handler is cancelled when the client goes; others run to their end (trap T3).
         is_open_here: a peer on this machine (`Door.LOCAL`) needs no token; everybody else needs `auth`.
         is_socket: a WebSocket: without a handshake it is 426, from a foreign origin 403; the token may stand in a sub-protocol or in `?token=` too.
+        ends_device: the path's value that names a device whose token it ends, "" = none; whoever ends the own one is told so all the same.
         takes_ticket: `?ticket=` of `services.tickets` stands for a bearer, once.
     """
 
@@ -72,6 +73,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     is_open_here: bool = False
     is_socket: bool = False
     takes_ticket: bool = False
+    ends_device: str = ""
     summary: str = ""
 
     @property

@@ -90,7 +90,7 @@ class OpenSockets:
         """Closes what a credential has opened: it is dead."""
         for socket in tuple(self._open):
             if socket.caller.principal == principal:
-                socket.close(REVOKED, "credential revoked")
+                socket.revoke("credential revoked")
 
     def end_all(self) -> None:
         """Closes everything: the gateway stops."""
@@ -173,7 +173,7 @@ class WebSocket(Protocol):
             return
         if self.caller.expires_ms:
             left = (self.caller.expires_ms - self._clock.wall_ms()) / 1000
-            self._expiry = self._clock.call_later(max(left, 0.0), self.close, REVOKED, "credential expired")
+            self._expiry = self._clock.call_later(max(left, 0.0), self.revoke, "credential expired")
         self._set_timer(PING_SECONDS, self._ping)
         self._guarded(lambda: self._handler.opened(self))
 
@@ -259,6 +259,14 @@ class WebSocket(Protocol):
             self._flush()
             self._set_timer(CLOSE_SECONDS, self._abort)
             self._over(code)
+
+    def revoke(self, reason: str) -> None:
+        """Ends it, its credential is dead. What a slow client has not taken is not for it any more, and a goodbye would wait behind that."""
+        if self._is_paused and not self._is_over:
+            self._waiting = bytearray()
+            self._abort()
+        else:
+            self.close(REVOKED, reason)
 
     def _send(self, write: Callable[[], None]) -> bool:
         if self._is_over or self._wire.state is not State.OPEN:

@@ -81,6 +81,13 @@ class EventStream:
             self.request.unregisterProducer()
             self.request.finish()
 
+    def revoke(self) -> None:
+        """Ends it, its credential is dead: what a slow client has not taken is not for it any more."""
+        if self._is_paused and not self._is_over:
+            self._abort()
+        else:
+            self.end()
+
     def leave(self) -> None:
         """The client has gone."""
         self._is_over = True
@@ -131,8 +138,11 @@ class EventStream:
         """Ends the connection: its client does not keep up. Somebody else's site would wait for ever until such a client has taken what was written."""
         if not self._is_over:
             _log.info("an event stream is cut, its client does not keep up")
-            self.leave()
-            getattr(self.request.channel, "forceAbortClient", self.request.loseConnection)()  # a stream of HTTP/2 has none
+            self._abort()
+
+    def _abort(self) -> None:
+        self.leave()
+        getattr(self.request.channel, "forceAbortClient", self.request.loseConnection)()  # a stream of HTTP/2 has none
 
 
 def framed(encoded: bytes, number: int = 0) -> bytes:
@@ -172,7 +182,7 @@ class OpenStreams:
         self._open[stream] = (answer, work)
         if answer.caller.expires_ms:
             seconds = (answer.caller.expires_ms - self.clock.wall_ms()) / 1000
-            timer = self.clock.call_later(max(seconds, 0.0), self._cut, stream)
+            timer = self.clock.call_later(max(seconds, 0.0), self._revoke, stream)
             work.addBoth(_without, timer)
         request.notifyFinish().addErrback(lambda _: self._left(stream))
         work.addErrback(self._broke).addBoth(self._ended, stream)
@@ -181,7 +191,7 @@ class OpenStreams:
         """Ends what a credential has opened: it is dead."""
         for stream, (answer, _) in tuple(self._open.items()):
             if answer.caller.principal == principal:
-                self._cut(stream)
+                self._revoke(stream)
 
     def end_endless(self) -> None:
         """The gateway stops: what waits for nothing ends, what waits for a turn goes on until that has ended."""
@@ -197,6 +207,12 @@ class OpenStreams:
         if work is not None:
             work.cancel()
             stream.end()
+
+    def _revoke(self, stream: EventStream) -> None:
+        _, work = self._open.get(stream, (None, None))
+        if work is not None:
+            stream.revoke()
+            work.cancel()
 
     def _left(self, stream: EventStream) -> None:
         stream.leave()

@@ -69,8 +69,8 @@ class PairingSurface:
         device = partial(add, limiter="api", dialect=wire.device_refusal)
         device("POST", "/api/pairing/initiate", self.initiate, auth=Scope.ADMIN, summary="A new code for another device")
         device("GET", "/api/devices", self.list_devices, auth=Scope.READ, summary="Paired devices")
-        device("DELETE", "/api/devices/<device_id>", self.revoke, auth=Scope.ADMIN, summary="Revoke a device")
-        device("POST", "/api/devices/<device_id>/token/rotate", self.rotate, auth=Scope.ADMIN, summary="Revoke and re-pair")
+        device("DELETE", "/api/devices/<device_id>", self.revoke, auth=Scope.ADMIN, ends_device="device_id", summary="Revoke a device")
+        device("POST", "/api/devices/<device_id>/token/rotate", self.rotate, auth=Scope.ADMIN, ends_device="device_id", summary="Revoke and re-pair")
 
     async def pair(self, call: Call) -> Answer:
         """The header's code for a token; the body is ignored."""
