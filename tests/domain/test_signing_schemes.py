@@ -71,8 +71,15 @@ def test_other_bodies_of_slack_are_messages(body: bytes) -> None:
     assert signed("slack", body).reply is None
 
 
+def test_ping_of_discords_events_is_answered_with_204() -> None:
+    assert signed("discord", b'{"version":1,"application_id":"9","type":0}').reply == Reply(204, "text/plain", b"")
+    for body in (b'{"version":1,"type":1,"event":{"type":"ENTITLEMENT_CREATE"}}', b'{"version":1,"type":false}', b'{"version":1,"type":"0"}'):
+        assert signed("discord", body).reply is None
+
+
 def test_ping_of_discord_is_answered() -> None:
-    assert signed("discord", b'{"type":1,"id":"9"}').reply == Reply(200, "application/json", b'{"type":1}')
+    for body in (b'{"type":1,"id":"9"}', b'{"type":1,"id":"9","version":1}'):
+        assert signed("discord", body).reply == Reply(200, "application/json", b'{"type":1}')
     for body in (b'{"type":2,"id":"9"}', b'{"type":true}', b'{"type":"1"}', b'{"type":1.0}', b"1"):
         assert signed("discord", body).reply is None
 
