@@ -5,7 +5,7 @@ from __future__ import annotations
 import selectors
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -34,27 +34,36 @@ class Heard(NamedTuple):
     is_closed: bool
 
 
-def exchange(port: int, sendings: Sequence[Sequence[bytes]], seconds: float, quiet: float = 0.0) -> list[Heard]:
+def exchange(port: int, sendings: Sequence[Sequence[bytes]], seconds: float, settle: Callable[[], None] | None = None) -> list[Heard]:
     """Opens a connection for each of `sendings`, sends its pieces one after another, and reads until all are closed or `seconds` are over.
 
     Args:
-        quiet: it is over, too, when for so many seconds nothing has come; 0 = it is not.
+        settle: once all is sent, returns when the other end has read it; what has been answered by then counts, and nothing more is waited for.
     """
     with selectors.DefaultSelector() as selector:
         talks = [_Talk(port, pieces) for pieces in sendings]
         for talk in talks:
             selector.register(talk.socket, selectors.EVENT_READ | selectors.EVENT_WRITE, talk)
-        last = time.monotonic()
-        end = last + seconds
-        while selector.get_map() and time.monotonic() < (min(end, last + quiet) if quiet else end):
-            for key, events in selector.select(0.05):
-                last = time.monotonic()
-                wanted = key.data.step(events)
-                if not wanted:
-                    selector.unregister(key.fileobj)
-                elif wanted != key.events:
-                    selector.modify(key.fileobj, wanted, key.data)
+        end = time.monotonic() + seconds
+        while selector.get_map() and time.monotonic() < end and (settle is None or any(key.data.pieces for key in selector.get_map().values())):
+            _turn(selector)
+        if settle is not None:
+            settle()
+            while selector.get_map() and _turn(selector) and time.monotonic() < end:
+                pass
     return [talk.end() for talk in talks]
+
+
+def _turn(selector: selectors.BaseSelector) -> bool:
+    """Does what can be done now; whether there was anything."""
+    ready = selector.select(0.05)
+    for key, events in ready:
+        wanted = key.data.step(events)
+        if not wanted:
+            selector.unregister(key.fileobj)
+        elif wanted != key.events:
+            selector.modify(key.fileobj, wanted, key.data)
+    return bool(ready)
 
 
 class _Talk:

@@ -123,10 +123,9 @@ def test_spoilt_requests_are_answered_in_http_or_not_at_all(daemon: Daemon) -> N
     watch, statuses = Watch(daemon), dict[int, int]()
     for _ in rounds(12):
         sent = [spoilt(random, random.choice(good)) for _ in range(AT_ONCE)]
-        for data, heard in zip(sent, exchange(port, [pieces(random, data) for data in sent], 2, quiet=0.15), strict=True):
+        for data, heard in zip(sent, exchange(port, [pieces(random, data) for data in sent], 10, watch.answers), strict=True):
             for status in check(data, heard):
                 statuses[status] = statuses.get(status, 0) + 1
-        watch.answers()
     watch.check()
     report("http", sum(statuses.values()), statuses)
     assert {200, 400} < set(statuses)
@@ -144,6 +143,8 @@ def test_a_request_that_breaks_off_anywhere_leaves_nothing_behind(daemon: Daemon
     for data in requests(daemon)[6:9]:
         starts = [data[:end] for end in range(0, len(data), 2)]
         for first in range(0, len(starts), 100):
-            for sent, heard in zip(starts[first : first + 100], exchange(port, [[sent] for sent in starts[first : first + 100]], 0.2), strict=True):
+            for sent, heard in zip(
+                starts[first : first + 100], exchange(port, [[sent] for sent in starts[first : first + 100]], 10, watch.answers), strict=True
+            ):
                 assert check(sent, heard) in ([], [200]), (sent, heard)
     watch.check()

@@ -270,10 +270,9 @@ def played(daemon: Daemon, name: str, random: Random, made: Callable[[], bytes],
     port, route, outcomes, watch = port_of(daemon, name), ROUTES[name], dict[int, int](), Watch(daemon)
     for _ in rounds(few, 1 / (3 * len(ROUTES))):
         sent = [made() for _ in range(route.at_once)]
-        for data, heard in zip(sent, exchange(port, [pieces(random, data) for data in sent], 2, quiet=0.15), strict=True):
+        for data, heard in zip(sent, exchange(port, [pieces(random, data) for data in sent], 10, watch.answers), strict=True):
             outcome = check(name, data, heard)
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
-        watch.answers()
     watch.check(name)
     report(f"socket {name}", sum(outcomes.values()), outcomes)
     return outcomes
@@ -324,6 +323,6 @@ def test_frames_that_break_off_anywhere_leave_nothing_behind(daemon: Daemon) -> 
     watch, start = Watch(daemon), handshake(daemon, "zeroclaw")
     row = frame(b'{"type":"cancel"}') + frame(b"p", PING) + frame(b'{"type"', fin=False) + frame(b':"cancel"}', 0) + frame(b"\x03\xe8", CLOSE)
     cuts = [start + row[:end] for end in range(len(row) + 1)]
-    for sent, heard in zip(cuts, exchange(port_of(daemon, "zeroclaw"), [[sent] for sent in cuts], 0.5), strict=True):
+    for sent, heard in zip(cuts, exchange(port_of(daemon, "zeroclaw"), [[sent] for sent in cuts], 10, watch.answers), strict=True):
         assert check("zeroclaw", sent, heard) in (0, 1000), (sent, heard)
     watch.check()
