@@ -130,11 +130,13 @@ class Assembly:
         edges, config = self.edges, self.edges.config or MemoryConfigStore(self.settings)
         self.live = LiveSettings(config, self.events, self.health, edges.clock, self.settings, self._taken_up)
         build = edges.build_channels or (lambda _: edges.channels)
+        tokens = TokensPart(self.devices)
+        self.live.reading = tokens.reading
         self.live.parts += [
             ChannelsPart(self.channels, self.delivery, self.health, build),
             ModelPart(self.backends, self.backends.build),
             McpPart(self.mcp),
-            TokensPart(self.devices),
+            tokens,
         ]
 
         self.control = self._control_plane() if self.settings.control.enabled else None

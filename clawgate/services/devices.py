@@ -52,6 +52,7 @@ class Devices:
     revoked: Callable[[str], None] = field(default=lambda device_id: None)
     _lock: DeferredLock = field(factory=DeferredLock, init=False)
     _paired_until_ms: float = field(default=0, init=False)
+    _writes: int = field(default=0, init=False)
 
     async def add(
         self, *, name: str | None, device_type: str | None, scopes: frozenset[Scope], ttl_seconds: int, until_ms: int = 0, address: str
@@ -120,25 +121,32 @@ class Devices:
         self._noted(await self.listed())
         return self.is_paired
 
-    async def adopt(self, entries: tuple[str, ...], *, list_present: bool) -> None:
+    @property
+    def writes(self) -> int:
+        """How often the list has been written to the file; one that was read before the last time is an old one."""
+        return self._writes
+
+    async def adopt(self, entries: tuple[str, ...], *, list_present: bool, writes: int | None = None) -> None:
         """Brings store and `paired_tokens` together, at start and when the file changed.
 
         Args:
             entries: hashes, or plain tokens of old files.
             list_present: whether the file has the list at all; if not, nothing is taken as deleted.
+            writes: `writes` from before the file was read; None = as they are now.
         """
-        may_be_old = bool(self._lock.locked)  # a write of ours is under way; the watch on the file brings the list that it leaves
-        in_file = {stored_hash(entry) for entry in entries}
-        self.mirror.acknowledge(tuple(sorted(in_file)))
-        await self._lock.run(self._adopt, entries, in_file, list_present and not may_be_old)
+        await self._lock.run(self._adopt, entries, list_present, self._writes if writes is None else writes)
 
-    async def _adopt(self, entries: tuple[str, ...], in_file: set[str], may_revoke: bool) -> None:
-        now_ms = self.clock.wall_ms()
+    async def _adopt(self, entries: tuple[str, ...], list_present: bool, writes: int) -> None:
+        in_file, now_ms = {stored_hash(entry) for entry in entries}, self.clock.wall_ms()
+        # What we have written since is missing in an old list, and nobody has deleted it; the watch on the file brings the list that we left.
+        is_old = writes != self._writes
+        if not is_old:
+            self.mirror.acknowledge(tuple(sorted(in_file)))
         known = await self.rows.all_hashes()
         for hashed in sorted(in_file - known.keys()):
             imported = Device(id=self.ids.uuid(), token_hash=hashed, device_type="legacy", paired_ms=now_ms, last_seen_ms=now_ms, mirrored=True)
             await self.rows.add(imported)
-        if may_revoke:
+        if list_present and not is_old:
             await self._revoke_deleted(in_file, now_ms)
         alive = await self.rows.alive(now_ms)
         self._noted(alive)
@@ -172,6 +180,7 @@ class Devices:
         except (GatewayError, OSError) as problem:
             _log.warn("[gateway] paired_tokens was not written: {problem}. Check the path and its permissions.", problem=str(problem))
             return False
+        self._writes += 1
         for device in alive:
             if not device.mirrored:
                 await self._mark_mirrored(device)

@@ -221,11 +221,17 @@ class TokensPart:
 
     devices: Devices
     name: str = field(default="gateway.paired_tokens", init=False)
+    _writes: int = field(default=0, init=False)
+
+    def reading(self) -> None:
+        """The files are about to be read; lists that we write from here on are newer than what comes of it."""
+        self._writes = self.devices.writes
 
     async def prepare(self, old: Settings, new: Settings) -> Prepared | None:
         """Nothing is revoked before the change is certain."""
+        writes = self._writes
 
         async def adopt() -> None:
-            await self.devices.adopt(new.gateway.paired_tokens, list_present=new.paired_tokens_present)
+            await self.devices.adopt(new.gateway.paired_tokens, list_present=new.paired_tokens_present, writes=writes)
 
         return Swap(on_retire=adopt)

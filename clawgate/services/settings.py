@@ -51,6 +51,7 @@ class LiveSettings:
         settings: those in force.
         parts: in the order in which they are prepared.
         taken_up: told of the new settings, in the turn of the commit.
+        reading: told before the files are read.
         beforehand: told of new settings before any part sees them, whatever becomes of them: their secrets are to be hidden.
     """
 
@@ -61,6 +62,7 @@ class LiveSettings:
     settings: Settings
     taken_up: Callable[[Settings], None] = lambda settings: None
     parts: list[LivePart] = field(factory=list)
+    reading: Callable[[], None] = lambda: None
     beforehand: Callable[[Settings], None] = lambda settings: None
     _lock: DeferredLock = field(factory=DeferredLock, init=False)
     _retiring: list[Deferred[None]] = field(factory=list, init=False)
@@ -124,6 +126,7 @@ class LiveSettings:
 
     async def _change(self, make: Callable[[Settings], Edit]) -> Changes:
         edit, old = make(self.settings), self.settings
+        self.reading()
         await self._apply_own(await self.store.preview(edit), lambda: self._persist(edit))
         self.health.ok(COMPONENT)
         return self._told(changes(old, self.settings, edit.paths), "changed")
@@ -132,6 +135,7 @@ class LiveSettings:
         if self._is_stopped:
             return None
         old = self.settings
+        self.reading()
         try:
             fresh = await self.store.load()
             await self._apply_own(fresh, lambda: succeed(fresh.config_fingerprint))

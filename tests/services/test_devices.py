@@ -67,8 +67,8 @@ class House:
     def revoking(self, issued: Issued) -> Deferred[object]:
         return Deferred.fromCoroutine(self.devices.revoke(issued.device.id))
 
-    def adopting(self, *entries: str, present: bool = True) -> Deferred[None]:
-        return Deferred.fromCoroutine(self.devices.adopt(entries, list_present=present))
+    def adopting(self, *entries: str, present: bool = True, writes: int | None = None) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.devices.adopt(entries, list_present=present, writes=writes))
 
     def is_good(self, token: str) -> bool:
         return now(Deferred.fromCoroutine(self.access.identify(token, "c"))) is not None
@@ -218,6 +218,30 @@ def test_a_list_read_while_ours_is_being_written_revokes_nobody() -> None:
     assert house.is_good(issued.token)
     now(house.adopting())
     assert not house.is_good(issued.token)
+
+
+def test_a_list_read_before_ours_was_written_revokes_nobody() -> None:
+    house = House()
+    issued, writes = now(house.pairing()), house.devices.writes
+    other = now(house.pairing())
+    now(house.adopting(hash_of(issued.token), writes=writes))
+    assert (house.is_good(issued.token), house.is_good(other.token)) == (True, True)
+    assert house.file.entries == {hash_of(issued.token), hash_of(other.token)}
+    now(house.adopting(hash_of(issued.token), writes=house.devices.writes))
+    assert not house.is_good(other.token)
+
+
+def test_a_hash_taken_out_by_hand_while_our_write_is_refused_is_dead() -> None:
+    """Nothing has changed in the file since the hand did, so the watch brings no other list."""
+    house = House()
+    issued = now(house.pairing())
+    house.file.held = []
+    writes, pairing = house.devices.writes, house.pairing()
+    adopting = house.adopting(writes=writes)
+    held, house.file.held = house.file.held, None
+    held[0].errback(Conflict("the list changed since it was seen"))
+    now(adopting)
+    assert (house.is_good(issued.token), house.is_good(now(pairing).token)) == (False, True)
 
 
 def test_what_a_crash_left_unmarked_is_marked_when_the_list_is_taken_up() -> None:
