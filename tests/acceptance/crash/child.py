@@ -1,0 +1,197 @@
+"""The daemon as these tests start it: `python -m tests.acceptance.crash.child CONFIG-OPTIONS…`. It is `twistd clawgate` with its surroundings made hostile.
+
+The gateway knows nothing of this. What is done stands in the environment, as JSON in `CRASH_PLAN` (`Plan`), and is done from outside of it:
+
+    its SQLite connections    are of a class that may kill the process right before or after a COMMIT, or fail it
+    its Committer             tells which operations a COMMIT belongs to, by the functions that they are
+    its wall clock            jumps
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import random
+import signal
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Plan(NamedTuple):
+    """What is to happen to one process.
+
+    Attributes:
+        point, when, nth: the process kills itself `when` ("before" or "after") the `nth` COMMIT that carries this operation; "" = never.
+        mark: a file that gets a line right before that.
+        schema: migrations that this process knows; 0 = all.
+        errors: names of `ERRORS` that a COMMIT or a statement may raise, each with `error_share` of the COMMITs.
+        jumps: seconds by which the wall clock may jump; one is added every `jump_seconds`.
+        clock: a file with the seconds that the wall clock is off.
+    """
+
+    point: str = ""
+    when: str = "before"
+    nth: int = 1
+    mark: str = ""
+    schema: int = 0
+    errors: tuple[str, ...] = ()
+    error_share: float = 0.0
+    jumps: tuple[int, ...] = ()
+    jump_seconds: float = 0.3
+    clock: str = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"CRASH_PLAN": json.dumps(self._asdict())}
+
+
+ERRORS = {"ENOSPC": "database or disk is full", "EIO": "disk I/O error"}
+_batch: Sequence[Any] = ()
+"""What the writer is committing now: one thread writes."""
+
+
+def points_of(operation: Any) -> set[str]:  # clawgate.stores.operations.Operation
+    """The commit points that an operation stands for, once it has been run. Empty for what changed nothing."""
+    from clawgate.stores import inbox_rows
+
+    if operation.error is not None:
+        return set()
+    if operation.sqls is not None:
+        return {"accept"} if operation.sqls[0] == inbox_rows.INSERT else {"outcome"} if operation.sqls[0] == inbox_rows.COMPLETE else set()
+    function = operation.function
+    named = function.keywords if isinstance(function, functools.partial) else {}
+    name = (function.func if isinstance(function, functools.partial) else function).__qualname__
+    return _named(name, named, operation.value)
+
+
+def _named(name: str, arguments: dict[str, Any], value: Any) -> set[str]:
+    match name:
+        case "Transitions.accept":
+            return set() if value.is_duplicate else {"accept"}
+        case "Transitions.claim":
+            return {"claim"} if value else set()
+        case "Transitions.settle":
+            return {"outcome"} if not value.settled.item.is_open else {"put off"} if value.settled.item.state == "waiting" else set()
+        case "_plan":
+            return {"calls asked about" if any(step.state == "asked" for step in arguments["steps"]) else "calls allowed"}
+        case "_ask":
+            return {"question asked"}
+        case "_answer":
+            return {"question answered"} if value else set()
+        case "_change":
+            return {"call begun" if arguments["state"] == "begun" else "call made"}
+        case "Transitions.claim_sends":
+            return {"send claimed"} if value else set()
+        case "Transitions.settle_send":
+            return {"send settled"}
+        case "Transitions.recover_sends":
+            return {"sends recovered"} if value else set()
+        case "Transitions.recover":
+            return {"items recovered"} if value.states else set()
+        case "Keys.purge":
+            return {"keys purged"} if value else set()
+        case "_replace":
+            return {"device revoked"} if arguments["device"].revoked_ms else {"device changed"}
+        case "_add":
+            return {"device paired"}
+    return set()
+
+
+class Connection(sqlite3.Connection):
+    """A connection that the plan happens to."""
+
+    plan = Plan()
+    seen = 0
+
+    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+        if sql != "COMMIT":
+            return super().execute(sql, parameters)
+        points = set().union(*map(points_of, _batch))
+        self.fail()
+        self.at(points, "before")
+        cursor = super().execute(sql)
+        self.at(points, "after")
+        return cursor
+
+    def executescript(self, script: str) -> sqlite3.Cursor:
+        if "COMMIT;" not in script:
+            return super().executescript(script)
+        super().executescript(script.removesuffix("COMMIT;"))
+        self.at({"migration"}, "before")
+        cursor = super().execute("COMMIT").connection.cursor()
+        self.at({"migration"}, "after")
+        return cursor
+
+    def at(self, points: set[str], when: str) -> None:
+        plan = self.plan
+        if plan.point in points and plan.when == when:
+            Connection.seen += 1
+            if Connection.seen >= plan.nth:
+                with open(plan.mark, "a", encoding="utf-8") as file:
+                    file.write(f"{when} {plan.point}\n")
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def fail(self) -> None:
+        if self.plan.errors and random.random() < self.plan.error_share:  # noqa: S311 - chance, no secret
+            raise sqlite3.OperationalError(ERRORS[random.choice(self.plan.errors)])  # noqa: S311 - as above
+
+
+def watch_the_store(plan: Plan) -> None:
+    """Lets the plan happen to every connection that is made from now on."""
+    from clawgate.stores import migrations, operations, writer
+
+    class Watched(operations.Committer):
+        def commit(self, batch: Sequence[operations.Operation]) -> operations.Tally:
+            global _batch
+            _batch = batch
+            try:
+                return super().commit(batch)
+            finally:
+                _batch = ()
+
+    Connection.plan = plan
+    writer.Committer = Watched  # type: ignore[misc]  # from outside, on purpose
+    sqlite3.connect = functools.partial(sqlite3.connect, factory=Connection)  # type: ignore[assignment]  # as above
+    if plan.schema:
+        known = migrations.shipped()[: plan.schema]
+        migrations.shipped = lambda: known
+
+
+def shake_the_clock(plan: Plan) -> None:
+    """Has the wall clock jump until the process ends; the steady one does not."""
+    offset_file, steady = Path(plan.clock), time.time
+    offset = float(offset_file.read_text()) if offset_file.exists() else 0.0
+
+    def jump() -> None:
+        nonlocal offset
+        while True:
+            time.sleep(plan.jump_seconds)
+            offset += random.choice(plan.jumps)  # noqa: S311 - chance, no secret
+            offset_file.with_suffix(".new").write_text(str(offset))
+            offset_file.with_suffix(".new").replace(offset_file)
+
+    time.time = lambda: steady() + offset
+    time.time_ns = lambda: int((steady() + offset) * 1e9)
+    threading.Thread(target=jump, daemon=True).start()
+
+
+def main() -> None:
+    """Becomes `twistd clawgate`."""
+    plan = Plan(**json.loads(os.environ.get("CRASH_PLAN", "{}")))
+    watch_the_store(plan)
+    if plan.jumps:
+        shake_the_clock(plan)
+    from twisted.scripts.twistd import run
+
+    sys.argv = ["twistd", "-n", "--pidfile=", "clawgate", *sys.argv[1:]]
+    run()
+
+
+if __name__ == "__main__":
+    main()

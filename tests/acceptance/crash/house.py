@@ -1,0 +1,159 @@
+"""A daemon with everything around it that a crash can hurt: a model, platforms, a tool with a ledger. It is killed and comes back on the same state."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+
+from tests.acceptance.crash.child import Plan
+from tests.acceptance.crash.peers import Model, Platform
+from tests.acceptance.daemon import Daemon, until
+
+CHILD = (sys.executable, "-m", "tests.acceptance.crash.child")
+ROOT = Path(__file__).parents[3]
+LEDGER_SERVER = Path(__file__).with_name("ledger_server.py")
+LINQ_SECRET, META_SECRET, HOOK_SECRET = "linq-signing-secret", "meta-app-secret", "whsec_" + "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0"
+PHONE = "15550001"
+_CONFIG = """
+default_provider = "{provider}"
+api_key = "sk-upstream-canary"
+
+[gateway]
+port = 0
+pair_rate_limit_per_minute = 0
+webhook_rate_limit_per_minute = 0
+api_rate_limit_per_minute = 0
+idempotency_ttl_secs = {key_seconds}
+idempotency_max_keys = 1000000
+
+[agent]
+max_concurrent_turns = 16
+max_attempts = 500
+retry_initial_secs = 0.1
+retry_max_secs = 0.5
+idle_timeout_secs = 5
+history_messages = 2
+
+[autonomy]
+level = "full"
+always_ask = ["ledger__pay"]
+
+[memory]
+auto_save = false
+
+[reliability]
+channel_initial_backoff_secs = 1
+channel_retry_max_secs = 2
+
+[mcp_servers.ledger]
+command = "{python}"
+args = ["{server}", "{ledger}"]
+
+[hooks.signed]
+verify = "standard-webhooks"
+secrets = ["{hook}"]
+message = "{{text}}"
+rate_limit_per_minute = 0
+
+[channels_config]
+autonomous_tools = true
+approval_owners = ["*"]
+
+[channels_config.linq]
+api_token = "linq-token"
+from_phone = "+1555"
+signing_secret = "{linq}"
+allowed_senders = ["*"]
+api_base = "{platform}/linq"
+
+[channels_config.whatsapp]
+access_token = "meta-token"
+phone_number_id = "{phone}"
+verify_token = "meta-verify"
+app_secret = "{meta}"
+allowed_numbers = ["*"]
+api_base = "{platform}/whatsapp"
+"""
+
+
+class House:
+    """One state directory over all kills.
+
+    Attributes:
+        kills: processes that were killed. starts: those that came up.
+    """
+
+    def __init__(self, home: Path, *, key_seconds: int = 86_400) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self.model, self.platform = Model(), Platform()
+        self.ledger, self.mark, self.clock = home / "ledger", home / "mark", home / "clock"
+        config = _CONFIG.format(
+            provider=self.model.provider,
+            key_seconds=key_seconds,
+            python=sys.executable,
+            server=LEDGER_SERVER,
+            ledger=self.ledger,
+            hook=HOOK_SECRET,
+            linq=LINQ_SECRET,
+            meta=META_SECRET,
+            phone=PHONE,
+            platform=self.platform.url,
+        )
+        self.daemon = Daemon(home / "home", config, command=CHILD)
+        self.kills = self.starts = 0
+
+    def start(self, plan: Plan | None = None) -> None:
+        """Starts the daemon with a plan for it and waits until it answers."""
+        self.daemon.env = self.environment(plan or Plan())
+        self.daemon.start()
+        self.starts += 1
+        if not self.daemon.token:
+            self.daemon.pair()
+
+    def environment(self, plan: Plan) -> dict[str, str]:
+        """A plan, with where its files are."""
+        whole = plan._replace(mark=str(self.mark), clock=str(self.clock))
+        return {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | whole.environment
+
+    def kill(self) -> None:
+        self.daemon.kill()
+        self.kills += 1
+
+    @property
+    def is_dead(self) -> bool:
+        return self.daemon.process is None or self.daemon.process.poll() is not None
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds that the daemon's wall clock is off."""
+        return float(self.clock.read_text()) if self.clock.exists() else 0.0
+
+    @property
+    def noted(self) -> Counter[str]:
+        """How often the tool was called with each message."""
+        return Counter(self.ledger.read_text().split()) if self.ledger.exists() else Counter()
+
+    @property
+    def database(self) -> Path:
+        return self.daemon.state / "clawgate.db"
+
+    def settle(self, seconds: float = 120) -> None:
+        """Waits until every message has an outcome and no part of a reply is on its way."""
+
+        def is_settled() -> bool:
+            page = self.daemon.call("GET", "/api/inbox?state=received,running,waiting&limit=1")
+            return page.status == 200 and not page.json["items"]
+
+        until(is_settled, "every message has an outcome", seconds)
+
+    def close(self) -> None:
+        self.daemon.close()
+        self.model.close()
+        self.platform.close()
+
+
+def commit() -> str:
+    """The commit that is tried, "" outside of a repository."""
+    return os.popen(f"git -C {ROOT} rev-parse --short=12 HEAD 2>/dev/null").read().strip()
