@@ -157,10 +157,10 @@ def _replayed(house: House, load: Load) -> Iterator[tuple[str, str]]:
                 body = message.body.replace(b'"message": "', b'"message": "other ') if message.path == "/webhook" else message.body
                 headers = {name: value for name, value in message.headers.items() if name != "Prefer"}
                 answer = ask_on(connection, "POST", message.path, body, headers | load.signature(message))
-                if message.path == "/webhook" or (message.path.startswith("/hooks") and "response" in answer.json):
-                    yield text, answer.json.get("response") or ("uncertain" if answer.status == 409 else f"{answer.status}")
-                elif answer.status not in message.accepted:
-                    yield text, f"{answer.status}"
+                if answer.status == 409:
+                    yield text, "uncertain"
+                elif answer.status not in message.accepted or message.path == "/webhook":
+                    yield text, answer.json.get("response") or f"{answer.status}"
 
 
 def _connection(house: House) -> http.client.HTTPConnection:

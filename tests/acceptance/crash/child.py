@@ -1,4 +1,4 @@
-"""The daemon as these tests start it: `python -m tests.acceptance.crash.child CONFIG-OPTIONS…`. It is `twistd clawgate` with its surroundings made hostile.
+"""The daemon as these tests start it: `twistd clawgate` with its surroundings made hostile.
 
 The gateway knows nothing of this. What is done stands in the environment, as JSON in `CRASH_PLAN` (`Plan`), and is done from outside of it:
 
@@ -29,9 +29,10 @@ class Plan(NamedTuple):
     Attributes:
         point, when, nth: the process kills itself `when` ("before" or "after") the `nth` COMMIT that carries this operation; "" = never.
         mark: a file that gets a line right before that.
-        schema: migrations that this process knows; 0 = all.
+        more_schema: this process knows one migration more than there are.
         errors: names of `ERRORS` that a COMMIT or a statement may raise, each with `error_share` of the COMMITs.
         jumps: seconds by which the wall clock may jump; one is added every `jump_seconds`.
+        offset: the wall clock is off from the start, as an earlier process left it.
         clock: a file with the seconds that the wall clock is off.
     """
 
@@ -39,11 +40,12 @@ class Plan(NamedTuple):
     when: str = "before"
     nth: int = 1
     mark: str = ""
-    schema: int = 0
+    more_schema: bool = False
     errors: tuple[str, ...] = ()
     error_share: float = 0.0
     jumps: tuple[int, ...] = ()
     jump_seconds: float = 0.3
+    offset: bool = False
     clock: str = ""
 
     @property
@@ -96,6 +98,8 @@ def _named(name: str, arguments: dict[str, Any], value: Any) -> set[str]:
             return {"items recovered"} if value.states else set()
         case "Keys.purge":
             return {"keys purged"} if value else set()
+        case "Transitions.purge":
+            return {"messages forgotten"} if value.removed else set()
         case "_replace":
             return {"device revoked"} if arguments["device"].revoked_ms else {"device changed"}
         case "_add":
@@ -144,6 +148,7 @@ class Connection(sqlite3.Connection):
 
 def watch_the_store(plan: Plan) -> None:
     """Lets the plan happen to every connection that is made from now on."""
+    from clawgate.services import housekeeping
     from clawgate.stores import migrations, operations, writer
 
     class Watched(operations.Committer):
@@ -155,16 +160,18 @@ def watch_the_store(plan: Plan) -> None:
             finally:
                 _batch = ()
 
+    housekeeping._PURGE_SECONDS = 0.3
     Connection.plan = plan
     writer.Committer = Watched  # type: ignore[misc]  # from outside, on purpose
     sqlite3.connect = functools.partial(sqlite3.connect, factory=Connection)  # type: ignore[assignment]  # as above
-    if plan.schema:
-        known = migrations.shipped()[: plan.schema]
-        migrations.shipped = lambda: known
+    if plan.more_schema:
+        known = migrations.shipped()
+        more = (*known, migrations.Migration(known[-1].number + 1, "CREATE TABLE more (one INTEGER);"))
+        migrations.shipped = lambda: more
 
 
 def shake_the_clock(plan: Plan) -> None:
-    """Has the wall clock jump until the process ends; the steady one does not."""
+    """Has the wall clock be off, and jump, until the process ends; the steady one does not."""
     offset_file, steady = Path(plan.clock), time.time
     offset = float(offset_file.read_text()) if offset_file.exists() else 0.0
 
@@ -178,20 +185,17 @@ def shake_the_clock(plan: Plan) -> None:
 
     time.time = lambda: steady() + offset
     time.time_ns = lambda: int((steady() + offset) * 1e9)
-    threading.Thread(target=jump, daemon=True).start()
+    if plan.jumps:
+        threading.Thread(target=jump, daemon=True).start()
 
 
 def main() -> None:
     """Becomes `twistd clawgate`."""
     plan = Plan(**json.loads(os.environ.get("CRASH_PLAN", "{}")))
     watch_the_store(plan)
-    if plan.jumps:
+    if plan.jumps or plan.offset:
         shake_the_clock(plan)
     from twisted.scripts.twistd import run
 
     sys.argv = ["twistd", "-n", "--pidfile=", "clawgate", *sys.argv[1:]]
     run()
-
-
-if __name__ == "__main__":
-    main()

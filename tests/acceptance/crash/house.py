@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from tests.acceptance.crash.child import Plan
+from tests.acceptance.crash.nursery import Nursery
 from tests.acceptance.crash.peers import Model, Platform
 from tests.acceptance.daemon import Daemon, until
 
-CHILD = (sys.executable, "-m", "tests.acceptance.crash.child")
 ROOT = Path(__file__).parents[3]
 LEDGER_SERVER = Path(__file__).with_name("ledger_server.py")
 LINQ_SECRET, META_SECRET, HOOK_SECRET = "linq-signing-secret", "meta-app-secret", "whsec_" + "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0"
@@ -58,7 +61,6 @@ message = "{{text}}"
 rate_limit_per_minute = 0
 
 [channels_config]
-autonomous_tools = true
 approval_owners = ["*"]
 
 [channels_config.linq]
@@ -76,6 +78,22 @@ app_secret = "{meta}"
 allowed_numbers = ["*"]
 api_base = "{platform}/whatsapp"
 """
+
+
+class Nursling(Daemon):
+    """A daemon that a nursery forks."""
+
+    def __init__(self, home: Path, config: str, nursery: Nursery) -> None:
+        super().__init__(home, config)
+        self.nursery = nursery
+
+    def spawn(self, *arguments: str, **more: Any) -> Any:  # a `Forked`, which is what is used of a Popen
+        assert not more
+        env = {"PATH": os.environ["PATH"], "HOME": str(self.home), "PYTHONIOENCODING": "utf-8"} | self.env
+        argv = ["--config", str(self.config), *arguments]
+        forked: Any = self.nursery.start(argv, env, str(self.home), str(self.out), str(self.err))
+        self.process = forked
+        return forked
 
 
 class House:
@@ -101,8 +119,14 @@ class House:
             phone=PHONE,
             platform=self.platform.url,
         )
-        self.daemon = Daemon(home / "home", config, command=CHILD)
+        self.nursery = Nursery(dict(os.environ) | self.environment(Plan()))
+        self.daemon = Nursling(home / "home", config, self.nursery)
         self.kills = self.starts = 0
+
+    def begin(self, plan: Plan) -> None:
+        """Starts the daemon with a plan for it."""
+        self.daemon.env = self.environment(plan)
+        self.daemon.spawn()
 
     def start(self, plan: Plan | None = None) -> None:
         """Starts the daemon with a plan for it and waits until it answers."""
@@ -140,16 +164,25 @@ class House:
         return self.daemon.state / "clawgate.db"
 
     def settle(self, seconds: float = 120) -> None:
-        """Waits until every message has an outcome and no part of a reply is on its way."""
+        """Waits until every message has an outcome and every reply is gone; says yes to whatever is asked about."""
 
         def is_settled() -> bool:
+            for question in self.daemon.call("GET", "/api/v1/approvals").json["approvals"]:
+                self.daemon.call("POST", f"/api/v1/approvals/{question['id']}", {"approve": True})
             page = self.daemon.call("GET", "/api/inbox?state=received,running,waiting&limit=1")
-            return page.status == 200 and not page.json["items"]
+            return page.status == 200 and not page.json["items"] and not self.unsent()
 
         until(is_settled, "every message has an outcome", seconds)
 
+    def unsent(self) -> int:
+        """Parts of replies that are on their way."""
+        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
+            found: int = connection.execute("SELECT count(*) FROM outbox WHERE state IN ('pending', 'sending')").fetchone()[0]
+            return found
+
     def close(self) -> None:
         self.daemon.close()
+        self.nursery.close()
         self.model.close()
         self.platform.close()
 

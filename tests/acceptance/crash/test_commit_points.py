@@ -1,0 +1,145 @@
+"""`kill -9` right before and right after each kind of COMMIT: the process kills itself there, and the next one finds what is left (design §1, §6)."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.crash.audit import audited, rows
+from tests.acceptance.crash.child import Plan
+from tests.acceptance.crash.house import House
+from tests.acceptance.crash.load import Load
+from tests.acceptance.crash.peers import Taken
+from tests.acceptance.daemon import DEADLINE_SECONDS, until
+
+pytestmark = pytest.mark.acceptance
+IS_LONG = "CLAWGATE_CRASH_ROUNDS" in os.environ
+UNDER_LOAD = (
+    "accept",
+    "claim",
+    "put off",
+    "calls allowed",
+    "calls asked about",
+    "question asked",
+    "question answered",
+    "call begun",
+    "call made",
+    "outcome",
+    "send claimed",
+    "send settled",
+    "device paired",
+    "device revoked",
+)
+AT_START = ("items recovered", "sends recovered")
+DAY = 86_400
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path)
+    yield made
+    made.close()
+
+
+def died_at(house: House, plan: Plan) -> None:
+    """Waits until the process has killed itself where it was told to."""
+    until(lambda: house.is_dead, f"it dies {plan.when} {plan.point}", DEADLINE_SECONDS)
+    house.kills += 1
+    assert house.daemon.ended() == -signal.SIGKILL, house.daemon.errors
+    assert house.mark.read_text().splitlines()[-1] == f"{plan.when} {plan.point}"
+
+
+def dies_while_starting(house: House, plan: Plan) -> None:
+    house.begin(plan)
+    died_at(house, plan)
+
+
+def dies_under_load(house: House, load: Load, plan: Plan) -> None:
+    house.start(plan)
+    load.begin()
+    died_at(house, plan)
+    load.end()
+
+
+def killed_while_busy(house: House, load: Load, what: str) -> None:
+    """Leaves turns and sends under way behind."""
+    house.start()
+    load.begin()
+    arrived = len(house.platform.taken) + 3
+    until(lambda: len(house.platform.taken) >= arrived, what)
+    house.kill()
+    load.end()
+
+
+def test_no_commit_point_loses_or_doubles_anything(house: House) -> None:
+    for when, nth in (("before", 2), ("after", 4)):
+        dies_while_starting(house, Plan("migration", when, nth))
+    load = Load(house)
+    for number, point in enumerate(UNDER_LOAD):
+        for when in ("before", "after"):
+            if IS_LONG or (when == "before") == bool(number % 2) or point in ("accept", "outcome", "call made", "send settled"):
+                dies_under_load(house, load, Plan(point, when, 1 + number % 3))
+    for point in AT_START:
+        for when in ("before", "after"):
+            killed_while_busy(house, load, f"something is under way for {point}")
+            dies_while_starting(house, Plan(point, when))
+    house.start()
+    assert audited(house, load).problems == {}
+    assert len(load.acknowledged) > len(UNDER_LOAD)
+
+
+def test_a_reply_whose_bytes_have_left_is_not_sent_again(house: House) -> None:
+    load = Load(house)
+    last: list[Taken] = []
+
+    def kill(part: Taken) -> None:
+        assert house.daemon.process is not None
+        if not house.is_dead:
+            last.append(part)
+            house.daemon.process.kill()
+
+    for _ in range(3):
+        house.platform.arrived = lambda part: None
+        house.start()
+        house.platform.arrived = kill
+        load.begin()
+        until(lambda: house.is_dead, "the platform has it and the daemon is dead")
+        load.end()
+    house.platform.arrived = lambda part: None
+    house.start()
+    audit = audited(house, load)
+    assert audit.problems == {}
+    assert audit.uncertain_sends >= len({part.text for part in last}) >= 1
+
+
+def test_a_kill_while_keys_and_messages_are_forgotten_takes_nothing_else(house: House) -> None:
+    house.start()
+    told = [house.daemon.tell(f"keyed-{number}-plain", Idempotency_Key=f"k{number}").json["id"] for number in range(8)]
+    house.settle()
+    house.kill()
+    house.clock.write_text(str(2 * DAY))
+    for when in ("before", "after"):
+        dies_while_starting(house, Plan("keys purged", when, offset=True))
+    assert [row.id for row in rows(house)] == told
+    house.clock.write_text(str(30 * DAY))
+    dies_while_starting(house, Plan("messages forgotten", "before", offset=True))
+    assert [row.id for row in rows(house)] == told
+    dies_while_starting(house, Plan("messages forgotten", "after", offset=True))
+    assert rows(house) == []
+    house.start(Plan(offset=True))
+    assert house.daemon.tell("keyed-9-plain", Idempotency_Key="k1").status == 202
+
+
+def test_a_kill_in_the_middle_of_a_migration_leaves_the_schema_before_it(house: House) -> None:
+    house.start()
+    told = house.daemon.tell("alone-1-plain").json["id"]
+    house.settle()
+    house.kill()
+    for when in ("before", "after"):
+        dies_while_starting(house, Plan("migration", when, more_schema=True))
+    house.start(Plan(more_schema=True))
+    assert house.daemon.call("GET", f"/api/inbox/{told}").json["response"] == "re alone-1-plain"
