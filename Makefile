@@ -18,7 +18,7 @@ PEERS := tests/acceptance
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test node-modules golden-update lint format docs bench fuzz soak wheel check-wheel clean distclean
+.PHONY: help run test crash node-modules golden-update lint format docs bench fuzz soak wheel check-wheel clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ run: $(VENV)/.stamp-$(if $(MODEL),local,base) ## run the gateway; MODEL=/path/mo
 test: $(VENV)/.stamp-test ## run the tests, those in memory in two processes; T=path for some of them
 	$(BIN)/python -m pytest -q $(or $(T),-n 2 --dist loadfile --ignore tests/acceptance)
 	$(if $(T),,$(BIN)/python -m pytest -q tests/acceptance)
+
+crash: $(VENV)/.stamp-test ## kill a daemon under load 200 times, look for what was lost, and write docs/explanation/promises.md; CLAWGATE_CRASH_ROUNDS=n
+	$(BIN)/python -m tests.acceptance.crash
 
 node-modules: $(PEERS)/node_modules/.package-lock.json ## fetch npm's clients for the tests of sockets, which are skipped without
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from tests.acceptance.crash.peers import TOOLS, bare, mood_of
 from tests.acceptance.daemon import ask_on
 
 _REPLY = "re "
+_CHANNELS = ("linq", "whatsapp")
 
 
 class Row(NamedTuple):
@@ -38,6 +38,7 @@ class Audit(NamedTuple):
         lost: acknowledged, and without its outcome. untrue: answered with something that is not the outcome.
         twice: messages with two outcomes. replays: copies that got another outcome, or made another item.
         sent_twice, called_twice: parts that a platform took, and calls that the tool saw, more than once, nobody having decided so.
+        unsent, uncalled: replies that count as sent and calls that count as made, which nobody saw.
         credentials: tokens of revoked devices that are taken, and of paired ones that are not.
         disorder: conversations whose messages, or replies, were not in order.
     """
@@ -47,7 +48,9 @@ class Audit(NamedTuple):
     twice: list[str]
     replays: list[str]
     sent_twice: list[str]
+    unsent: list[str]
     called_twice: list[str]
+    uncalled: list[str]
     disorder: list[str]
     credentials: list[str]
     acknowledged: int
@@ -58,11 +61,12 @@ class Audit(NamedTuple):
     deliveries: int
     calls: int
     replayed: int
+    lines: int
+    devices: int
 
     @property
     def problems(self) -> dict[str, list[str]]:
-        found = {name: list(getattr(self, name)) for name in ("lost", "untrue", "twice", "replays", "sent_twice", "called_twice", "disorder", "credentials")}
-        return {name: some for name, some in found.items() if some}
+        return {name: value for name, value in self._asdict().items() if isinstance(value, list) and value}
 
 
 def audited(house: House, load: Load, *, replay: bool = True) -> Audit:
@@ -81,14 +85,16 @@ def audited(house: House, load: Load, *, replay: bool = True) -> Audit:
     for row in after:
         by_text[row.text].append(row)
     acks = load.acknowledged
-    items = {text: [row for row in by_text[text] if row.state != "dead" or not _may_fail(text)] or by_text[text] for text in by_text}
+    items = {text: [row for row in by_text[text] if row.state not in ("dead", "dropped") or not _may_fail(text)] or by_text[text] for text in by_text}
     return Audit(
         lost=[text for text, ack in acks.items() if not _has_outcome(ack, by_text[text])],
         untrue=[text for text, ack in acks.items() if not _is_true(ack, by_text[text], told)],
         twice=[text for text, some in items.items() if text in load.texts and mood_of(text) != "refuse" and len(some) > 1],
         replays=[text for text, response in again.items() if response not in _outcomes(by_text[text])] + _new(before, after),
-        sent_twice=_sent_twice(house, by_text),
-        called_twice=[text for text, count in house.noted.items() if count > 1] + _not_called(house, after),
+        sent_twice=_sent_twice(house, after),
+        unsent=_unsent(house, after),
+        called_twice=[text for text, count in house.noted.items() if count > 1],
+        uncalled=_uncalled(house, after),
         disorder=_disorder(house, load),
         credentials=_credentials(house, load),
         acknowledged=len(acks),
@@ -99,6 +105,8 @@ def audited(house: House, load: Load, *, replay: bool = True) -> Audit:
         deliveries=len(house.platform.taken),
         calls=sum(house.noted.values()),
         replayed=len(again),
+        lines=len({message.line for message in load.texts.values() if message.line}),
+        devices=len(load.devices),
     )
 
 
@@ -111,14 +119,15 @@ def rows(house: House) -> list[Row]:
 
 def _may_fail(text: str) -> bool:
     """Whether somebody waiting may have been told that it failed, and have asked again."""
-    return text.startswith("caller-")
+    return text.startswith(("caller-", "console-"))
 
 
 def _has_outcome(ack: Ack, found: list[Row]) -> bool:
-    wanted = ("done", "uncertain", "dead") if mood_of(ack.message.text) in ("refuse", "note", "pay", "noack") or ack.message.path in ("/linq", "/whatsapp") else ("done",)
-    if ack.id and ack.id not in [row.id for row in found]:
-        return False
-    return any(row.state in wanted for row in found)
+    """Whether it is there and ended: done, unless the model refuses it, or a send or a call may be for a person to decide."""
+    text = ack.message.text
+    may_stop = mood_of(text) in ("refuse", *TOOLS) or ack.message.path in ("/linq", "/whatsapp")
+    wanted = ("done", "uncertain", "dead") if may_stop else ("done",)
+    return (not ack.id or ack.id in [row.id for row in found]) and any(row.state in wanted for row in found)
 
 
 def _is_true(ack: Ack, found: list[Row], told: dict[str, dict[str, Any]]) -> bool:
@@ -153,7 +162,9 @@ def _replayed(house: House, load: Load) -> Iterator[tuple[str, str]]:
     with closing(_connection(house)) as connection:
         for text, ack in tuple(load.acknowledged.items()):
             message = ack.message
-            if message.path != "/api/v1/agent/chat" and message.key and mood_of(text) != "refuse":  # what failed gave its key back: its copy is another message
+            if (
+                message.path != "/api/v1/agent/chat" and message.key and mood_of(text) != "refuse"
+            ):  # what failed gave its key back: its copy is another message
                 body = message.body.replace(b'"message": "', b'"message": "other ') if message.path == "/webhook" else message.body
                 headers = {name: value for name, value in message.headers.items() if name != "Prefer"}
                 answer = ask_on(connection, "POST", message.path, body, headers | load.signature(message))
@@ -168,19 +179,25 @@ def _connection(house: House) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
 
 
-def _sent_twice(house: House, by_text: dict[str, list[Row]]) -> list[str]:
-    """Replies that a platform took twice; and those that it never took although they count as done."""
+def _sent_twice(house: House, found: list[Row]) -> list[str]:
+    """Replies that a platform took twice, and chats that got more apologies than messages of theirs failed."""
     taken = Counter(part.text for part in house.platform.taken)
+    failed = Counter(row.conversation for row in found if row.source in _CHANNELS and row.answer is None)
+    sorry = Counter(f"{part.channel}:{part.target}" for part in house.platform.taken if not part.text.startswith(_REPLY))
     twice = [text for text, count in taken.items() if text.startswith(_REPLY) and count > 1]
-    never = [text for text, some in by_text.items() for row in some if row.source in ("linq", "whatsapp") and row.state == "done" and taken[_REPLY + text] != 1]
-    apologies = Counter(part.target for part in house.platform.taken if not part.text.startswith(_REPLY))
-    dead = Counter((row.conversation or "").rpartition(":")[2] for some in by_text.values() for row in some if row.answer is None and row.source in ("linq", "whatsapp"))
-    return twice + never + [f"apology to {target}" for target, count in apologies.items() if count > sum(dead[name] for name in dead if name.endswith(target))]
+    return twice + [f"sorry, {chat}" for chat, count in sorry.items() if count > failed[chat]]
 
 
-def _not_called(house: House, found: list[Row]) -> list[str]:
+def _unsent(house: House, found: list[Row]) -> list[str]:
+    """Messages that count as answered, and whose reply no platform took."""
+    taken = {part.text for part in house.platform.taken}
+    return [row.text for row in found if row.source in _CHANNELS and row.state == "done" and _REPLY + row.text not in taken]
+
+
+def _uncalled(house: House, found: list[Row]) -> list[str]:
     """Messages that were answered after a call which the tool never saw."""
-    return [row.text for row in found if mood_of(row.text) in TOOLS and row.state == "done" and house.noted[row.text] != 1]
+    noted = house.noted
+    return [row.text for row in found if mood_of(row.text) in TOOLS and row.state == "done" and not noted[row.text]]
 
 
 def _disorder(house: House, load: Load) -> list[str]:
@@ -207,7 +224,3 @@ def _credentials(house: House, load: Load) -> list[str]:
 
 def _number(text: str) -> int:
     return int(text.rsplit("-", 2)[1])
-
-
-def as_json(audit: Audit) -> str:
-    return json.dumps(audit._asdict(), indent=1)

@@ -30,8 +30,8 @@ class Plan(NamedTuple):
         point, when, nth: the process kills itself `when` ("before" or "after") the `nth` COMMIT that carries this operation; "" = never.
         mark: a file that gets a line right before that.
         more_schema: this process knows one migration more than there are.
-        errors: names of `ERRORS` that a COMMIT or a statement may raise, each with `error_share` of the COMMITs.
-        jumps: seconds by which the wall clock may jump; one is added every `jump_seconds`.
+        errors: names of `ERRORS` that a statement may raise while the file `trouble` is there, one in `error_every`.
+        jumps: seconds that the wall clock may be off; another one every `jump_seconds`.
         offset: the wall clock is off from the start, as an earlier process left it.
         clock: a file with the seconds that the wall clock is off.
     """
@@ -42,11 +42,12 @@ class Plan(NamedTuple):
     mark: str = ""
     more_schema: bool = False
     errors: tuple[str, ...] = ()
-    error_share: float = 0.0
+    error_every: int = 10
     jumps: tuple[int, ...] = ()
     jump_seconds: float = 0.3
     offset: bool = False
     clock: str = ""
+    trouble: str = ""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -54,6 +55,8 @@ class Plan(NamedTuple):
 
 
 ERRORS = {"ENOSPC": "database or disk is full", "EIO": "disk I/O error"}
+_SAY_NOTHING = ("_plan", "_ask", "_change", "_add", "_replace")
+"""Functions that return None when they are done."""
 _batch: Sequence[Any] = ()
 """What the writer is committing now: one thread writes."""
 
@@ -69,7 +72,8 @@ def points_of(operation: Any) -> set[str]:  # clawgate.stores.operations.Operati
     function = operation.function
     named = function.keywords if isinstance(function, functools.partial) else {}
     name = (function.func if isinstance(function, functools.partial) else function).__qualname__
-    return _named(name, named, operation.value)
+    is_undone = operation.value is None and name not in _SAY_NOTHING
+    return set() if is_undone else _named(name, named, operation.value)
 
 
 def _named(name: str, arguments: dict[str, Any], value: Any) -> set[str]:
@@ -101,7 +105,7 @@ def _named(name: str, arguments: dict[str, Any], value: Any) -> set[str]:
         case "Transitions.purge":
             return {"messages forgotten"} if value.removed else set()
         case "_replace":
-            return {"device revoked"} if arguments["device"].revoked_ms else {"device changed"}
+            return {"device revoked"} if arguments["device"].revoked_ms else set()
         case "_add":
             return {"device paired"}
     return set()
@@ -114,14 +118,18 @@ class Connection(sqlite3.Connection):
     seen = 0
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+        self.fail(sql)
         if sql != "COMMIT":
             return super().execute(sql, parameters)
         points = set().union(*map(points_of, _batch))
-        self.fail()
         self.at(points, "before")
         cursor = super().execute(sql)
         self.at(points, "after")
         return cursor
+
+    def executemany(self, sql: str, parameters: Any) -> sqlite3.Cursor:
+        self.fail(sql)
+        return super().executemany(sql, parameters)
 
     def executescript(self, script: str) -> sqlite3.Cursor:
         if "COMMIT;" not in script:
@@ -141,9 +149,12 @@ class Connection(sqlite3.Connection):
                     file.write(f"{when} {plan.point}\n")
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    def fail(self) -> None:
-        if self.plan.errors and random.random() < self.plan.error_share:  # noqa: S311 - chance, no secret
-            raise sqlite3.OperationalError(ERRORS[random.choice(self.plan.errors)])  # noqa: S311 - as above
+    def fail(self, sql: str) -> None:
+        """As a disk does: reading, writing or committing, but not while a transaction is given up."""
+        if not self.plan.errors or sql.startswith(("ROLLBACK", "PRAGMA")):
+            return
+        if random.randrange(self.plan.error_every) == 0 and os.path.exists(self.plan.trouble):
+            raise sqlite3.OperationalError(ERRORS[random.choice(self.plan.errors)])
 
 
 def watch_the_store(plan: Plan) -> None:
@@ -179,7 +190,7 @@ def shake_the_clock(plan: Plan) -> None:
         nonlocal offset
         while True:
             time.sleep(plan.jump_seconds)
-            offset += random.choice(plan.jumps)  # noqa: S311 - chance, no secret
+            offset = float(random.choice(plan.jumps))
             offset_file.with_suffix(".new").write_text(str(offset))
             offset_file.with_suffix(".new").replace(offset_file)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -103,10 +104,10 @@ class House:
         kills: processes that were killed. starts: those that came up.
     """
 
-    def __init__(self, home: Path, *, key_seconds: int = 86_400) -> None:
+    def __init__(self, home: Path, nursery: Nursery, *, key_seconds: int = 86_400) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.model, self.platform = Model(), Platform()
-        self.ledger, self.mark, self.clock = home / "ledger", home / "mark", home / "clock"
+        self.ledger, self.mark, self.clock, self.trouble = home / "ledger", home / "mark", home / "clock", home / "trouble"
         config = _CONFIG.format(
             provider=self.model.provider,
             key_seconds=key_seconds,
@@ -119,8 +120,7 @@ class House:
             phone=PHONE,
             platform=self.platform.url,
         )
-        self.nursery = Nursery(dict(os.environ) | self.environment(Plan()))
-        self.daemon = Nursling(home / "home", config, self.nursery)
+        self.daemon = Nursling(home / "home", config, nursery)
         self.kills = self.starts = 0
 
     def begin(self, plan: Plan) -> None:
@@ -138,8 +138,14 @@ class House:
 
     def environment(self, plan: Plan) -> dict[str, str]:
         """A plan, with where its files are."""
-        whole = plan._replace(mark=str(self.mark), clock=str(self.clock))
-        return {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | whole.environment
+        whole = plan._replace(mark=str(self.mark), clock=str(self.clock), trouble=str(self.trouble))
+        return nursery_environment() | whole.environment
+
+    def begin_and_kill(self, seconds: float) -> None:
+        """Starts the daemon and kills it after so many seconds, whatever it is at."""
+        self.begin(Plan())
+        time.sleep(seconds)
+        self.kill()
 
     def kill(self) -> None:
         self.daemon.kill()
@@ -182,9 +188,13 @@ class House:
 
     def close(self) -> None:
         self.daemon.close()
-        self.nursery.close()
         self.model.close()
         self.platform.close()
+
+
+def nursery_environment() -> dict[str, str]:
+    """Where the tests and the gateway are imported from."""
+    return {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
 def commit() -> str:

@@ -1,11 +1,11 @@
 """Everybody who sends messages, at once, until the daemon is gone; and what each of them was promised.
 
-    scripts     202; alone, with a key (sometimes sent again under it), or in a conversation
-    callers     wait for the answer; with a key they ask again until they have it
-    platforms   Linq and WhatsApp: signed, delivered again until they are told 200, now and then once more; one chat after the other in order
-    hooks       signed with an id, delivered again until they are told 202, now and then once more
-    consoles    ask for what somebody has to allow; somebody does
-    devices     are paired, and revoked
+scripts     202; alone, with a key (sometimes sent again under it), or in a conversation
+callers     wait for the answer; with a key they ask again until they have it
+platforms   Linq and WhatsApp: signed, delivered again until they are told 200, now and then once more; one chat after the other in order
+hooks       signed with an id, delivered again until they are told 202, now and then once more
+consoles    ask for what somebody has to allow; somebody does
+devices     are paired, and revoked
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Client(threading.Thread):
     def __init__(self, load: Load, kind: str, number: int) -> None:
         super().__init__(daemon=True, name=f"{kind}-{number}")
         self.load, self.kind = load, kind
-        self.random = random.Random(f"{load.seed}-{self.name}-{load.lives}")  # noqa: S311 - chance, no secret
+        self.random = random.Random(f"{load.seed}-{self.name}-{load.lives}")
 
     def run(self) -> None:
         parts = urlsplit(self.load.house.daemon.url)
@@ -108,11 +108,12 @@ class Devices(Client):
         token, known = paired.json["token"], self.load.devices
         known[token] = True
         if self.random.random() < 0.5:
-            listed = ask_on(connection, "GET", "/api/devices", headers=self.bearer).json["devices"]
-            known.pop(token)  # until it is heard, it may be either
-            revoked = ask_on(connection, "DELETE", f"/api/devices/{listed[0]['id']}", headers=self.bearer)
-            if revoked.status == 200:
-                known[token] = False
+            listed = ask_on(connection, "GET", "/api/devices", headers={"Authorization": f"Bearer {token}"})
+            if listed.status == 200:
+                known.pop(token)  # until it is heard, it may be either
+                revoked = ask_on(connection, "DELETE", f"/api/devices/{listed.json['devices'][0]['id']}", headers=self.bearer)
+                if revoked.status == 200:
+                    known[token] = False
 
 
 class Sender(Client):
@@ -129,7 +130,7 @@ class Sender(Client):
             answer = self._once(connection, message)
             if answer.status in message.accepted:
                 self.load.acknowledge(message, answer)
-                if is_sent_again and self.random.random() < 0.1:
+                if is_sent_again and self.load.is_sent_again and self.random.random() < 0.1:
                     self._once(connection, message)
             else:
                 self.load.refused(answer.status)
@@ -178,7 +179,9 @@ class Sender(Client):
         chat = f"chat{number % CHATS}"
         text = f"linq-{chat}-{number}-{mood}"
         data = {"chat_id": chat, "from": "+1777", "message": {"id": f"lq{number}", "parts": [{"type": "text", "value": text}]}}
-        return Message(text, f"linq:{chat}", "/linq", json.dumps({"event_type": "message.received", "data": data}).encode(), {}, (200,), f"lq{number}")
+        return Message(
+            text, f"linq:{chat}", "/linq", json.dumps({"event_type": "message.received", "data": data}).encode(), {}, (200,), f"lq{number}"
+        )
 
     def _whatsapp(self, number: int, mood: str) -> Message:
         sender = f"1888000{number % CHATS}"
@@ -197,6 +200,7 @@ class Load:
     """All of them, over all lives of the daemon.
 
     Attributes:
+        is_sent_again: whether what was accepted is now and then sent once more.
         acknowledged: what was promised, by text.
         texts: everything that was ever sent.
         pending: by sender, what it has not been told about.
@@ -206,8 +210,8 @@ class Load:
 
     SENDERS = (("script", 0), ("script", 1), ("script", 2), ("caller", 0), ("linq", 0), ("whatsapp", 0), ("hook", 0), ("console", 0))
 
-    def __init__(self, house: House, seed: int = 0) -> None:
-        self.house, self.seed, self.lives = house, seed, 0
+    def __init__(self, house: House, seed: int = 0, *, is_sent_again: bool = True) -> None:
+        self.house, self.seed, self.lives, self.is_sent_again = house, seed, 0, is_sent_again
         self.acknowledged: dict[str, Ack] = {}
         self.texts: dict[str, Message] = {}
         self.pending: dict[str, Message] = {}

@@ -1,0 +1,80 @@
+"""A store that fails while everybody is at it: full, broken, locked (design §6, §7).
+
+No 2xx that is not true, service again by itself when the trouble is over, and the audit holds.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+
+from tests.acceptance.crash.audit import audited
+from tests.acceptance.crash.child import Plan
+from tests.acceptance.crash.house import House
+from tests.acceptance.crash.load import Load
+from tests.acceptance.daemon import until
+
+pytestmark = pytest.mark.acceptance
+
+
+def goes_on(load: Load, count: int) -> None:
+    """Waits for so many further promises."""
+    wanted = len(load.acknowledged) + count
+    until(lambda: len(load.acknowledged) >= wanted, f"{count} more are acknowledged")
+
+
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+def test_a_disk_that_fails_now_and_then_costs_no_promise(house: House, error: str) -> None:
+    house.start(Plan(errors=(error,), error_every=12))
+    load = Load(house)
+    load.begin()
+    goes_on(load, 20)
+    house.trouble.touch()
+    until(lambda: load.refusals.get(503, 0) >= 5, "some are refused")
+    goes_on(load, 20)
+    house.trouble.unlink()
+    goes_on(load, 20)
+    load.end()
+    assert audited(house, load).problems == {}
+
+
+def test_a_disk_that_fails_always_refuses_until_it_is_well(house: House) -> None:
+    house.start(Plan(errors=("ENOSPC", "EIO"), error_every=1))
+    load = Load(house)
+    load.begin()
+    goes_on(load, 20)
+    house.trouble.touch()
+    until(lambda: load.refusals.get(503, 0) >= 5, "everybody is refused")
+    before = len(load.acknowledged)
+    time.sleep(0.5)
+    assert len(load.acknowledged) == before
+    house.trouble.unlink()
+    goes_on(load, 20)
+    house.trouble.touch()
+    house.kill()
+    load.end()
+    house.trouble.unlink()
+    house.start()
+    assert audited(house, load).problems == {}
+
+
+def test_a_store_that_another_process_locks_waits_or_refuses(house: House) -> None:
+    house.start()
+    load = Load(house)
+    load.begin()
+    goes_on(load, 20)
+    with closing(sqlite3.connect(house.database, isolation_level=None)) as other:
+        for seconds in (0.3, 0.3):
+            other.execute("BEGIN IMMEDIATE")
+            time.sleep(seconds)
+            other.execute("ROLLBACK")
+            time.sleep(0.1)
+        other.execute("BEGIN IMMEDIATE")
+        until(lambda: load.refusals.get(503, 0) > 0, "somebody is refused")
+        other.execute("ROLLBACK")
+    goes_on(load, 20)
+    load.end()
+    assert audited(house, load).problems == {}
