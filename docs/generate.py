@@ -50,6 +50,7 @@ def routes_page() -> str:
 
 {_MADE.format(source="the live route table")}
 `HEAD` works wherever `GET` does. Every path stands below `gateway.path_prefix` and below where an embedder mounted the gateway.
+For programs, with parameters and bodies: `clawgate openapi`, or `/api/openapi.json` of a running gateway.
 
 A scope in the third column means: a bearer token that holds this scope. A request through the control socket (`clawgate` on the same machine) passes
 everywhere.
