@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from clawgate import __version__
 from clawgate.channels.kinds import admitted
 from clawgate.domain.approvals import Level, ToolPolicy
 from clawgate.domain.inbox import Item, RetryPolicy
@@ -65,6 +66,7 @@ from clawgate.services.settings import LiveSettings
 from clawgate.services.skill_tools import SkillTools
 from clawgate.services.skills import Skills
 from clawgate.services.streams import Streams
+from clawgate.services.subscriptions import Subscriptions
 from clawgate.services.supervisor import Supervisor
 from clawgate.services.task_tools import TaskTools
 from clawgate.services.tasks import Tasks
@@ -123,6 +125,7 @@ class Assembly:
         self._wire_shown()
         self.toolbox.add(self.mcp)  # last: other people's tools never push out our own
         self.toolbox.add(NodeTools(self.nodes))  # nor those that come by themselves the ones that the operator chose
+        self.subscriptions = self._subscriptions()
         self._wire_live()
 
     def _wire_live(self) -> None:
@@ -141,6 +144,11 @@ class Assembly:
 
         self.control = self._control_plane() if self.settings.control.enabled else None
 
+    def _subscriptions(self) -> Subscriptions:
+        edges = self.edges
+        told = (edges.store.subscriptions, edges.poster, edges.clock, edges.entropy, self.events, edges.meter)
+        return Subscriptions(*told, lambda: self.settings.subscriptions, f"clawgate/{__version__}")
+
     def _control_plane(self) -> ControlPlane:
         edges, own = self.edges, self.settings.control
         signer = edges.build_signer(signing_key(own.jwt_secret, edges.entropy))
@@ -153,6 +161,7 @@ class Assembly:
         self.scheduler.wake()
         self.heartbeat.apply(self.supervisor)
         self.terminals.apply()
+        self.subscriptions.follow()
 
     def _wire_memory(self) -> None:
         edges, memory = self.edges, self.edges.memory
@@ -357,6 +366,8 @@ class Assembly:
         return (
             *edges.steps,
             Step("store", lambda: edges.store.start(), lambda: edges.store.stop(), 10.0),
+            # Before anything can end: outcomes are put into line from here on.
+            Step("subscriptions", lambda: self.subscriptions.start(), lambda: self.subscriptions.stop(3.0), 6.0),
             Step("devices", adopt),
             Step("memory projection", self.memory_projection.start, self.memory_projection.stop),
             Step("agent", self.backends.start, self.backends.stop),

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from clawgate.commands import channels, chat, checking, control, cron, daemon, inbox, openapi, pairing, sessions, tasks, trigger
+from clawgate.commands import channels, chat, checking, control, cron, daemon, inbox, openapi, pairing, sessions, subscriptions, tasks, trigger
 from clawgate.commands.operator import EX_USAGE, exit_code_of
 from clawgate.commands.output import safe
 from clawgate.domain.errors import GatewayError, InvalidSettings
@@ -98,6 +98,7 @@ for command in (
     pairing.devices,
     inbox.inbox,
     inbox.send,
+    subscriptions.subscriptions,
     chat.chat,
     sessions.sessions,
     cron.cron,

@@ -33,6 +33,7 @@ from clawgate.ports.personality import PersonalityFile
 from clawgate.ports.processes import Processes
 from clawgate.ports.skills import Marketplace, SkillFiles
 from clawgate.ports.stores import Store
+from clawgate.ports.subscriptions import Poster
 from clawgate.ports.terminals import PtySpawner
 from clawgate.ports.threads import FileFacts, Passwords
 from clawgate.ports.triggers import RoutesFile
@@ -53,6 +54,7 @@ from clawgate.system.mcp import Connector
 from clawgate.system.memoryfile import MemoryMarkdown
 from clawgate.system.passwords import Argon2Passwords
 from clawgate.system.personafile import PersonaFiles
+from clawgate.system.poster import HttpPoster, NoPoster
 from clawgate.system.processes import NoProcesses, SystemProcesses
 from clawgate.system.prometheus import NoMeter, PrometheusMeter
 from clawgate.system.pty import NoPtys, SystemPtys
@@ -109,6 +111,8 @@ class Edges:
     extractor: Extractor = field(factory=FileExtractor)
     build_catalog: Callable[[Callable[[], Settings]], ModelCatalog] | None = None
     """Makes what asks vendors for their models; None = nobody is asked."""
+    poster: Poster = field(factory=NoPoster)
+    """Sends events to subscribers."""
     logs: LogLines = TAIL
     """The last lines of the log."""
 
@@ -165,6 +169,7 @@ class Edges:
             memory=memory,
             build_marketplace=make_marketplace,
             mcp=Connector(reactor, clock),
+            poster=HttpPoster(reactor, clock),
             steps=(_state(StateLock(settings.state_dir), pools),),
             build_backend=make_backend,
             build_channels=make_channels,

@@ -49,6 +49,7 @@ from clawgate.web.surfaces.pairing import PairingSurface
 from clawgate.web.surfaces.personality import PersonalitySurface
 from clawgate.web.surfaces.sessions import SessionsSurface
 from clawgate.web.surfaces.skills import SkillSurface
+from clawgate.web.surfaces.subscriptions import SubscriptionsSurface
 from clawgate.web.surfaces.tasks import TasksSurface
 from clawgate.web.surfaces.terminal import TerminalSurface
 from clawgate.web.surfaces.triggers import TriggersSurface
@@ -124,6 +125,7 @@ def _surfaces(parts: Assembly, peers: Peers) -> tuple[Surface, ...]:
         # what happens
         EventsSurface(parts.events, parts.tickets, edges.clock),
         LogsSurface(edges.logs, edges.clock),
+        SubscriptionsSurface(parts.subscriptions),
         # in real time
         TerminalSurface(parts.terminals),
         # what agents show and reach

@@ -74,6 +74,7 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("human_approval_request", "human_approval_resolved"), _APPROVERS),
     # the keys of what is remembered tell about people
     **dict.fromkeys(("config_changed", "memory_stored", "memory_removed", "terminal_opened", "terminal_closed"), _ADMINISTRATORS),
+    **dict.fromkeys(("subscription_paused", "subscription_stopped", "subscription_resumed"), _ADMINISTRATORS),
 }
 
 

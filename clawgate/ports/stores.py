@@ -23,6 +23,7 @@ from clawgate.ports.cron import CronRows
 from clawgate.ports.journal import Facts, Journal
 from clawgate.ports.knowledge import Knowledge
 from clawgate.ports.sessions import Sessions
+from clawgate.ports.subscriptions import SubscriptionRows
 from clawgate.ports.tasks import TaskRows
 
 
@@ -244,6 +245,7 @@ class Store(Protocol):
     tasks: TaskRows
     cron: CronRows
     sessions: Sessions
+    subscriptions: SubscriptionRows
 
     def start(self) -> Deferred[None]:
         """Opens it, refuses a newer schema (`Invalid`), migrates an older one after a backup."""

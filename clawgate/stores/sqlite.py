@@ -27,6 +27,7 @@ from clawgate.ports.journal import Facts, Journal
 from clawgate.ports.knowledge import Knowledge
 from clawgate.ports.sessions import Sessions
 from clawgate.ports.stores import StoreHealth
+from clawgate.ports.subscriptions import SubscriptionRows
 from clawgate.ports.tasks import TaskRows
 from clawgate.stores import inbox_rows, memory, migrations
 from clawgate.stores.cron import SqliteCron
@@ -41,6 +42,7 @@ from clawgate.stores.migrations import Migration
 from clawgate.stores.outbox import SqliteOutbox
 from clawgate.stores.readers import Readers
 from clawgate.stores.sessions import SqliteSessions
+from clawgate.stores.subscriptions import SqliteSubscriptions
 from clawgate.stores.tasks import SqliteTasks
 from clawgate.stores.transitions import Transitions
 from clawgate.stores.writer import Writer
@@ -99,6 +101,7 @@ class SqliteStore:
     tasks: TaskRows
     cron: CronRows
     sessions: Sessions
+    subscriptions: SubscriptionRows
 
     def __init__(
         self,
@@ -138,6 +141,8 @@ class SqliteStore:
         self.tasks = SqliteTasks(self._writer, self._readers)
         self.cron = SqliteCron(self._writer, self._readers)
         self.sessions = SqliteSessions(self._writer, self._readers)
+        self.subscriptions = subscriptions = SqliteSubscriptions(self._writer, self._readers)
+        self._writer.committed = subscriptions.committed
 
     def start(self) -> Deferred[None]:
         """`ports.stores.Store.start`.
@@ -205,6 +210,7 @@ class SqliteStore:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            connection.execute("PRAGMA temp_store = MEMORY")  # where the triggers of subscriptions are
             self._on_open(connection)
             steps = migrations.shipped() if self._migrations is None else self._migrations
             migrations.migrate(connection, self._path, steps, self._backups_kept, self._clock.wall_ms())

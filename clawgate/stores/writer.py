@@ -29,7 +29,7 @@ _STOP, _LOOK = object(), object()
 
 
 def _nothing() -> None:
-    """There are no readers yet."""
+    """There are no readers yet, or nobody who wants to know."""
 
 
 @define(eq=False)
@@ -42,6 +42,7 @@ class Writer:
         rolled_back: called in the writer's thread whenever something was undone.
         queue_max: writes that may wait; one more is `StoreUnavailable`.
         readers: end before the writer closes, so that nobody holds up its last checkpoint.
+        committed: called in the writer's thread after every batch.
         problem: why the last transaction failed, "" when it was committed.
     """
 
@@ -52,6 +53,7 @@ class Writer:
     queue_max: int
     readers: Readers
     meter: Meter | None = None
+    committed: Callable[[], None] = field(default=_nothing, init=False)
     problem: str = field(default="", init=False)
     _depth: int = field(default=0, init=False)
     _accepting: bool = field(default=False, init=False)
@@ -178,6 +180,7 @@ class Writer:
                 operation.error = StoreUnavailable(detail=str(problem))
             self.reactor.callFromThread(self._deliver, batch, Tally(0, len(batch), str(problem)))
             raise
+        self.committed()
         if tally.problem and not self.problem:
             _log.error("the store failed: {problem}", problem=tally.problem)
         self.problem = tally.problem

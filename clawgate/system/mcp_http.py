@@ -33,7 +33,7 @@ from clawgate.domain.sse import SseParser
 from clawgate.ports.clock import Clock
 from clawgate.services.deadlines import Expired, within
 from clawgate.system import mcp_wire as wire
-from clawgate.system.mcp_guard import guarded_agent
+from clawgate.system.http_guard import Content, drop, guarded_agent
 from clawgate.system.mcp_session import Listener, Outgoing, SessionGone
 from clawgate.system.mcp_wire import Agreed
 
@@ -137,9 +137,9 @@ class HttpCarrier:
 
     async def _exchange(self, outgoing: Outgoing) -> None:
         had_session = bool(self._session)
-        response = await self.agent.request(b"POST", self.server.url.encode(), self._headers(outgoing), _Body(outgoing.message))
+        response = await self.agent.request(b"POST", self.server.url.encode(), self._headers(outgoing), Content(outgoing.message))
         if response.code == _NOT_FOUND and had_session:
-            _drop(response)
+            drop(response)
             raise SessionGone(f"MCP server '{self.name}' has forgotten the session")
         kind = _first(response, "content-type").partition(";")[0].strip().lower()
         if _OK <= response.code < _REDIRECT and outgoing.method == wire.INITIALIZE:
@@ -234,7 +234,7 @@ class HttpCarrier:
             asked = self.agent.request(b"GET", self.server.url.encode(), self._headers(None), None)
             response = await within(asked, NEWS_IDLE_SECONDS, self.clock)
             if response.code != _OK or not _first(response, "content-type").lower().startswith(_STREAM):
-                _drop(response)
+                drop(response)
                 return False
             await self._stream(response, None, NEWS_IDLE_SECONDS)
         except CancelledError:
@@ -255,7 +255,7 @@ class HttpCarrier:
         headers, self._session = self._headers(None), ""
         try:
             response = await within(self.agent.request(b"DELETE", self.server.url.encode(), headers, None), GOODBYE_SECONDS, self.clock)
-            _drop(response)
+            drop(response)
         except Exception as problem:
             _log.debug("MCP server {name} was not told goodbye ({problem})", name=self.name, problem=type(problem).__name__)
 
@@ -289,35 +289,6 @@ def _message(data: bytes) -> Message | None:
 def _first(response: Any, name: str) -> str:  # Any: IResponse
     values = response.headers.getRawHeaders(name)
     return str(values[0]) if values else ""
-
-
-def _drop(response: Any) -> None:  # Any: IResponse
-    response.deliverBody(_Ignored())
-
-
-class _Body:
-    """A request's body, written at once."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content, self.length = content, len(content)
-
-    def startProducing(self, consumer: Any) -> Deferred[None]:  # Any: IConsumer
-        consumer.write(self._content)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        """It has been written already."""
-
-    resumeProducing = stopProducing = pauseProducing
-
-
-class _Ignored(TwistedProtocol):
-    """A body that nobody wants: its connection is closed."""
-
-    def connectionMade(self) -> None:
-        """Enough."""
-        if self.transport is not None:
-            self.transport.loseConnection()
 
 
 class _Fed(TwistedProtocol):

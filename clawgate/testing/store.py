@@ -91,6 +91,7 @@ class _InlineWriter(Writer):
             self._deliver([operation], Tally(0, 1, self.problem))
             return
         tally = Committer(self.connection, self.rolled_back).commit([operation])
+        self.committed()
         self.problem = tally.problem
         self._deliver([operation], tally)
 

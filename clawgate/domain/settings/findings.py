@@ -5,6 +5,7 @@ A finding's id is stable: scripts and documentation refer to it. A configuration
     CG001–009  files and process      CG010–019  listening, pairing, limits, proxies     CG020–029  channels and their secrets
     CG030–039  secrets at rest        CG040–049  keys                                    CG050–059  agents and outgoing URLs
     CG060–069  nodes, terminals, the control plane                               CG070–079  signed hooks
+    CG080–089  subscriptions
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from clawgate.domain.secret import Secret
-from clawgate.domain.settings import hooks, providers
+from clawgate.domain.settings import hooks, providers, subscriptions
 from clawgate.domain.settings.model import Settings
+from clawgate.domain.subscriptions import strangers
 
 
 class Severity(enum.Enum):
@@ -349,6 +351,21 @@ def _hooks(settings: Settings, facts: Facts) -> Iterator[Finding]:
             yield _info("CG073", f"hooks.{name}.url", text, "Write the URL that the sender calls", is_security=False)
 
 
+def _subscriptions(settings: Settings, facts: Facts) -> Iterator[Finding]:
+    for name, own in settings.subscriptions.items():
+        path, is_near = f"subscriptions.{name}", subscriptions.is_near(own.url)
+        if own.url.startswith("http:") and not is_near:
+            yield _error("CG080", f"{path}.url", "events travel over plain http: who listens on the way reads them", "Use https")
+        if is_near and not own.allow_private:
+            remedy = "Set allow_private = true if this receiver is yours"
+            yield _error("CG081", f"{path}.url", "is not on the public internet: nothing is sent there", remedy, is_security=False)
+        for pattern in strangers(own.events):
+            remedy = "Write a kind of docs/howto/subscriptions.md, PREFIX* or *"
+            yield _warning("CG082", f"{path}.events", f'"{pattern[:60]}" fits no kind of event', remedy, is_security=False)
+        if not own.enabled:
+            yield _info("CG083", f"{path}.enabled", "is false: what happens meanwhile is not put into its line", "Set it to true", is_security=False)
+
+
 _URL_SCHEMES = ("twilio", "rfc9421")
 """Sign the URL too."""
 
@@ -382,6 +399,7 @@ _PARTS: tuple[Callable[[Settings, Facts], Iterator[Finding]], ...] = (
     _agents,
     _real_time,
     _hooks,
+    _subscriptions,
 )
 
 

@@ -316,6 +316,23 @@ class HookSettings(Section, frozen=True, kw_only=True):
     verify_token: Annotated[Secret | None, Note("`meta`: presented when it subscribes", live=True)] = None
 
 
+class SubscriptionSettings(Section, frozen=True, kw_only=True):
+    """`[subscriptions.NAME]`: events sent to a receiver outside, signed by Standard Webhooks."""
+
+    url: Annotated[str, Note("Where events are POSTed; redirects are not followed", live=True)]
+    secret: Annotated[
+        tuple[Secret, ...], Note("`whsec_…` or `whsk_…`, one or a list of up to 8: each signs, so that one can be replaced without a gap", live=True)
+    ]
+    events: Annotated[tuple[str, ...], Note("Kinds of events, `PREFIX*` or `*`, such as `message_dead`", live=True)] = ("message_*",)
+    enabled: Annotated[bool, Note("Put events into its line and send them", live=True)] = True
+    include_answer: Annotated[bool, Note("`message_done` carries the answer's text", live=True)] = False
+    timeout_secs: Annotated[int, Note("Longest wait for the receiver's answer; 1 to 30", live=True)] = 20
+    allow_private: Annotated[bool, Note("It may be at an address that is not on the public internet", live=True)] = False
+    max_queued: Annotated[int, Note("Events that wait in its line; what comes then is missed, counted and told once there is room", live=True)] = (
+        10_000
+    )
+
+
 class ControlSettings(Section, frozen=True, kw_only=True):
     """`[control]`: the control plane of OpenClaw Enterprise, a WebSocket on a port of its own."""
 
@@ -441,6 +458,7 @@ class Settings(Section, frozen=True, kw_only=True):
     reliability: ReliabilitySettings = ReliabilitySettings()
     control: ControlSettings = ControlSettings()
     hooks: dict[str, HookSettings] = {}
+    subscriptions: dict[str, SubscriptionSettings] = {}
     observability: ObservabilitySettings = ObservabilitySettings()
     secrets: SecretsSettings = SecretsSettings()
     tunnel: TunnelSettings = TunnelSettings()

@@ -16,7 +16,7 @@ from clawgate.domain.caller import is_loopback
 from clawgate.domain.errors import Invalid, InvalidSettings
 from clawgate.domain.overlay import at, effective, merged
 from clawgate.domain.secret import Secret
-from clawgate.domain.settings import environment, hooks, providers, rules
+from clawgate.domain.settings import environment, hooks, providers, rules, subscriptions
 from clawgate.domain.settings.model import ControlSettings, Section, Settings
 from clawgate.domain.settings.schema import Key, Kind, Table, join, keys, tree
 from clawgate.domain.settings.values import coerce, described, from_text
@@ -92,9 +92,10 @@ def build(
 def clear_text_secrets(document: Mapping[str, object]) -> tuple[str, ...]:
     """Paths of secrets that stand in the document as they are; a plain token in `paired_tokens` counts."""
     found = [key.path for key in keys().values() if key.kind is Kind.SECRET and _is_clear(_at(document, key.path))]
-    named = document.get("hooks")
-    tables = named.items() if isinstance(named, Mapping) else ()
-    found += [f"hooks.{name}.secrets" for name, table in tables if isinstance(table, Mapping) and _has_clear(table.get("secrets"))]
+    for family, key in (("hooks", "secrets"), ("subscriptions", "secret")):
+        named = document.get(family)
+        tables = named.items() if isinstance(named, Mapping) else ()
+        found += [f"{family}.{name}.{key}" for name, table in tables if isinstance(table, Mapping) and _has_clear(table.get(key))]
     tokens = _at(document, "gateway.paired_tokens")
     if isinstance(tokens, list | tuple) and any(isinstance(entry, str) and not is_hash(entry) for entry in tokens):
         found.append("gateway.paired_tokens")
@@ -209,6 +210,8 @@ class _Reader:
                 self.refuse(key.path, "is missing", f'Write {key.name} = "…" below [{key.path.rpartition(".")[0]}], or remove the table')
             return
         try:
+            if key.kind is Kind.SECRET_LIST and key.name == "secret" and isinstance(found, str):
+                found = [found]  # one of possibly many
             value = rules.checked(key.path, coerce(key, self._resolved(key, found)), self.warnings.append)
         except Invalid as problem:
             self.refuse(problem.path, problem.problem, problem.remedy)
@@ -275,7 +278,7 @@ def _is_clear(found: object) -> bool:
 
 
 def _has_clear(found: object) -> bool:
-    return isinstance(found, list | tuple) and any(map(_is_clear, found))
+    return _is_clear(found) or (isinstance(found, list | tuple) and any(map(_is_clear, found)))
 
 
 def _table_for(whole: dict[str, object], path: str, *, create: bool) -> dict[str, object] | None:
@@ -396,6 +399,8 @@ def _check_together(reader: _Reader, settings: Settings) -> None:
     for name, hook in settings.hooks.items():
         for problem in hooks.problems(name, hook):
             reader.refuse(problem.path, problem.problem, problem.remedy)
+    for problem in subscriptions.problems(settings.subscriptions):
+        reader.refuse(problem.path, problem.problem, problem.remedy)
     # A section that is there and wrong has been reported already.
     already = tuple(problem.path for problem in reader.problems)
     if tunnel.provider in _TUNNEL_NEEDS and not any(path.startswith(f"tunnel.{tunnel.provider}") for path in already):

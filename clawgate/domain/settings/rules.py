@@ -38,6 +38,8 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "nodes.max_nodes": (1, 1_000),
     "hooks.*.max_body_bytes": (1, 1024 * 1024),
     "hooks.*.tolerance_secs": (0, 86_400),
+    "subscriptions.*.timeout_secs": (1, 30),
+    "subscriptions.*.max_queued": (1, 1_000_000),
 }
 _AT_LEAST_ONE = frozenset(
     {
@@ -122,7 +124,8 @@ def limits(path: str) -> tuple[float, float]:
 
 def _general(path: str) -> str:
     """The path under which the rules of a family's key stand."""
-    return f"hooks.*.{path.rpartition('.')[2]}" if path.startswith("hooks.") else path
+    family, _, rest = path.partition(".")
+    return f"{family}.*.{rest.rpartition('.')[2]}" if family in ("hooks", "subscriptions") and rest else path
 
 
 def _figure(value: float) -> str:
@@ -308,6 +311,7 @@ _TEXT_RULES: Mapping[str, Rule] = {
     "hooks.*.verify": _scheme,
     "hooks.*.respond": _one_of("async", "ok", "sync"),
     "hooks.*.url": _public_url,
+    "subscriptions.*.url": _public_url,
     "hooks.*.header": _header,
     "hooks.*.timestamp_header": _header,
     "hooks.*.id_header": _header,

@@ -1,0 +1,108 @@
+"""POSTs to subscribers. Ring: system edge; implements `ports.subscriptions.Poster`. Source: Standard Webhooks spec; design §3 (HTTP client, SSRF).
+
+A connection for each request, to an address that was checked (`http_guard`). One deadline over everything. Only the status counts: of the body a little is
+read, so that a receiver which is still writing is not cut off at once. No proxy of the environment is used: it would connect where nobody checked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define
+from twisted.internet import error as net
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from clawgate.domain.egress import is_far
+from clawgate.domain.subscriptions import MOST_RETRY_AFTER_SECONDS, Answered, Unreached
+from clawgate.domain.times import retry_after
+from clawgate.ports.clock import Clock
+from clawgate.ports.subscriptions import Outgoing
+from clawgate.services.deadlines import Expired, within
+from clawgate.system.http_guard import Checkpoint, Content, guarded_agent
+
+_log = Logger()
+CONNECT_SECONDS = 10.0
+BODY_SECONDS, _BODY_BYTES = 1.0, 16 * 1024
+REFUSED, TIMEOUT, NOT_FOUND, NOT_CONNECTED, TLS, BROKEN = "address_refused", "timeout", "name_not_found", "not_connected", "tls_failed", "broken_off"
+
+
+@define(eq=False)
+class HttpPoster:
+    """Sends each request on a connection of its own."""
+
+    reactor: Any  # Any: IReactorTime, IReactorTCP and a name resolver at once
+    clock: Clock
+
+    def post(self, outgoing: Outgoing) -> Deferred[Answered | Unreached]:
+        """`ports.subscriptions.Poster.post`."""
+        return Deferred.fromCoroutine(self._post(outgoing))
+
+    async def _post(self, outgoing: Outgoing) -> Answered | Unreached:
+        checkpoint = Checkpoint(_anywhere if outgoing.allow_private else is_far)
+        try:
+            return await within(Deferred.fromCoroutine(self._exchange(outgoing, checkpoint)), outgoing.timeout_seconds, self.clock)
+        except CancelledError:
+            raise
+        except Expired:
+            return Unreached(TIMEOUT)
+        except Exception as problem:
+            _log.debug("a delivery failed: {problem}", problem=repr(problem)[:500])
+            return Unreached(REFUSED if checkpoint.has_refused else _word(problem))
+
+    async def _exchange(self, outgoing: Outgoing, checkpoint: Checkpoint) -> Answered:
+        from twisted.web.http_headers import Headers  # as in `http_guard`: imported at the first request
+
+        agent = guarded_agent(self.reactor, CONNECT_SECONDS, checkpoint)
+        headers = Headers({name: [value] for name, value in outgoing.headers.items()})
+        response = await agent.request(b"POST", outgoing.url.encode("ascii"), headers, Content(outgoing.body))
+        wait = response.headers.getRawHeaders("retry-after", [None])[0]
+        response.deliverBody(_Rest(self.clock))
+        return Answered(response.code, retry_after(wait, self.clock.wall_ms() / 1000, MOST_RETRY_AFTER_SECONDS))
+
+
+class NoPoster:
+    """Reaches nobody; for gateways that were given no way out."""
+
+    def post(self, outgoing: Outgoing) -> Deferred[Answered | Unreached]:
+        """See `Poster.post`."""
+        return succeed(Unreached(NOT_CONNECTED))
+
+
+def _anywhere(address: str) -> bool:
+    return True
+
+
+class _Rest(Protocol):
+    """A body that does not matter: a little of it is read, for a moment."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._left = _BODY_BYTES
+        self._timer = clock.call_later(BODY_SECONDS, self._close)
+
+    def dataReceived(self, data: bytes) -> None:
+        """A piece of it."""
+        self._left -= len(data)
+        if self._left <= 0:
+            self._close()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """That was all."""
+        if self._timer.active():
+            self._timer.cancel()
+
+    def _close(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+
+def _word(problem: Exception) -> str:
+    """What went wrong, in one word."""
+    if isinstance(problem, net.DNSLookupError):
+        return NOT_FOUND
+    reasons = [problem, *(failure.value for failure in getattr(problem, "reasons", ()))]
+    if any(type(reason).__module__.partition(".")[0] in {"OpenSSL", "service_identity"} for reason in reasons):
+        return TLS
+    return NOT_CONNECTED if isinstance(problem, net.ConnectError | net.ConnectBindError) else BROKEN
