@@ -42,6 +42,7 @@ class HttpPoster:
 
     async def _post(self, outgoing: Outgoing) -> Answered | Unreached:
         checkpoint = Checkpoint(_anywhere if outgoing.allow_private else is_far)
+        deadline = self.clock.monotonic() + outgoing.timeout_seconds
         try:
             return await within(Deferred.fromCoroutine(self._exchange(outgoing, checkpoint)), outgoing.timeout_seconds, self.clock)
         except CancelledError:
@@ -50,6 +51,10 @@ class HttpPoster:
             return Unreached(TIMEOUT)
         except Exception as problem:
             _log.debug("a delivery failed: {problem}", problem=repr(problem)[:500])
+            if _is_cancelled(problem):  # Twisted wraps it once the request is written
+                if self.clock.monotonic() < deadline:
+                    raise CancelledError from problem
+                return Unreached(TIMEOUT)
             return Unreached(REFUSED if checkpoint.has_refused else _word(problem))
 
     async def _exchange(self, outgoing: Outgoing, checkpoint: Checkpoint) -> Answered:
@@ -96,6 +101,10 @@ class _Rest(Protocol):
     def _close(self) -> None:
         if self.transport is not None:
             self.transport.loseConnection()
+
+
+def _is_cancelled(problem: Exception) -> bool:
+    return any(isinstance(failure.value, CancelledError) for failure in getattr(problem, "reasons", ()))
 
 
 def _word(problem: Exception) -> str:

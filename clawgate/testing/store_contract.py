@@ -25,6 +25,7 @@ from clawgate.testing import (
     store_contract_outbox,
     store_contract_rest,
     store_contract_sessions,
+    store_contract_subscriptions,
     store_contract_tasks,
 )
 from clawgate.testing.store_builders import OpenStore
@@ -50,6 +51,7 @@ CONTRACT: tuple[Case, ...] = tuple(
         store_contract_tasks,
         store_contract_channels,
         store_contract_journal,
+        store_contract_subscriptions,
     )
     for case in _cases(module)
 )

@@ -1,4 +1,4 @@
-"""The store without threads passes the contract of sessions, memory and the journal as the threaded one does."""
+"""The store without threads passes the contract of sessions, memory, the journal and subscriptions as the threaded one does."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 import pytest
 from twisted.internet.defer import Deferred
 
-from clawgate.testing import store_contract_journal, store_contract_sessions
+from clawgate.testing import store_contract_journal, store_contract_sessions, store_contract_subscriptions
 from clawgate.testing.clock import ManualClock
 from clawgate.testing.store import InlineStore
 
 CASES = [
     case
-    for module in (store_contract_sessions, store_contract_journal)
+    for module in (store_contract_sessions, store_contract_journal, store_contract_subscriptions)
     for name, case in vars(module).items()
     if inspect.iscoroutinefunction(case) and name[0] != "_" and case.__module__ == module.__name__
 ]

@@ -7,7 +7,7 @@ import sqlite3
 
 import pytest
 
-from clawgate.stores import dedupe_rows, devices, inbox_rows, journal, memory, outbox_rows, session_rows
+from clawgate.stores import dedupe_rows, devices, inbox_rows, journal, memory, outbox_rows, session_rows, subscription_rows
 
 _INDEXED = {
     "whether a line is empty": (inbox_rows.INSERT, "inbox_line"),
@@ -41,6 +41,8 @@ _INDEXED = {
     "newest sessions": (session_rows.NEWEST, "sessions_newest"),
     "own sessions": (session_rows.NEWEST_OWN, "sessions_own"),
     "session by its beginning": (session_rows.BEGINNING, "sqlite_autoindex_sessions_1"),
+    "head of a subscriber's line": (subscription_rows.ONE_LINE, "subscription_queue_line"),
+    "attempts of a subscription": (subscription_rows.ATTEMPTS, "subscription_attempts_line"),
     "messages of a session": (session_rows.MESSAGES, "session_messages_line"),
 }
 
