@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from clawgate.domain.errors import Conflict, NotFound, StoreUnavailable
+from clawgate.domain.errors import Conflict, NoSecret, NotFound, StoreUnavailable
 from clawgate.domain.events import RULES, BusEvent
 from clawgate.domain.settings.model import SubscriptionSettings
 from clawgate.domain.settings.subscriptions import wishes
@@ -242,6 +242,9 @@ class Subscriptions:
             event = await self.poster.post(outgoing)
         except CancelledError:
             raise
+        except NoSecret as problem:
+            _log.error("nothing is sent to subscription {name}: {problem}", name=head.subscription, problem=str(problem))
+            event = Unreached("no_secret")
         except Exception:
             _log.failure("a delivery to subscription {name} broke", name=head.subscription)
             event = Unreached("internal_error")

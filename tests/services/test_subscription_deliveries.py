@@ -327,6 +327,16 @@ def test_stopping_waits_for_what_is_under_way_a_moment_and_leaves_it_in_line() -
     assert receiver.kinds == ["message_done"]
 
 
+def test_nothing_is_sent_without_a_secret_and_events_wait() -> None:
+    receiver = Receiver()
+    gate = gate_with(receiver, {"main": changed(secret=())})
+    ask(gate)
+    assert (receiver.got, shown(gate)["last_error"], shown(gate)["queued"]) == ([], "no_secret", 1)
+    reload(gate, {"main": {"url": OWN.url, "secret": SECRET}})
+    gate.clock.advance(6)
+    assert receiver.kinds == ["message_done"]
+
+
 def test_a_poster_that_breaks_its_port_is_a_failed_attempt() -> None:
     class Broken(Receiver):
         def post(self, outgoing: Outgoing) -> Deferred[Answered | Unreached]:

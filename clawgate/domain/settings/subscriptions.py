@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from clawgate.domain.egress import is_far
 from clawgate.domain.errors import Invalid
 from clawgate.domain.settings.model import SubscriptionSettings
-from clawgate.domain.signing.outgoing import complaint
 from clawgate.domain.subscriptions import MOST_SUBSCRIPTIONS, Wish, kinds_of
 
 
@@ -23,9 +22,6 @@ def problems(configured: Mapping[str, SubscriptionSettings]) -> Iterator[Invalid
     if len(configured) > MOST_SUBSCRIPTIONS:
         yield Invalid("subscriptions", f"has more than {MOST_SUBSCRIPTIONS}", "Let one receiver pass events on to others")
     for name, own in configured.items():
-        if text := complaint(own.secret):
-            remedy = 'Write secret = "env:NAME" or ["env:NEW", "env:OLD"]; a new one: echo "whsec_$(openssl rand -base64 32)"'
-            yield Invalid(f"subscriptions.{name}.secret", text, remedy)
         parts = urllib.parse.urlsplit(own.url)
         if parts.username is not None or parts.password is not None or parts.fragment or not own.url.isascii():
             yield Invalid(f"subscriptions.{name}.url", "has a user, a password, a fragment or letters outside ASCII", "Write https://HOST/PATH")
