@@ -123,9 +123,7 @@ def _surfaces(parts: Assembly, peers: Peers) -> tuple[Surface, ...]:
         CronSurface(parts.cron),
         WorkflowApprovalsSurface(parts.workflow_approvals),
         # what happens
-        EventsSurface(parts.events, parts.tickets, edges.clock),
-        LogsSurface(edges.logs, edges.clock),
-        SubscriptionsSurface(parts.subscriptions),
+        *_events(parts),
         # in real time
         TerminalSurface(parts.terminals),
         # what agents show and reach
@@ -141,6 +139,11 @@ def _surfaces(parts: Assembly, peers: Peers) -> tuple[Surface, ...]:
 def _hooks(parts: Assembly) -> Hooks:
     edges = parts.edges
     return Hooks(lambda: parts.settings.hooks, parts.settings.gateway.rate_limit_max_keys, edges.clock, edges.meter)
+
+
+def _events(parts: Assembly) -> tuple[Surface, ...]:
+    edges = parts.edges
+    return EventsSurface(parts.events, parts.tickets, edges.clock), LogsSurface(edges.logs, edges.clock), SubscriptionsSurface(parts.subscriptions)
 
 
 def _about(parts: Assembly) -> tuple[Surface, ...]:

@@ -29,6 +29,7 @@ workflow_approvals /api/channel-events /api/workflows…
 
 events       /api/events /api/events/history /api/events/ticket
 logs         /api/daemon/logs
+subscriptions /api/subscriptions…
 
 terminal     /ws/terminal
 
