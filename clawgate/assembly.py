@@ -14,7 +14,8 @@ import msgspec
 from clawgate import __version__
 from clawgate.channels.kinds import admitted
 from clawgate.domain.approvals import Level, ToolPolicy
-from clawgate.domain.inbox import Item, RetryPolicy
+from clawgate.domain.attempts import Outcome
+from clawgate.domain.inbox import Item, RetryPolicy, State
 from clawgate.domain.messages import TurnOptions
 from clawgate.domain.personality import profile_of
 from clawgate.domain.prompts import PromptPolicy
@@ -233,7 +234,7 @@ class Assembly:
         )
         auto_save = settings.memory.auto_save and edges.memory.is_on
         self.ingress = Ingress(store.inbox, self.dispatch, self.waiters, clock, edges.ids, edges.meter, auto_save)
-        kept = (settings.inbox.retention_secs, settings.memory.max_auto_saved)
+        kept = (settings.inbox.retention_secs, settings.inbox.dead_retention_secs, settings.memory.max_auto_saved)
         self.housekeeping = Housekeeping(store, self.access, clock, edges.meter, self.health, *kept, self.attachments.sweep)
 
     def _wire_chats(self) -> None:
@@ -334,7 +335,9 @@ class Assembly:
             await self.devices.adopt(own.paired_tokens, list_present=self.settings.paired_tokens_present)
 
         async def recover() -> None:
+            running = (await edges.store.inbox.counts())[State.RUNNING]  # all of them of processes that are gone
             await edges.store.inbox.recover(self.boot, edges.clock.wall_ms())
+            edges.meter.count("turn_attempts_total", Outcome.LOST, by=running)
             self.dispatch.start()
 
         async def drain() -> None:

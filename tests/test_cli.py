@@ -505,6 +505,17 @@ def test_one_message_is_shown_with_its_lines(clawgate: Run, daemon: Daemon) -> N
     assert "linq" in shown
 
 
+def test_inbox_show_lists_the_attempts(clawgate: Run, daemon: Daemon) -> None:
+    failed = {"number": 1, "started_at": "2027-01-15T08:00:00.000+00:00", "duration_ms": 1500, "outcome": "failed", "error": "rate_limited"}
+    daemon.answer(
+        "GET", f"/api/inbox/{ITEM['id']}", 200, {**ITEM, "attempt_history": [failed | {"provider": "openai"}, {"number": 2, "outcome": "running"}]}
+    )
+    lines = clawgate("inbox", "show", str(ITEM["id"])).stdout.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("NO"))
+    assert [line.split()[0] for line in lines[first : first + 3]] == ["NO", "1", "2"]
+    assert all(word in lines[first + 1] for word in ("1500", "failed", "rate_limited", "openai"))
+
+
 def test_an_id_cannot_leave_its_path(clawgate: Run, daemon: Daemon) -> None:
     assert clawgate("inbox", "drop", "../devices?x#y").exit_code == 1
     assert daemon.requests[-1].path == "/api/inbox/..%2Fdevices%3Fx%23y/drop"

@@ -16,6 +16,7 @@ from clawgate.system.control import Reply
 
 _MAX_PAGE = 500
 _MOST_STDIN_CHARS = 1_000_000
+_ATTEMPT = ("number", "started_at", "duration_ms", "outcome", "error", "retry_at", "provider", "model")
 
 
 @click.group()
@@ -56,7 +57,7 @@ def list_items(state: str | None, since: str | None, limit: int, cursor: str | N
 @config_option
 @json_option
 def show_item(item_id: str, config: str | None, as_json: bool) -> None:
-    """One message, its outcome, what its tools did and the parts of its reply."""
+    """One message, its outcome, its attempts, what its tools did and the parts of its reply."""
     answer = _asked(config, "GET", item_id)
     if as_json:
         return show_json(answer)
@@ -65,6 +66,7 @@ def show_item(item_id: str, config: str | None, as_json: bool) -> None:
     for name in ("message", "response"):
         if isinstance(answer.get(name), str):
             show(f"\n{name}:\n{safe(answer[name], keep_lines=True)}")
+    _show_rows(answer.get("attempt_history"), _ATTEMPT, ("NO", "STARTED", "MS", "OUTCOME", "ERROR", "AGAIN AT", "PROVIDER", "MODEL"))
     _show_rows(answer.get("steps"), ("step", "tool", "state", "arguments", "result"), ("CALL", "TOOL", "STATE", "ARGUMENTS", "RESULT"))
     _show_rows(answer.get("sends"), ("part", "channel", "target", "state", "attempts", "error"), ("PART", "CHANNEL", "TO", "STATE", "TRIES", "ERROR"))
 

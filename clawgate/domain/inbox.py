@@ -75,6 +75,8 @@ class State(StrEnum):
 OPEN = frozenset({State.RECEIVED, State.RUNNING, State.WAITING})
 """States in which an item holds up those behind it in its conversation."""
 
+STOPPED = frozenset({State.DEAD, State.UNCERTAIN})
+"""States in which an item waits for a person to decide."""
 _DENIED = "denied"
 
 
@@ -93,7 +95,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
         owner: boot id of the process that runs it, "" when nobody does.
         attempts: turns started, this one included.
         due_ms: not to be started before (wall clock, milliseconds); 0 = at once.
-        answer, model: the committed outcome; `error` the last failure's code.
+        started_ms: when the turn under way, or the one that answered, was started; 0 = with the accept.
+        answer, model, provider: the committed outcome and who gave it; `error` the last failure's code.
         options: what the turn is asked with besides the text.
     """
 
@@ -112,8 +115,10 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 0
     due_ms: int = 0
     updated_ms: int = 0
+    started_ms: int = 0
     answer: str | None = None
     model: str | None = None
+    provider: str | None = None
     error: str | None = None
     options: TurnOptions | None = None
 
@@ -170,16 +175,19 @@ class Completed(msgspec.Struct, frozen=True):
     owner: str
     answer: str
     model: str
+    provider: str = ""
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """The turn ended without an answer; `code` is an `AgentError.code`, `delay_seconds` the wait if it is tried again."""
+    """The turn ended without an answer; `code` is an `AgentError.code`, `delay_seconds` the wait if it is tried again, `provider` and `model` who was asked."""
 
     owner: str
     code: str
     retryable: bool
     delay_seconds: float
     max_attempts: int
+    provider: str = ""
+    model: str = ""
 
 
 class Journalled(msgspec.Struct, frozen=True):
@@ -280,7 +288,7 @@ def step(item: Item, event: Event, now_ms: int) -> Step:
     """
     match event:
         case Claimed(owner=owner) if item.state in (State.RECEIVED, State.WAITING):
-            return _with(item, now_ms, state=State.RUNNING, owner=owner, attempts=item.attempts + 1), ()
+            return _with(item, now_ms, state=State.RUNNING, owner=owner, attempts=item.attempts + 1, started_ms=now_ms), ()
         case Completed() | Failed() | ToolUnsettled() if item.state is State.RUNNING and event.owner == item.owner:
             return _turn_ended(item, event, now_ms)
         case Denied(owner=owner) if item.state is State.RUNNING and owner == item.owner:
@@ -305,7 +313,8 @@ def step(item: Item, event: Event, now_ms: int) -> Step:
 def _turn_ended(item: Item, event: Completed | Failed | ToolUnsettled, now_ms: int) -> Step:
     match event:
         case Completed():
-            return _with(item, now_ms, state=State.DONE, owner="", answer=event.answer, model=event.model, error=None), _ENDED
+            told = {"answer": event.answer, "model": event.model, "provider": event.provider or None}
+            return _with(item, now_ms, state=State.DONE, owner="", error=None, **told), _ENDED
         case ToolUnsettled():
             return _with(item, now_ms, state=State.UNCERTAIN, owner="", error=f"tool_unsettled:{event.step}"), _ENDED
         case Failed():

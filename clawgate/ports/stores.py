@@ -14,6 +14,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.domain import delivery, inbox
+from clawgate.domain.attempts import Attempt, Outcome
 from clawgate.domain.delivery import Send
 from clawgate.domain.devices import Device
 from clawgate.domain.inbox import Effect, Item, State
@@ -43,10 +44,11 @@ class FactKey(msgspec.Struct, frozen=True):
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """The committed record after a transition, and the effects that are now to be performed."""
+    """The committed record after a transition, the effects that are now to be performed, and how the attempt ended if it ended one."""
 
     item: Item
     effects: tuple[Effect, ...]
+    attempt: Outcome | None = None
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -107,6 +109,9 @@ class Inbox(Protocol):
     def get(self, item_id: str) -> Deferred[Item | None]:
         """The item, or None."""
 
+    def attempts(self, item_id: str) -> Deferred[tuple[Attempt, ...]]:
+        """The item's attempts, oldest first, at most `MOST_KEPT` ended ones; () when there is no such item."""
+
     def page(self, states: frozenset[State], since_ms: int, cursor: str, limit: int) -> Deferred[Page]:
         """Items in any of `states` (empty = all) accepted at or after `since_ms`, newest first."""
 
@@ -131,8 +136,14 @@ class Inbox(Protocol):
         Returns how many items went to which state.
         """
 
-    def purge(self, now_ms: int, item_retention_seconds: int) -> Deferred[int]:
-        """Forgets ended items older than the retention and dedupe records that have run out. Returns rows removed."""
+    def purge(self, now_ms: int, item_retention_seconds: int, stopped_retention_seconds: int | None = None) -> Deferred[int]:
+        """Forgets ended items older than the retention, and dedupe records that have run out. Returns rows removed.
+
+        An item goes with its attempts, its journal and the parts of its reply; never while a dedupe record names it or a part is on its way.
+
+        Args:
+            stopped_retention_seconds: for those that wait for a person (`STOPPED`); None = as the others.
+        """
 
 
 class Outbox(Protocol):

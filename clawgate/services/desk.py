@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 from attrs import define, field
 
+from clawgate.domain.attempts import Attempt
 from clawgate.domain.caller import Caller
 from clawgate.domain.delivery import Send
 from clawgate.domain.errors import Conflict, NotFound
@@ -21,9 +22,10 @@ MAX_PAGE = 500
 
 
 class ItemDetail(msgspec.Struct, frozen=True):
-    """An item, the parts of its reply, and what its tools did."""
+    """An item, its attempts, the parts of its reply, and what its tools did; each oldest first."""
 
     item: Item
+    attempts: tuple[Attempt, ...]
     sends: tuple[Send, ...]
     steps: tuple[ToolStep, ...] = ()
 
@@ -60,7 +62,7 @@ class Desk:
         if item is None or not caller.may_see(item.principal):
             raise NotFound("item")
         sends = await self.outbox.sends_of(item_id) if item.reply is not None else ()
-        return ItemDetail(item, sends, await self.journal.steps(item_id))
+        return ItemDetail(item, await self.inbox.attempts(item_id), sends, await self.journal.steps(item_id))
 
     async def page(self, states: frozenset[State], since_ms: int, cursor: str, limit: int) -> Page:
         """Items of anybody, newest first; at most `MAX_PAGE`."""

@@ -282,6 +282,8 @@ class Dispatch:
         """Does what follows from a committed transition, whoever made it."""
         item, effects = settled.item, settled.effects
         self.meter.count("inbox_items_total", item.state)
+        if settled.attempt is not None:
+            self.meter.count("turn_attempts_total", settled.attempt)
         if not item.is_open:
             self.forget(item.id)
         if Effect.CANCEL_TURN in effects:

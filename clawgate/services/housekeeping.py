@@ -8,7 +8,7 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from clawgate.domain.inbox import OPEN
+from clawgate.domain.inbox import OPEN, STOPPED
 from clawgate.domain.messages import CONVERSATION
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import ComponentHealth, Meter
@@ -36,6 +36,7 @@ class Housekeeping:
     meter: Meter
     health: ComponentHealth
     item_retention_seconds: int
+    stopped_retention_seconds: int
     max_remembered: int
     sweep: Callable[[], Awaitable[None]]
     _loops: list[Deferred[None]] = field(factory=list, init=False)
@@ -65,12 +66,14 @@ class Housekeeping:
         self.meter.gauge("store_queue_depth", condition.queue_depth)
         counts = await self.store.inbox.counts()
         self.meter.gauge("queue_depth", sum(count for state, count in counts.items() if state in OPEN))
+        for state in STOPPED:
+            self.meter.gauge("inbox_stopped_items", counts[state], state)
         oldest_ms = await self.store.inbox.oldest_open_ms()
         self.meter.gauge("inbox_oldest_seconds", 0 if oldest_ms is None else max(0.0, (self.clock.wall_ms() - oldest_ms) / 1000))
 
     async def purge(self) -> None:
         """Forgets ended items and dedupe records that have run out, and the oldest of what was remembered by itself."""
-        await self.store.inbox.purge(self.clock.wall_ms(), self.item_retention_seconds)
+        await self.store.inbox.purge(self.clock.wall_ms(), self.item_retention_seconds, self.stopped_retention_seconds)
         await self.store.facts.purge(self.clock.wall_ms())
         await self.store.memory.trim(CONVERSATION, self.max_remembered)
 

@@ -115,10 +115,12 @@ class Turns:
             _log.failure("the turn of {item} broke", item=item.id)
             return self.failed(item, AgentError("internal error"))
 
-    async def _answer(self, item: Item, policy: TurnPolicy) -> Completed:
+    async def _answer(self, item: Item, policy: TurnPolicy) -> Completed | Failed:
         lease = await self._lease(item)
         try:
             return await self._answer_with(item, lease, policy)
+        except AgentError as problem:
+            return self.failed(item, problem, lease)
         finally:
             lease.release()
 
@@ -154,7 +156,7 @@ class Turns:
         told = lease.model or completion.model or model
         usage = completion.usage
         self.tells.ended(item, backend.name, told, self.clock.monotonic() - started, usage.input_tokens + usage.output_tokens)
-        return Completed(item.owner, completion.text, told)
+        return Completed(item.owner, completion.text, told, backend.name)
 
     async def _rounds(self, item: Item, lease: Lease, policy: TurnPolicy, around: Surroundings) -> Completion:
         """Asks until the agent answers without wanting a tool; after the last round it is asked without tools."""
@@ -188,8 +190,12 @@ class Turns:
         self._counted(item, backend, completion, sink.counted, prompt.model or backend.default_model)
         return completion
 
-    def failed(self, item: Item, problem: AgentError) -> Failed:
-        """The event of a turn that ended without an answer; logs it once."""
+    def failed(self, item: Item, problem: AgentError, lease: Lease | None = None) -> Failed:
+        """The event of a turn that ended without an answer; logs it once.
+
+        Args:
+            lease: who was asked, None when it did not come to that.
+        """
         _log.warn(
             "turn {item} failed on try {attempt}: {code}: {problem} {detail}",
             item=item.id,
@@ -201,7 +207,8 @@ class Turns:
         self.meter.count("errors_total", "gateway")
         self.tells.failed(item, problem.code)
         delay_seconds = self.retry.delay_seconds(max(item.attempts, 1), self.entropy.jitter(), problem.retry_after_seconds)
-        return Failed(item.owner, problem.code, problem.retryable, delay_seconds, self.retry.max_attempts)
+        asked = (lease.backend.name, lease.model or lease.backend.default_model) if lease is not None else ("", "")
+        return Failed(item.owner, problem.code, problem.retryable, delay_seconds, self.retry.max_attempts, *asked)
 
     def _counted(self, item: Item, backend: AgentBackend, completion: Completion, streamed: Usage, model: str) -> None:
         usage = completion.usage if completion.usage != Usage() else streamed

@@ -11,12 +11,13 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, fail
 
 from clawgate.domain import ids, inbox
+from clawgate.domain.attempts import Attempt, Outcome
 from clawgate.domain.delivery import Send
 from clawgate.domain.errors import BadRequest, GatewayError, NotFound, Overloaded
 from clawgate.domain.inbox import OPEN, Item, State
 from clawgate.domain.messages import DedupeKey, MemoryEntry
 from clawgate.ports.stores import Accepted, FactKey, Page, Settled
-from clawgate.stores import inbox_rows, memory
+from clawgate.stores import attempt_rows, inbox_rows, memory
 from clawgate.stores.readers import Readers
 from clawgate.stores.transitions import Chunk, Moved, Transitions
 from clawgate.stores.writer import Writer
@@ -115,9 +116,9 @@ class SqliteInbox:
         except GatewayError as refusal:
             return fail(refusal)
         number = int(item.id, 16)
-        params = (event.model, event.answer, now_ms, number, event.owner)
+        params = (event.model, event.provider or None, event.answer, now_ms, number, event.owner)
         otherwise = partial(self._settle_instead, number=number, event=event, now_ms=now_ms)
-        return self.writer.statements(_COMPLETE, (params,), Settled(after, effects), otherwise, self._completed)
+        return self.writer.statements(_COMPLETE, (params,), Settled(after, effects, Outcome.COMPLETED), otherwise, self._completed)
 
     def _settle_instead(self, connection: sqlite3.Connection, number: int, event: inbox.Completed, now_ms: int) -> Settled:
         return self.transitions.settle(connection, number, event, now_ms).settled
@@ -131,6 +132,11 @@ class SqliteInbox:
         """`ports.stores.Inbox.get`."""
         number = ids.to_number(item_id)
         return self.readers.read(partial(inbox_rows.maybe, number=_NO_ID if number is None else number))
+
+    def attempts(self, item_id: str) -> Deferred[tuple[Attempt, ...]]:
+        """`ports.stores.Inbox.attempts`."""
+        number = ids.to_number(item_id)
+        return self.readers.read(partial(attempt_rows.of_item, number=_NO_ID if number is None else number))
 
     def page(self, states: frozenset[State], since_ms: int, cursor: str, limit: int) -> Deferred[Page]:
         """`ports.stores.Inbox.page`. A cursor that is none is a `BadRequest`."""
@@ -181,18 +187,20 @@ class SqliteInbox:
             self.open_items -= sum(count for state, count in chunk.states.items() if state not in OPEN)
             self._may_have_ended(True)
 
-    def purge(self, now_ms: int, item_retention_seconds: int) -> Deferred[int]:
+    def purge(self, now_ms: int, item_retention_seconds: int, stopped_retention_seconds: int | None = None) -> Deferred[int]:
         """`ports.stores.Inbox.purge`, a chunk at a time."""
-        return Deferred.fromCoroutine(self._purge(now_ms, now_ms - item_retention_seconds * 1000))
+        before_ms = now_ms - item_retention_seconds * 1000
+        stopped_ms = before_ms if stopped_retention_seconds is None else now_ms - stopped_retention_seconds * 1000
+        return Deferred.fromCoroutine(self._purge(now_ms, before_ms, stopped_ms))
 
-    async def _purge(self, now_ms: int, before_ms: int) -> int:
+    async def _purge(self, now_ms: int, before_ms: int, stopped_ms: int) -> int:
         removed = forgotten = await self.writer.call(partial(self.transitions.keys.purge, now_ms=now_ms))
         while forgotten:
             forgotten = await self.writer.call(partial(self.transitions.keys.purge, now_ms=now_ms))
             removed += forgotten
         after: int | None = -1
         while after is not None:
-            chunk = await self.writer.call(partial(self.transitions.purge, before_ms=before_ms, after=after))
+            chunk = await self.writer.call(partial(self.transitions.purge, before_ms=before_ms, stopped_ms=stopped_ms, after=after))
             removed, after = removed + chunk.removed, chunk.after
         return removed
 

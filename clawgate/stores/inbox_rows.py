@@ -32,6 +32,8 @@ Row = tuple[
     str | None,
     str,
     str | None,
+    int,
+    str | None,
 ]
 
 _encode = msgspec.json.Encoder().encode
@@ -40,6 +42,8 @@ _COLUMNS = (
     "id, state, promised, keyed, journalled, attempts, accepted_ms, due_ms, updated_ms, owner, source, principal, conversation, reply_channel, "
     "reply_target, model, error, options, text, answer"
 )
+_READ = f"{_COLUMNS}, started_ms, provider"
+"""A new row has neither: its turn starts with the accept, or at a claim."""
 _OPEN = "state IN ('received', 'running', 'waiting')"  # word for word as in the indexes, or they are not used
 
 INSERT = (
@@ -51,31 +55,31 @@ INSERT = (
 
 UPDATE = (
     "UPDATE inbox SET state = ?, promised = ?, journalled = ?, attempts = ?, due_ms = ?, updated_ms = ?, owner = ?, model = ?, error = ?, answer = ?, "
-    "ready = (conversation IS NULL OR (ready AND ?)) WHERE id = ?"
+    "started_ms = ?, provider = ?, ready = (conversation IS NULL OR (ready AND ?)) WHERE id = ?"
 )
 """Everything that a step may change; an ended item of a conversation is not ready. One row."""
 
 COMPLETE = (
-    "UPDATE inbox SET state = 'done', owner = '', model = ?, error = NULL, answer = ?, updated_ms = ? "
+    "UPDATE inbox SET state = 'done', owner = '', model = ?, provider = ?, error = NULL, answer = ?, updated_ms = ? "
     "WHERE id = ? AND state = 'running' AND owner = ? AND conversation IS NULL"
 )
 """`Completed` for a running item without a conversation. One row, unless it is not that."""
 
-GET = f"SELECT {_COLUMNS} FROM inbox WHERE id = ?"  # noqa: S608
+GET = f"SELECT {_READ} FROM inbox WHERE id = ?"  # noqa: S608
 # INDEXED BY, because SQLite would take inbox_state and look at every item in the state.
-STARTABLE = f"SELECT {_COLUMNS} FROM inbox INDEXED BY inbox_startable WHERE state = 'received' AND ready = 1 ORDER BY id LIMIT ?"  # noqa: S608
-STARTABLE_ONE = f"SELECT {_COLUMNS} FROM inbox WHERE id = ? AND state = 'received' AND ready = 1"  # noqa: S608
-DUE = f"SELECT {_COLUMNS} FROM inbox INDEXED BY inbox_due WHERE state = 'waiting' AND ready = 1 AND due_ms <= ? ORDER BY due_ms LIMIT ?"  # noqa: S608
+STARTABLE = f"SELECT {_READ} FROM inbox INDEXED BY inbox_startable WHERE state = 'received' AND ready = 1 ORDER BY id LIMIT ?"  # noqa: S608
+STARTABLE_ONE = f"SELECT {_READ} FROM inbox WHERE id = ? AND state = 'received' AND ready = 1"  # noqa: S608
+DUE = f"SELECT {_READ} FROM inbox INDEXED BY inbox_due WHERE state = 'waiting' AND ready = 1 AND due_ms <= ? ORDER BY due_ms LIMIT ?"  # noqa: S608
 
 BUSY = "SELECT id FROM inbox WHERE conversation = ? AND state = 'running' ORDER BY id LIMIT 1"
 FIRST_OPEN = f"SELECT id FROM inbox WHERE conversation = ? AND {_OPEN} ORDER BY id LIMIT 1"  # noqa: S608
 UNREADY = f"UPDATE inbox SET ready = 0 WHERE conversation = ? AND ready = 1 AND {_OPEN} AND id <> ?"  # noqa: S608
 READY = "UPDATE inbox SET ready = 1 WHERE id = ? AND ready = 0"
 
-PAGE_OF_STATE = f"SELECT {_COLUMNS} FROM inbox WHERE state = ? AND id < ? AND id >= ? AND accepted_ms >= ? ORDER BY id DESC LIMIT ?"  # noqa: S608
-PAGE = f"SELECT {_COLUMNS} FROM inbox WHERE id < ? AND id >= ? AND accepted_ms >= ? ORDER BY id DESC LIMIT ?"  # noqa: S608
-HISTORY = f"SELECT {_COLUMNS} FROM inbox WHERE conversation = ? AND answer IS NOT NULL AND id < ? ORDER BY id DESC LIMIT ?"  # noqa: S608
-OPEN_OF = f"SELECT {_COLUMNS} FROM inbox WHERE conversation = ? AND {_OPEN} ORDER BY id LIMIT ?"  # noqa: S608
+PAGE_OF_STATE = f"SELECT {_READ} FROM inbox WHERE state = ? AND id < ? AND id >= ? AND accepted_ms >= ? ORDER BY id DESC LIMIT ?"  # noqa: S608
+PAGE = f"SELECT {_READ} FROM inbox WHERE id < ? AND id >= ? AND accepted_ms >= ? ORDER BY id DESC LIMIT ?"  # noqa: S608
+HISTORY = f"SELECT {_READ} FROM inbox WHERE conversation = ? AND answer IS NOT NULL AND id < ? ORDER BY id DESC LIMIT ?"  # noqa: S608
+OPEN_OF = f"SELECT {_READ} FROM inbox WHERE conversation = ? AND {_OPEN} ORDER BY id LIMIT ?"  # noqa: S608
 COUNTS = "SELECT state, count(*) FROM inbox GROUP BY state"
 COUNT_OPEN = f"SELECT count(*) FROM inbox WHERE {_OPEN}"  # noqa: S608
 OLDEST_OF_STATE = "SELECT accepted_ms FROM inbox WHERE state = ? ORDER BY id LIMIT 1"
@@ -126,6 +130,8 @@ def to_change(item: Item) -> Params:
         item.model,
         item.error,
         item.answer,
+        item.started_ms,
+        item.provider,
         item.is_open,
         int(item.id, 16),
     )
@@ -134,7 +140,7 @@ def to_change(item: Item) -> Params:
 def from_row(row: Row) -> Item:
     """The item of a row in the order of `_COLUMNS`."""
     (number, state, promised, keyed, journalled, attempts, accepted_ms, due_ms, updated_ms) = row[:9]
-    (owner, source, principal, conversation, channel, target, model, error, options, text, answer) = row[9:]
+    (owner, source, principal, conversation, channel, target, model, error, options, text, answer, started_ms, provider) = row[9:]
     return Item(
         id=f"{number:016x}",
         state=State(state),
@@ -155,6 +161,8 @@ def from_row(row: Row) -> Item:
         options=None if options is None else _decode(options),
         text=text,
         answer=answer,
+        started_ms=started_ms,
+        provider=provider,
     )
 
 

@@ -13,18 +13,21 @@ from collections.abc import Sequence
 import msgspec
 from attrs import define
 
-from clawgate.domain import delivery, inbox
+from clawgate.domain import attempts, delivery, inbox
 from clawgate.domain.delivery import Send, SendState
 from clawgate.domain.errors import Conflict, NotFound, Overloaded
 from clawgate.domain.inbox import Effect, Item, State
 from clawgate.domain.messages import PLAIN, DedupeKey, MemoryEntry
 from clawgate.domain.sessions import is_worth_saving
 from clawgate.ports.stores import Accepted, FactKey, Settled
-from clawgate.stores import dedupe_rows, facts, inbox_rows, journal, memory, outbox_rows, session_rows
+from clawgate.stores import attempt_rows, dedupe_rows, facts, inbox_rows, journal, memory, outbox_rows, session_rows
 from clawgate.stores.dedupe_rows import Keys
 
 CHUNK = 500
 """Records looked at in one transaction of a long job, so that others are not held up."""
+
+
+_FORGET = (outbox_rows.FORGET, journal.FORGET, attempt_rows.FORGET, inbox_rows.FORGET)
 
 
 class Moved(msgspec.Struct, frozen=True):
@@ -108,6 +111,9 @@ class Transitions:
         after, effects = inbox.step(before, event, now_ms)
         if after != before:
             connection.execute(inbox_rows.UPDATE, inbox_rows.to_change(after))
+        attempt = attempts.ended(before, event, after) or attempts.kept_of(before)
+        if attempt is not None:
+            attempt_rows.add(connection, number, attempt)
         if after.conversation is not None and after.state is not before.state:
             inbox_rows.relead(connection, after.conversation)
         if Effect.RELEASE_KEY in effects:
@@ -119,7 +125,7 @@ class Transitions:
             connection.execute(journal.WITHDRAW, (number,))
         if sends and not after.is_open:
             outbox_rows.insert(connection, sends)
-        return Moved(Settled(after, effects), before.is_open)
+        return Moved(Settled(after, effects, attempts.outcome_of(before, event, after)), before.is_open)
 
     def _see_to_sends(self, connection: sqlite3.Connection, after: Item, event: inbox.Event, effects: tuple[Effect, ...], now_ms: int) -> None:
         number = int(after.id, 16)
@@ -176,16 +182,19 @@ class Transitions:
                 went[self.settle(connection, number, inbox.OwnerLost(), now_ms).settled.item.state] += 1
         return Chunk(dict(went), 0, rows[-1][0] if len(rows) == CHUNK else None)
 
-    def purge(self, connection: sqlite3.Connection, before_ms: int, after: int) -> Chunk:
-        """Forgets what ended before `before_ms` among up to a chunk of the oldest items, with its parts; not what a key names or a part is left of."""
+    def purge(self, connection: sqlite3.Connection, before_ms: int, stopped_ms: int, after: int) -> Chunk:
+        """Forgets what ended before `before_ms`, or stopped before `stopped_ms`, among up to a chunk of the oldest items, with all that hangs on it.
+
+        Not what a key names or a part is left of.
+        """
         rows = connection.execute(inbox_rows.OLDEST, (after, CHUNK)).fetchall()
-        old = [row for row in rows if row[2] < before_ms]
+        old = [row for row in rows if row[2] < max(before_ms, stopped_ms)]
         removed = 0
         for number, state, _, updated_ms in old:
-            if State(state) not in inbox.OPEN and updated_ms < before_ms and not _is_needed(connection, number):
-                connection.execute(outbox_rows.FORGET, (number,))
-                connection.execute(journal.FORGET, (number,))
-                connection.execute(inbox_rows.FORGET, (number,))
+            end_ms = stopped_ms if State(state) in inbox.STOPPED else before_ms
+            if State(state) not in inbox.OPEN and updated_ms < end_ms and not _is_needed(connection, number):
+                for forget in _FORGET:
+                    connection.execute(forget, (number,))
                 removed += 1
         is_all = len(rows) < CHUNK or not old
         return Chunk({}, removed, None if is_all else rows[-1][0])

@@ -48,7 +48,7 @@ _KEYED: dict[str, Any] = {"promised": False, "keyed": True}  # Any: as above
 _ANSWERED: dict[str, Any] = {"answer": "an answer", "model": "m"}  # Any: as above
 EVENTS: tuple[Event, ...] = (
     Claimed(OWNER),
-    Completed(OWNER, "an answer", "m"),
+    Completed(OWNER, "an answer", "m", "p"),
     Failed(OWNER, "timeout", True, 2.0, 5),
     ToolUnsettled(OWNER, "pay"),
     Journalled(OWNER),
@@ -89,9 +89,9 @@ _DROPPED_BY = {"error": "dropped_by_operator"}
 _AGAIN: dict[str, Any] = {"attempts": 0, "error": None}  # Any: fields of an item
 
 ROWS: dict[str, Row] = {
-    "a received item is claimed": _row(_RECEIVED, {}, Claimed("boot-2"), _RUNNING, owner="boot-2", attempts=1),
-    "a waiting item is claimed": _row(_WAITING, {}, Claimed("boot-2"), _RUNNING, owner="boot-2", attempts=2),
-    "a turn completes": _row(_RUNNING, {"error": "before"}, EVENTS[1], _DONE, _ENDED, owner="", error=None, **_ANSWERED),
+    "a received item is claimed": _row(_RECEIVED, {}, Claimed("boot-2"), _RUNNING, owner="boot-2", attempts=1, started_ms=NOW_MS),
+    "a waiting item is claimed": _row(_WAITING, {}, Claimed("boot-2"), _RUNNING, owner="boot-2", attempts=2, started_ms=NOW_MS),
+    "a turn completes": _row(_RUNNING, {"error": "before"}, EVENTS[1], _DONE, _ENDED, owner="", error=None, provider="p", **_ANSWERED),
     "a promised turn fails and is tried again": _row(_RUNNING, {}, _failure(), _WAITING, owner="", error="timeout", due_ms=NOW_MS + 2_500),
     "a turn fails for good": _row(_RUNNING, {}, _failure(retryable=False), _DEAD, _GIVEN_UP, owner="", error="timeout"),
     "a turn fails for the last time": _row(_RUNNING, {"attempts": 5}, _failure(), _DEAD, _GIVEN_UP, owner="", error="timeout"),

@@ -282,7 +282,7 @@ def _schema(path: str) -> tuple[int, list[str]]:
         return version, [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
 
 
-_NEWEST = len(shipped())
+_NEWEST = shipped()[-1].number
 _SECOND = Migration(_NEWEST + 1, "CREATE TABLE second (id INTEGER PRIMARY KEY); INSERT INTO second VALUES (7);")
 
 
@@ -316,7 +316,7 @@ async def test_only_the_newest_backups_are_kept(opener: SqliteStores) -> None:
     await (await opener.open()).stop()
     for _ in range(4):
         opener.clock.advance(1)
-        migrations = (*migrations, Migration(len(migrations) + 1, f"CREATE TABLE t{len(migrations)} (id INTEGER)"))
+        migrations = (*migrations, Migration(migrations[-1].number + 1, f"CREATE TABLE t{len(migrations)} (id INTEGER)"))
         await (await opener.open(migrations=migrations, backups_kept=2)).stop()
     backups = {path.name.split("-")[1] for path in opener.path.parent.glob("*.backup-*")}
     assert backups == {f"v{_NEWEST + 2}", f"v{_NEWEST + 3}"}

@@ -110,7 +110,8 @@ class InboxSettings(Section, frozen=True, kw_only=True):
     """`[inbox]`: the durable queue."""
 
     high_water: Annotated[int, Note("Open messages above which new ones get 503")] = 1_000_000
-    retention_secs: Annotated[int, Note("How long ended messages stay readable")] = 7 * 24 * 3600
+    retention_secs: Annotated[int, Note("How long answered and dropped messages stay readable")] = 7 * 24 * 3600
+    dead_retention_secs: Annotated[int, Note("How long dead and uncertain messages stay, for a person to decide")] = 30 * 24 * 3600
     max_waiters: Annotated[int, Note("Callers waiting for an answer at once; more get 503")] = 10_000
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clawgate.domain.attempts import Attempt
 from clawgate.domain.delivery import Send
 from clawgate.domain.inbox import Item
 from clawgate.domain.journal import ToolStep
@@ -24,6 +25,21 @@ def item_object(item: Item) -> dict[str, object]:
         "response": item.answer,
         "model": item.model,
         "error": item.error,
+    }
+
+
+def attempt_object(attempt: Attempt) -> dict[str, object]:
+    """One attempt; `ended_at` and `duration_ms` are null while it runs, `retry_at` unless another one was due."""
+    return {
+        "number": attempt.number,
+        "started_at": rfc3339(attempt.started_ms),
+        "ended_at": rfc3339_or_none(attempt.ended_ms),
+        "duration_ms": None if attempt.ended_ms is None else max(0, attempt.ended_ms - attempt.started_ms),
+        "outcome": attempt.outcome,
+        "error": attempt.error,
+        "retry_at": rfc3339_or_none(attempt.retry_ms),
+        "provider": attempt.provider,
+        "model": attempt.model,
     }
 
 

@@ -12,7 +12,7 @@ from clawgate.domain.times import parse_rfc3339
 from clawgate.services.desk import Desk
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
-from clawgate.web.dialects.inbox_wire import item_object, send_object, step_object
+from clawgate.web.dialects.inbox_wire import attempt_object, item_object, send_object, step_object
 from clawgate.web.documented import documented
 from clawgate.web.router import Router
 
@@ -41,10 +41,14 @@ class InboxSurface:
         return json_answer(200, {"items": [item_object(item) for item in page.items], "cursor": page.cursor or None})
 
     async def show(self, call: Call) -> Answer:
-        """The item with its outcome, the parts of its reply and what its tools did."""
+        """The item with its outcome, its attempts, the parts of its reply and what its tools did."""
         shown = await self.desk.show(str(call.values["item_id"]), call.caller)
-        sends = [send_object(send) for send in shown.sends]
-        return json_answer(200, item_object(shown.item) | {"sends": sends, "steps": [step_object(step) for step in shown.steps]})
+        more = {
+            "attempt_history": [attempt_object(attempt) for attempt in shown.attempts],
+            "sends": [send_object(send) for send in shown.sends],
+            "steps": [step_object(step) for step in shown.steps],
+        }
+        return json_answer(200, item_object(shown.item) | more)
 
     async def retry(self, call: Call) -> Answer:
         """The item after the operator's decision."""
