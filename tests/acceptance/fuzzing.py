@@ -47,9 +47,9 @@ def rounds(few: int, share: float = 1.0) -> Iterator[int]:
         number += 1
 
 
-def fuzzed(home: Path, gateway: str = "", **env: str) -> Daemon:
+def fuzzed(home: Path, **env: str) -> Daemon:
     """A paired daemon in which everything is switched on; the caller closes it."""
-    daemon = Daemon(home, settings(gateway=gateway, more=MORE), env=env)
+    daemon = Daemon(home, settings(more=MORE), env=env)
     daemon.start().pair()
     return daemon
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 import time
@@ -40,9 +41,10 @@ def exchange(port: int, sendings: Sequence[Sequence[bytes]], seconds: float, set
     Args:
         settle: once all is sent, returns when the other end has read it; what has been answered by then counts, and nothing more is waited for.
     """
-    with selectors.DefaultSelector() as selector:
+    with selectors.DefaultSelector() as selector, contextlib.ExitStack() as opened:
         talks = [_Talk(port, pieces) for pieces in sendings]
         for talk in talks:
+            opened.callback(talk.socket.close)
             selector.register(talk.socket, selectors.EVENT_READ | selectors.EVENT_WRITE, talk)
         end = time.monotonic() + seconds
         while selector.get_map() and time.monotonic() < end and (settle is None or any(key.data.pieces for key in selector.get_map().values())):
@@ -51,7 +53,7 @@ def exchange(port: int, sendings: Sequence[Sequence[bytes]], seconds: float, set
             settle()
             while selector.get_map() and _turn(selector) and time.monotonic() < end:
                 pass
-    return [talk.end() for talk in talks]
+    return [Heard(talk.heard, talk.is_closed) for talk in talks]
 
 
 def _turn(selector: selectors.BaseSelector) -> bool:
@@ -93,11 +95,6 @@ class _Talk:
         if self.is_closed:
             return 0
         return selectors.EVENT_READ | (selectors.EVENT_WRITE if self.pieces else 0)
-
-    def end(self) -> Heard:
-        """Closes it."""
-        self.socket.close()
-        return Heard(self.heard, self.is_closed)
 
 
 def spoilt(random: Random, data: bytes, nasty: Sequence[bytes] = NASTY) -> bytes:

@@ -18,14 +18,13 @@ from tests.acceptance.raw_wire import Heard, exchange, pieces, spoilt
 
 pytestmark = pytest.mark.acceptance
 AT_ONCE = 40
-_QUICK = "header_timeout_secs = 1\nbody_timeout_secs = 1\nidle_timeout_secs = 1\nrequest_timeout_secs = 3\n"
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 (\d{3}) [ -~]+")
 _HEADER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t -~]*")
 
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    with closing(fuzzed(tmp_path_factory.mktemp("http"), _QUICK)) as daemon:
+    with closing(fuzzed(tmp_path_factory.mktemp("http"))) as daemon:
         yield daemon
 
 

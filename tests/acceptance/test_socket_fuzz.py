@@ -73,8 +73,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    quick = "header_timeout_secs = 1\nidle_timeout_secs = 1\n"
-    with closing(fuzzed(tmp_path_factory.mktemp("sockets"), quick, WS_CONTROL_PORT=str(port))) as daemon:
+    with closing(fuzzed(tmp_path_factory.mktemp("sockets"), WS_CONTROL_PORT=str(port))) as daemon:
         until(lambda: "   Token    : " in daemon.printed, "the control plane has a token")
         yield daemon
 
