@@ -327,6 +327,10 @@ class Assembly:
         self.preface = Preface(self.personalities, self.skills)
         self.toolbox.add(SkillTools(self.skills))
 
+    async def _open_store(self) -> None:
+        await self.edges.store.start()
+        self.edges.ids.go_on_after(self.edges.store.newest_id)
+
     def steps(self, web: GatewayResource) -> tuple[Step, ...]:
         """Everything that is started and stopped, in the order of its start."""
         edges, own = self.edges, self.settings.gateway
@@ -368,7 +372,7 @@ class Assembly:
 
         return (
             *edges.steps,
-            Step("store", lambda: edges.store.start(), lambda: edges.store.stop(), 10.0),
+            Step("store", self._open_store, lambda: edges.store.stop(), 10.0),
             # Before anything can end: outcomes are put into line from here on.
             Step("subscriptions", lambda: self.subscriptions.start(), lambda: self.subscriptions.stop(3.0), 6.0),
             Step("devices", adopt),

@@ -41,5 +41,8 @@ class Ids(Protocol):
     def next_id(self) -> str:
         """A time-ordered id, 16 hexadecimal digits (`domain.ids`)."""
 
+    def go_on_after(self, number: int) -> None:
+        """Gives no id up to this one any more: an earlier process gave it, perhaps by a clock that was ahead."""
+
     def uuid(self) -> str:
         """A random UUID in its usual form."""

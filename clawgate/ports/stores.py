@@ -244,7 +244,11 @@ class StoreHealth(msgspec.Struct, frozen=True):
 
 
 class Store(Protocol):
-    """One durable store with everything in it."""
+    """One durable store with everything in it.
+
+    Attributes:
+        newest_id: the highest number that names an item or a part, as of the start; 0 = there is none.
+    """
 
     inbox: Inbox
     outbox: Outbox
@@ -257,6 +261,7 @@ class Store(Protocol):
     cron: CronRows
     sessions: Sessions
     subscriptions: SubscriptionRows
+    newest_id: int
 
     def start(self) -> Deferred[None]:
         """Opens it, refuses a newer schema (`Invalid`), migrates an older one after a backup."""

@@ -65,6 +65,7 @@ COMPLETE = (
 )
 """`Completed` for a running item without a conversation. One row, unless it is not that."""
 
+NEWEST = "SELECT max(id) FROM inbox"
 GET = f"SELECT {_READ} FROM inbox WHERE id = ?"  # noqa: S608
 # INDEXED BY, because SQLite would take inbox_state and look at every item in the state.
 STARTABLE = f"SELECT {_READ} FROM inbox INDEXED BY inbox_startable WHERE state = 'received' AND ready = 1 ORDER BY id LIMIT ?"  # noqa: S608

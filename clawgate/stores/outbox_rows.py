@@ -16,6 +16,7 @@ _ON_ITS_WAY = "state IN ('pending', 'sending')"  # word for word as in the index
 
 INSERT = f"INSERT INTO outbox ({_COLUMNS}, head) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"  # noqa: S608
 UPDATE = "UPDATE outbox SET state = ?1, attempts = ?2, due_ms = ?3, updated_ms = ?4, receipt = ?5, error = ?6, head = (head AND ?1 IN ('pending', 'sending')) WHERE id = ?7"  # noqa: E501
+NEWEST = "SELECT max(id) FROM outbox"
 GET = f"SELECT {_COLUMNS} FROM outbox WHERE id = ?"  # noqa: S608
 OF_ITEM = f"SELECT {_COLUMNS} FROM outbox WHERE item_id = ? ORDER BY id"  # noqa: S608
 DUE = f"SELECT {_COLUMNS} FROM outbox WHERE channel = ? AND state = 'pending' AND head = 1 AND due_ms <= ? ORDER BY id LIMIT ?"  # noqa: S608

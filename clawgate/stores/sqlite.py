@@ -29,7 +29,7 @@ from clawgate.ports.sessions import Sessions
 from clawgate.ports.stores import StoreHealth
 from clawgate.ports.subscriptions import SubscriptionRows
 from clawgate.ports.tasks import TaskRows
-from clawgate.stores import inbox_rows, memory, migrations
+from clawgate.stores import inbox_rows, memory, migrations, outbox_rows
 from clawgate.stores.cron import SqliteCron
 from clawgate.stores.dedupe_rows import Keys
 from clawgate.stores.devices import SqliteDevices
@@ -102,6 +102,7 @@ class SqliteStore:
     cron: CronRows
     sessions: Sessions
     subscriptions: SubscriptionRows
+    newest_id: int
 
     def __init__(
         self,
@@ -124,6 +125,7 @@ class SqliteStore:
         self._path, self._clock, self._min_free_bytes, self._backups_kept = path, clock, min_free_bytes, backups_kept
         self._migrations, self._on_open, self._ask_free_bytes = migrations, on_open, free_bytes
         self._free_bytes, self._looked_at, self._open_at_start = 0, -_LOOK_SECONDS, 0
+        self.newest_id = 0
         self._file: tuple[int, int] | None = None
         self._is_elsewhere = False
         keys = Keys(idempotency_max_keys or _DEFAULT_KEYS)
@@ -218,6 +220,7 @@ class SqliteStore:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES_KEPT}")
             self._open_at_start = connection.execute(inbox_rows.COUNT_OPEN).fetchone()[0]
+            self.newest_id = max(connection.execute(newest).fetchone()[0] or 0 for newest in (inbox_rows.NEWEST, outbox_rows.NEWEST))
         except BaseException as problem:
             connection.close()
             if isinstance(problem, sqlite3.DatabaseError) and "not a database" in str(problem):

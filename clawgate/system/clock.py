@@ -87,6 +87,10 @@ class SystemIds:
         self._previous = ids.next_id(self._previous, self._clock.wall_ms(), noise)
         return ids.to_text(self._previous)
 
+    def go_on_after(self, number: int) -> None:
+        """`ports.clock.Ids.go_on_after`."""
+        self._previous = max(self._previous, number)
+
     def uuid(self) -> str:
         """A random UUID (version 4). Bytes are drawn in bulk: a system call for each would cost more than the rest of a message's accept."""
         if not self._drawn:

@@ -100,6 +100,10 @@ class CountingIds:
         self._ids += 1
         return ids.to_text(self._ids)
 
+    def go_on_after(self, number: int) -> None:
+        """`ports.clock.Ids.go_on_after`."""
+        self._ids = max(self._ids, number)
+
     def uuid(self) -> str:
         """The next number as a UUID."""
         self._uuids += 1

@@ -158,3 +158,13 @@ def test_fixed_entropy_repeats_itself_and_seeds_differ() -> None:
 def test_counting_ids_count() -> None:
     source = CountingIds()
     assert [source.next_id(), source.next_id(), source.uuid()] == ["0" * 15 + "1", "0" * 15 + "2", "00000000-0000-0000-0000-000000000001"]
+
+
+def test_ids_go_on_after_those_of_an_earlier_process_whose_clock_was_ahead() -> None:
+    clock = ManualClock()
+    names = SystemIds(clock, FixedEntropy(1))
+    ahead = (clock.wall_ms() + 86_400_000) << 20
+    names.go_on_after(ahead)
+    assert names.next_id() == ids.to_text(ahead + 1)
+    names.go_on_after(1)
+    assert names.next_id() == ids.to_text(ahead + 2)

@@ -78,3 +78,17 @@ def test_a_store_that_another_process_locks_waits_or_refuses(house: House) -> No
     goes_on(load, 20)
     load.end()
     assert audited(house, load).problems == {}
+
+
+def test_after_a_restart_with_a_clock_that_was_set_back_conversations_go_on_in_order(house: House) -> None:
+    house.clock.write_text(str(3 * 86_400))
+    house.start(Plan(offset=True))
+    before = [house.daemon.tell(f"session-a-{number}-slow", Session_Id="a").json["id"] for number in range(3)]
+    house.kill()
+    house.clock.write_text("0")
+    house.start()
+    after = [house.daemon.tell(f"session-a-{number}-plain", Session_Id="a").json["id"] for number in range(3, 6)]
+    assert before + after == sorted(before + after)
+    house.settle()
+    asked = list(dict.fromkeys(house.model.asked))
+    assert [int(text.split("-")[2]) for text in asked] == [0, 1, 2, 3, 4, 5]
