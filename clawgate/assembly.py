@@ -24,9 +24,11 @@ from clawgate.domain.settings import Settings
 from clawgate.domain.settings.providers import named
 from clawgate.edges import Edges
 from clawgate.lifecycle import Step
+from clawgate.ports.audit import Recorder
 from clawgate.services.access import Access
 from clawgate.services.approvals import Approvals
 from clawgate.services.attachments import Attachments
+from clawgate.services.audit import NOT_RECORDED, Audit
 from clawgate.services.backends import Backends
 from clawgate.services.canvas_tools import CanvasTools
 from clawgate.services.canvases import Canvases
@@ -92,13 +94,15 @@ class Assembly:
         self.boot = edges.entropy.random_bytes(6).hex()
         self.health = Health(clock, pid)
         self.events = Events(clock)
+        self.audit = Audit(edges.store.audit, clock, edges.meter, self.health, settings.audit.retention_days)
+        self.recorder: Recorder = self.audit if settings.audit.enabled else NOT_RECORDED
         waits = settings.reliability
         self.supervisor = Supervisor(clock, self.health, waits.channel_initial_backoff_secs, waits.channel_max_backoff_secs)
         self.toolbox = Toolbox()
         self.channels = Channels(edges.channels)
         self.access = Access(edges.store.devices, clock, own.require_pairing)
-        self.devices = Devices(edges.store.devices, self.access, edges.mirror, clock, edges.entropy, edges.ids, own.token_prefix)
-        self.onboarding = Onboarding(edges.store.facts, edges.allowlist, clock, edges.entropy, edges.meter, self._admitted)
+        self.devices = Devices(edges.store.devices, self.access, edges.mirror, clock, edges.entropy, edges.ids, own.token_prefix, audit=self.recorder)
+        self.onboarding = Onboarding(edges.store.facts, edges.allowlist, clock, edges.entropy, edges.meter, self._admitted, self.recorder)
         self.pairing = Pairing(
             self.devices,
             clock,
@@ -108,6 +112,7 @@ class Assembly:
             own.pairing_code_ttl_secs,
             announce,
             self.onboarding.vouch,
+            self.recorder,
         )
         self.tickets = Tickets(clock, edges.entropy)
         self.guard = Guard(_windows(settings), auth_limiter(own.rate_limit_max_keys), clock, edges.meter)
@@ -120,7 +125,7 @@ class Assembly:
         self._wire_channels()
         self._wire_tasks()
         self._wire_knowledge()
-        self.terminals = Terminals(edges.ptys, clock, edges.ids, self.events, lambda: self.settings.terminal)
+        self.terminals = Terminals(edges.ptys, clock, edges.ids, self.events, lambda: self.settings.terminal, self.recorder)
         self._wire_cron()
         self._wire_skills()
         self._wire_shown()
@@ -132,7 +137,7 @@ class Assembly:
     def _wire_live(self) -> None:
         """Last: the parts that follow a change of the settings."""
         edges, config = self.edges, self.edges.config or MemoryConfigStore(self.settings)
-        self.live = LiveSettings(config, self.events, self.health, edges.clock, self.settings, self._taken_up)
+        self.live = LiveSettings(config, self.events, self.health, edges.clock, self.settings, self._taken_up, audit=self.recorder)
         build = edges.build_channels or (lambda _: edges.channels)
         tokens = TokensPart(self.devices)
         self.live.reading = tokens.reading
@@ -153,7 +158,8 @@ class Assembly:
     def _control_plane(self) -> ControlPlane:
         edges, own = self.edges, self.settings.control
         signer = edges.build_signer(signing_key(own.jwt_secret, edges.entropy))
-        return ControlPlane(ControlTokens(signer, edges.clock, edges.entropy, own.token_ttl_hours), self.live, self.backends, edges.clock)
+        tokens = ControlTokens(signer, edges.clock, edges.entropy, own.token_ttl_hours)
+        return ControlPlane(tokens, self.live, self.backends, edges.clock, self.recorder)
 
     def _taken_up(self, settings: Settings) -> None:
         is_autonomy_new, self.settings = settings.autonomy != self.settings.autonomy, settings
@@ -184,16 +190,7 @@ class Assembly:
         build = edges.build_backend or (lambda _: edges.backend)
         self.backends = Backends(edges.backend, build, lambda: self.settings, clock)
         self.streams = Streams()
-        self.approvals = Approvals(
-            store.journal,
-            clock,
-            edges.ids,
-            self.events,
-            self.streams,
-            lambda: _tool_policy(self.settings),
-            lambda: self.settings.agent.approval_timeout_secs,
-            lambda: self.settings.autonomy.max_actions_per_hour,
-        )
+        self.approvals = self._gate()
         tells = TurnEvents(self.events)
         rounds = Rounds(
             self.toolbox,
@@ -205,6 +202,7 @@ class Assembly:
             lambda: self.settings.agent.tool_timeout_secs,
             self._question,
             tells,
+            self.recorder,
         )
         context = Context(store.inbox, self.sessions.history, self._preface, edges.memory.recalled, self.attachments.before)
         turns = Turns(
@@ -235,7 +233,20 @@ class Assembly:
         auto_save = settings.memory.auto_save and edges.memory.is_on
         self.ingress = Ingress(store.inbox, self.dispatch, self.waiters, clock, edges.ids, edges.meter, auto_save)
         kept = (settings.inbox.retention_secs, settings.inbox.dead_retention_secs, settings.memory.max_auto_saved)
-        self.housekeeping = Housekeeping(store, self.access, clock, edges.meter, self.health, *kept, self.attachments.sweep)
+        self.housekeeping = Housekeeping(store, self.access, clock, edges.meter, self.health, *kept, (self.attachments.sweep, self.audit.prune))
+
+    def _gate(self) -> Approvals:
+        return Approvals(
+            self.edges.store.journal,
+            self.edges.clock,
+            self.edges.ids,
+            self.events,
+            self.streams,
+            lambda: _tool_policy(self.settings),
+            lambda: self.settings.agent.approval_timeout_secs,
+            lambda: self.settings.autonomy.max_actions_per_hour,
+            self.recorder,
+        )
 
     def _wire_chats(self) -> None:
         store = self.edges.store
@@ -262,7 +273,11 @@ class Assembly:
     def _wire_channels(self) -> None:
         edges, store = self.edges, self.edges.store
         self.chat_approvals = ChatApprovals(
-            store.facts, edges.clock, lambda sender: _tool_policy(self.settings).is_owner(sender), lambda: _terms(self.settings)
+            store.facts,
+            edges.clock,
+            lambda sender: _tool_policy(self.settings).is_owner(sender),
+            lambda: _terms(self.settings),
+            self.recorder,
         )
         self.channel_ingress = ChannelIngress(
             store.inbox,
@@ -300,7 +315,7 @@ class Assembly:
         self.tasks = Tasks(edges.store.tasks, edges.clock, edges.ids, self.events, lambda: self.settings.tasks)
         self.toolbox.add(TaskTools(self.tasks))
         self.triggers = Triggers(edges.routes, self.health)
-        self.workflow_approvals = WorkflowApprovals(edges.store.facts, edges.clock, self.events)
+        self.workflow_approvals = WorkflowApprovals(edges.store.facts, edges.clock, self.events, self.recorder)
 
     def _wire_cron(self) -> None:
         edges, clock, rows = self.edges, self.edges.clock, self.edges.store.cron
@@ -373,6 +388,7 @@ class Assembly:
         return (
             *edges.steps,
             Step("store", self._open_store, lambda: edges.store.stop(), 10.0),
+            Step("audit", lambda: self.audit.start(self.recorder, boot=self.boot), lambda: self.audit.stop(self.recorder)),
             # Before anything can end: outcomes are put into line from here on.
             Step("subscriptions", lambda: self.subscriptions.start(), lambda: self.subscriptions.stop(3.0), 6.0),
             Step("devices", adopt),

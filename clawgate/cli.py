@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from clawgate.commands import channels, chat, checking, control, cron, daemon, inbox, openapi, pairing, sessions, subscriptions, tasks, trigger
+from clawgate.commands import audit, channels, chat, checking, control, cron, daemon, inbox, openapi, pairing, sessions, subscriptions, tasks, trigger
 from clawgate.commands.operator import EX_USAGE, exit_code_of
 from clawgate.commands.output import safe
 from clawgate.domain.errors import GatewayError, InvalidSettings
@@ -99,6 +99,7 @@ for command in (
     inbox.inbox,
     inbox.send,
     subscriptions.subscriptions,
+    audit.audit,
     chat.chat,
     sessions.sessions,
     cron.cron,

@@ -256,9 +256,8 @@ def _files(
 
 
 def _store(settings: Settings, reactor: Reactor, clock: Clock, meter: Meter) -> Store:
-    path = settings.store.url.removeprefix("sqlite:") or str(Path(settings.state_dir) / "clawgate.db")
     return SqliteStore(
-        path,
+        settings.database,
         reactor,
         clock,
         queue_max=settings.store.queue_max,

@@ -26,6 +26,7 @@ from clawgate.web.router import Router, Surface
 from clawgate.web.surfaces.about import AboutSurface
 from clawgate.web.surfaces.agent_chat import AgentChatSurface
 from clawgate.web.surfaces.attachments import AttachmentsSurface
+from clawgate.web.surfaces.audit import AuditSurface
 from clawgate.web.surfaces.canvas import CanvasSurface
 from clawgate.web.surfaces.channels import ChannelDeskSurface, ChannelSurface
 from clawgate.web.surfaces.chat_relays import Relays
@@ -143,12 +144,17 @@ def _hooks(parts: Assembly) -> Hooks:
 
 def _events(parts: Assembly) -> tuple[Surface, ...]:
     edges = parts.edges
-    return EventsSurface(parts.events, parts.tickets, edges.clock), LogsSurface(edges.logs, edges.clock), SubscriptionsSurface(parts.subscriptions)
+    return (
+        EventsSurface(parts.events, parts.tickets, edges.clock),
+        LogsSurface(edges.logs, edges.clock),
+        SubscriptionsSurface(parts.subscriptions),
+        AuditSurface(parts.audit),
+    )
 
 
 def _about(parts: Assembly) -> tuple[Surface, ...]:
     edges, clock = parts.edges, parts.edges.clock
-    login = Login(lambda: parts.settings.gateway.login, edges.passwords, clock, edges.meter)
+    login = Login(lambda: parts.settings.gateway.login, edges.passwords, clock, edges.meter, parts.recorder)
     doctor = Doctor(lambda: parts.settings, edges.facts, parts.health, edges.store, clock)
     vendors = NobodyAsked() if edges.build_catalog is None else edges.build_catalog(lambda: parts.settings)
     catalog = Catalog(lambda: parts.settings, vendors, edges.store.facts, clock)
@@ -182,4 +188,5 @@ def _resource(parts: Assembly, router: Router, peers: Peers) -> GatewayResource:
         timeout_seconds=own.request_timeout_secs,
         max_body_bytes=own.max_body_bytes,
         prefix=own.path_prefix.encode(),
+        audit=parts.recorder,
     )

@@ -67,6 +67,9 @@ FAMILIES: tuple[Family, ...] = (
     Family("store_queue_depth", _G, "Writes waiting for the store's writer"),
     Family("pairing_failures_total", _C, "Wrong pairing codes"),
     Family("auth_failures_total", _C, "Requests with a bad or missing credential", ("surface",)),
+    Family("audit_entries_total", _C, "Entries given to the audit log", ("action",)),
+    Family("audit_failures_total", _C, "Entries that the audit log did not take"),
+    Family("audit_left_out_total", _C, "Entries left out because strangers set off too many of their kind"),
     Family("reactor_lag_seconds", _G, "How late the reactor's timers fire"),
     Family("unhandled_errors_total", _C, "Deferreds that failed with nobody listening"),
 )

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from clawgate.domain.turn import ToolSpec
+from clawgate.domain.turn import ToolCall, ToolSpec
 
 RESULT_CHARS = 64_000
 """Longest result that goes back to a model; the rest is cut with a note."""
@@ -92,3 +92,8 @@ def hashed_name(shown: str, *true_names: str) -> str:
     """
     mark = hashlib.sha256("\0".join(true_names).encode("utf-8", "replace")).hexdigest()[:_HASH_CHARS]
     return f"{_STRANGE.sub('_', shown)[: MAX_NAME_CHARS - _HASH_CHARS - 1]}_{mark}"
+
+
+def digest(call: ToolCall) -> str:
+    """The arguments of a call as the audit log shows them: the SHA-256 of their text, in hexadecimal."""
+    return hashlib.sha256(call.arguments.encode("utf-8", "surrogatepass")).hexdigest()

@@ -15,11 +15,13 @@ from twisted.internet.defer import Deferred
 
 from clawgate.domain import delivery, inbox
 from clawgate.domain.attempts import Attempt, Outcome
+from clawgate.domain.audit import Fact
 from clawgate.domain.delivery import Send
 from clawgate.domain.devices import Device
 from clawgate.domain.inbox import Effect, Item, State
 from clawgate.domain.memory import MemoryHit, MemoryPage
 from clawgate.domain.messages import DedupeKey, MemoryEntry
+from clawgate.ports.audit import AuditRows
 from clawgate.ports.cron import CronRows
 from clawgate.ports.journal import Facts, Journal
 from clawgate.ports.knowledge import Knowledge
@@ -168,11 +170,15 @@ class Outbox(Protocol):
 class Devices(Protocol):
     """Paired devices."""
 
-    def add(self, device: Device) -> Deferred[None]:
-        """Stores a new device. A hash that exists already, revoked or not, is a `Conflict`."""
+    def add(self, device: Device, told: Fact | None = None) -> Deferred[None]:
+        """Stores a new device. A hash that exists already, revoked or not, is a `Conflict`.
 
-    def replace(self, device: Device) -> Deferred[None]:
-        """Stores the device's new record under its id (rotation, narrowing, revocation, mirroring). Raises NotFound.
+        Args:
+            told: written into the audit log in the same commit.
+        """
+
+    def replace(self, device: Device, told: Fact | None = None) -> Deferred[None]:
+        """Stores the device's new record under its id (rotation, narrowing, revocation, mirroring); `told` as `add`. Raises NotFound.
 
         A device that is revoked stays so, also when a record read before says otherwise.
         """
@@ -262,6 +268,7 @@ class Store(Protocol):
     sessions: Sessions
     subscriptions: SubscriptionRows
     newest_id: int
+    audit: AuditRows
 
     def start(self) -> Deferred[None]:
         """Opens it, refuses a newer schema (`Invalid`), migrates an older one after a backup."""

@@ -19,15 +19,18 @@ from twisted.logger import Logger
 
 from clawgate.domain import approvals
 from clawgate.domain.approvals import Pending, ToolPolicy, Verdict
+from clawgate.domain.audit import GATEWAY, NOBODY, Action, Fact, Outcome
 from clawgate.domain.caller import Caller
 from clawgate.domain.errors import NotFound
 from clawgate.domain.inbox import Item
 from clawgate.domain.journal import StepState, ToolStep
 from clawgate.domain.messages import PLAIN, TurnOptions
-from clawgate.domain.tools import Risk, Tool
+from clawgate.domain.tools import Risk, Tool, digest
 from clawgate.domain.turn import ApprovalAsked
+from clawgate.ports.audit import Recorder
 from clawgate.ports.clock import Clock, Ids
 from clawgate.ports.journal import Journal
+from clawgate.services.audit import NOT_RECORDED
 from clawgate.services.deadlines import Expired, within
 from clawgate.services.events import Events
 from clawgate.services.shield import shielded
@@ -67,6 +70,7 @@ class Approvals:
     policy: Callable[[], ToolPolicy]
     timeout_seconds: Callable[[], float]
     most_actions_per_hour: Callable[[], int]
+    audit: Recorder = NOT_RECORDED
     _waiting: dict[str, tuple[Pending, Deferred[bool]]] = field(factory=dict, init=False)
     _asking: Counter[str] = field(factory=Counter, init=False)
     _granted: OrderedDict[str, frozenset[str]] = field(factory=OrderedDict, init=False)
@@ -128,7 +132,8 @@ class Approvals:
 
     async def allow(self, step: ToolStep) -> bool:
         """Writes down that nobody has to be asked about a step any more; False = somebody has refused it meanwhile."""
-        has_counted = await written(lambda: self.journal.answer(step.item_id, step.step, self.clock.wall_ms(), approve=True), self.clock)
+        told = self.audit.fact(Action.APPROVAL_ANSWERED, GATEWAY, step.name, Outcome.APPROVED, tool=step.call.name, why="granted before")
+        has_counted = await written(lambda: self.journal.answer(step.item_id, step.step, self.clock.wall_ms(), approve=True, told=told), self.clock)
         return has_counted or await self._is_allowed(step.item_id, step.step)
 
     async def resolve(self, approval_id: str, caller: Caller, *, approve: bool, always: bool) -> Resolved:
@@ -145,7 +150,8 @@ class Approvals:
         if pending is None or self._is_over(pending) or not caller.may_see(pending.principal):
             raise NotFound(_NOT_PENDING)
         resolved = Resolved(approval_id, approve, approve and always)
-        answering = self.journal.answer(pending.item_id, pending.step, self.clock.wall_ms(), approve=approve)
+        told = self._told(pending, caller.principal, Outcome.APPROVED if approve else Outcome.DENIED, always=resolved.always or None)
+        answering = self._approved(pending, told) if approve else self._denied(pending, told)
         answering.addCallback(self._answered, pending, resolved)
         try:
             has_counted = await shielded(answering)
@@ -180,8 +186,24 @@ class Approvals:
         now_ms = self.clock.wall_ms()
         expires_ms = now_ms + int(self.timeout_seconds() * 1000)
         asked = msgspec.structs.replace(step, approval_id=self.ids.uuid(), asked_ms=now_ms, expires_ms=expires_ms)
-        await written(lambda: self.journal.ask(item.owner, asked, now_ms), self.clock)
+        told = self.audit.fact(
+            Action.APPROVAL_ASKED, item.principal, asked.name, Outcome.ASKED, id=asked.approval_id, tool=asked.call.name, arguments=digest(asked.call)
+        )
+        await written(lambda: self.journal.ask(item.owner, asked, now_ms, told), self.clock)
         return asked
+
+    def _approved(self, pending: Pending, told: Fact | None) -> Deferred[bool]:
+        return self.journal.answer(pending.item_id, pending.step, self.clock.wall_ms(), approve=True, told=told)
+
+    def _denied(self, pending: Pending, told: Fact | None) -> Deferred[bool]:
+        """A no counts also when it cannot be recorded."""
+        now_ms = self.clock.wall_ms()
+        return self.audit.despite(told, lambda fact: self.journal.answer(pending.item_id, pending.step, now_ms, approve=False, told=fact))
+
+    def _told(self, pending: Pending, by: str, outcome: Outcome, always: bool | None = None) -> Fact | None:
+        return self.audit.fact(
+            Action.APPROVAL_ANSWERED, by, f"{pending.item_id}:{pending.step}", outcome, id=pending.id, tool=pending.call.name, always=always
+        )
 
     async def _heard(self, pending: Pending, word: Deferred[bool]) -> bool:
         """The word; silence is a no, unless somebody's word was written down first."""
@@ -194,7 +216,8 @@ class Approvals:
                 return await within(shielded(word), seconds, self.clock)
             except Expired:
                 pass
-        if not await written(lambda: self.journal.answer(pending.item_id, pending.step, self.clock.wall_ms(), approve=False), self.clock):
+        told = self._told(pending, NOBODY, Outcome.EXPIRED)
+        if not await written(lambda: self._denied(pending, told), self.clock):
             return await self._earlier_word(pending, word)
         self.events.publish("approval_expired", _about(pending), pending.principal)
         return False
@@ -208,6 +231,10 @@ class Approvals:
     async def _given_up(self, pending: Pending) -> None:
         """Tells whoever watches that the question is over with its turn, unless the next process asks it again."""
         if await self.journal.question(pending.id) is None:
+            about = f"{pending.item_id}:{pending.step}"
+            await self.audit.attempt(
+                Action.APPROVAL_ANSWERED, NOBODY, about, Outcome.EXPIRED, id=pending.id, tool=pending.call.name, why="turn ended"
+            )
             self.events.publish("approval_expired", _about(pending), pending.principal)
 
     def _answered(self, has_counted: bool, pending: Pending, resolved: Resolved) -> bool:

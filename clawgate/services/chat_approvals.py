@@ -12,12 +12,15 @@ import msgspec
 from attrs import define
 
 from clawgate.domain import chat_approvals as rules
+from clawgate.domain.audit import Action, Outcome
 from clawgate.domain.chat_approvals import Question, Word
 from clawgate.domain.inbox import Item
 from clawgate.domain.messages import PLAIN
+from clawgate.ports.audit import Recorder
 from clawgate.ports.clock import Clock
 from clawgate.ports.journal import Facts
 from clawgate.ports.stores import FactKey
+from clawgate.services.audit import NOT_RECORDED
 
 KIND = "chat_approval"
 GRANTS = "chat_grant"
@@ -67,6 +70,7 @@ class ChatApprovals:
     clock: Clock
     is_owner: Callable[[str], bool]
     terms: Callable[[], str]
+    audit: Recorder = NOT_RECORDED
 
     async def question(self, item: Item, tools: Sequence[str]) -> str:
         """The reply that asks for these tools; from now on the next message of the item's conversation may answer it.
@@ -77,6 +81,7 @@ class ChatApprovals:
             sender = (item.options or PLAIN).sender
             asked = Question(item_id=item.id, text=item.text, sender=sender, tools=rules.distinct(tools))
             expires_ms = self.clock.wall_ms() + rules.PENDING_SECONDS * 1000
+            await self.audit.record(Action.APPROVAL_ASKED, item.principal, item.id, Outcome.ASKED, sender=sender, tools=asked.tools)
             await self.facts.put(KIND, item.conversation, msgspec.json.encode(asked).decode(), expires_ms)
         return rules.question_text(tools)
 
@@ -94,6 +99,16 @@ class ChatApprovals:
             return Say(rules.NOT_AN_OWNER)
         return Replay(msgspec.json.decode(found, type=Question), spends, word is Word.ALWAYS)
 
+    async def answered(self, spends: FactKey, sender: str, *, approved: bool) -> None:
+        """Records somebody's word, before anything follows from it.
+
+        Raises:
+            StoreUnavailable: a yes is not recorded; a no counts in any case.
+        """
+        question = msgspec.json.decode(spends.value, type=Question)
+        writing, outcome = (self.audit.record, Outcome.APPROVED) if approved else (self.audit.attempt, Outcome.DENIED)
+        await writing(Action.APPROVAL_ANSWERED, sender, question.item_id, outcome, tools=question.tools)
+
     async def granted(self, channel: str, sender: str) -> tuple[str, ...]:
         """Tools that this sender may always use, in alphabetical order."""
         found = await self.facts.get(GRANTS, self._grantee(channel, sender), self.clock.wall_ms())
@@ -103,6 +118,7 @@ class ChatApprovals:
         """Lets a sender always use these tools, too."""
         held = tuple(sorted({*await self.granted(channel, sender), *tools}))
         expires_ms = self.clock.wall_ms() + GRANT_DAYS * _DAY_MS
+        await self.audit.record(Action.TOOLS_GRANTED, f"channel:{channel}", sender, tools=tools, days=GRANT_DAYS)
         await self.facts.put(GRANTS, self._grantee(channel, sender), msgspec.json.encode(held).decode(), expires_ms)
 
     def _grantee(self, channel: str, sender: str) -> str:

@@ -14,20 +14,26 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from clawgate.domain import control
+from clawgate.domain.audit import Action, Outcome
 from clawgate.domain.control import VENDORS, Message, Token, Vendor
 from clawgate.domain.errors import GatewayError
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings import Settings
 from clawgate.domain.settings.providers import named
 from clawgate.domain.turn import Line, Prompt, Role
+from clawgate.ports.audit import Recorder
 from clawgate.ports.clock import Clock, Entropy
 from clawgate.ports.control import Signer
+from clawgate.services.audit import NOT_RECORDED
 from clawgate.services.backends import Backends
 from clawgate.services.deadlines import Expired, within
 from clawgate.services.settings import LiveSettings
 
 _log = Logger()
 PROBE_SECONDS = 30.0
+ACTOR = "control"
+"""The principal of whoever holds the control plane's token."""
+_LOOKS = frozenset({"ping", "status"})
 
 
 def signing_key(secret: Secret | None, entropy: Entropy) -> Secret:
@@ -85,6 +91,7 @@ class ControlPlane:
     live: LiveSettings
     backends: Backends
     clock: Clock
+    audit: Recorder = NOT_RECORDED
     _models: dict[str, str] = field(factory=dict, init=False)
     _checking: Deferred[None] | None = field(default=None, init=False)
     _started: float = field(init=False)
@@ -110,7 +117,7 @@ class ControlPlane:
         if command is None:
             return control.failed(message, control.unknown_command(message))
         try:
-            return control.fulfilled(message, await command(message.data))
+            return control.fulfilled(message, await self._recorded(str(message.command), command(message.data)))
         except CancelledError:
             raise
         except Refused as problem:
@@ -120,6 +127,24 @@ class ControlPlane:
         except Exception as problem:
             _log.failure("a command of the control plane broke")
             return control.failed(message, control.command_failed(f"internal error ({type(problem).__name__})"))
+
+    async def _recorded(self, command: str, work: Coroutine[Deferred[Any], Any, dict[str, object]]) -> dict[str, object]:  # Any: as in `answer`
+        """Carries a command out, recorded before and after; looking is not recorded, and a new token, which kills the old one, is made in any case."""
+        if command in _LOOKS:
+            return await work
+        try:
+            writing = self.audit.attempt if command == "rotate_token" else self.audit.record
+            await writing(Action.CONTROL_COMMAND, ACTOR, command, Outcome.ASKED)
+        except BaseException:
+            work.close()
+            raise
+        try:
+            result = await work
+        except BaseException:
+            self.audit.attempt(Action.CONTROL_COMMAND, ACTOR, command, Outcome.FAILED)
+            raise
+        await self.audit.attempt(Action.CONTROL_COMMAND, ACTOR, command)
+        return result
 
     async def _ping(self, data: object) -> dict[str, object]:
         return {"pong": True, "ts": self.clock.wall_ms()}
@@ -144,7 +169,7 @@ class ControlPlane:
         wanted = data.get("model") if isinstance(data, dict) else None
         model = wanted if isinstance(wanted, str) and wanted else self._models.get(vendor.key, "")
         previous = _name(self.live.settings)
-        await self.live.stand_in(lambda settings: _standing_in(settings, vendor, model))
+        await self.live.stand_in(lambda settings: _standing_in(settings, vendor, model), ACTOR)
         self._models[vendor.key] = model
         _log.info("provider switched: {previous} → {active} (model: {model})", previous=previous, active=vendor.key, model=self._model())
         return {"previous": previous, "active": vendor.key, "model": self._model()}

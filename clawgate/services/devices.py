@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 from attrs import define, field
 from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
+from clawgate.domain.audit import FILES, GATEWAY, Action
 from clawgate.domain.caller import Scope
 from clawgate.domain.devices import Device
 from clawgate.domain.errors import GatewayError, NotFound
 from clawgate.domain.tokens import earliest, new_token, stored_hash, token_hash
+from clawgate.ports.audit import Recorder
 from clawgate.ports.clock import Clock, Entropy, Ids
 from clawgate.ports.config import TokenMirror
 from clawgate.ports.stores import Devices as DeviceRows
 from clawgate.services.access import Access
+from clawgate.services.audit import NOT_RECORDED
 
 _log = Logger()
 
@@ -50,12 +54,21 @@ class Devices:
     ids: Ids
     token_prefix: str
     revoked: Callable[[str], None] = field(default=lambda device_id: None)
+    audit: Recorder = NOT_RECORDED
     _lock: DeferredLock = field(factory=DeferredLock, init=False)
     _paired_until_ms: float = field(default=0, init=False)
     _writes: int = field(default=0, init=False)
 
     async def add(
-        self, *, name: str | None, device_type: str | None, scopes: frozenset[Scope], ttl_seconds: int, until_ms: int = 0, address: str
+        self,
+        *,
+        name: str | None,
+        device_type: str | None,
+        scopes: frozenset[Scope],
+        ttl_seconds: int,
+        until_ms: int = 0,
+        address: str,
+        by: str = GATEWAY,
     ) -> Issued:
         """A new device with a fresh token.
 
@@ -63,6 +76,7 @@ class Devices:
             ttl_seconds: life of the token, 0 = for ever.
             until_ms: its end at the latest, 0 = none.
             address: the client key it came from.
+            by: principal who let it in.
 
         Raises:
             StoreUnavailable: nothing was stored, no token exists.
@@ -80,7 +94,8 @@ class Devices:
             ip_address=address,
             expires_ms=earliest(now_ms + ttl_seconds * 1000 if ttl_seconds else 0, until_ms),
         )
-        await self.rows.add(device)
+        told = self.audit.fact(Action.DEVICE_PAIRED, by, device.id, name=name, scopes=sorted(scopes), client=address, expires_ms=device.expires_ms)
+        await self.rows.add(device, told)
         return Issued(token, device, await self._mirrored())
 
     async def listed(self) -> tuple[Device, ...]:
@@ -94,21 +109,19 @@ class Devices:
             raise NotFound("device", detail=device_id)
         return device
 
-    async def revoke(self, device_id: str) -> Device:
-        """Kills token and row in one step, and tells `revoked`. Raises NotFound."""
+    async def revoke(self, device_id: str, by: str = GATEWAY) -> Device:
+        """Kills token and row in one step, also when that cannot be recorded, and tells `revoked`. Raises NotFound."""
         device = await self.find(device_id)
-        gone = msgspec.structs.replace(device, revoked_ms=self.clock.wall_ms())
-        await self.rows.replace(gone)
-        self._killed(device)
+        gone = await self._revoked(device, self.clock.wall_ms(), by)
         await self._mirrored()
         _log.info("device {device} revoked", device=device.id)
         return gone
 
-    async def revoke_all(self) -> int:
+    async def revoke_all(self, by: str = GATEWAY) -> int:
         """Revokes every device; returns how many."""
         devices = await self.listed()
         for device in devices:
-            await self.revoke(device.id)
+            await self.revoke(device.id, by)
         return len(devices)
 
     @property
@@ -145,7 +158,7 @@ class Devices:
         known = await self.rows.all_hashes()
         for hashed in sorted(in_file - known.keys()):
             imported = Device(id=self.ids.uuid(), token_hash=hashed, device_type="legacy", paired_ms=now_ms, last_seen_ms=now_ms, mirrored=True)
-            await self.rows.add(imported)
+            await self.audit.despite(self.audit.fact(Action.DEVICE_IMPORTED, FILES, imported.id), partial(self.rows.add, imported))
         if list_present and not is_old:
             await self._revoke_deleted(in_file, now_ms)
         alive = await self.rows.alive(now_ms)
@@ -157,9 +170,15 @@ class Devices:
     async def _revoke_deleted(self, in_file: set[str], now_ms: int) -> None:
         for device in await self.rows.alive(now_ms):
             if device.mirrored and device.token_hash not in in_file:
-                await self.rows.replace(msgspec.structs.replace(device, revoked_ms=now_ms))
-                self._killed(device)
+                await self._revoked(device, now_ms, FILES)
                 _log.warn("device {device} revoked: its hash was removed from [gateway] paired_tokens", device=device.id)
+
+    async def _revoked(self, device: Device, now_ms: int, by: str) -> Device:
+        gone = msgspec.structs.replace(device, revoked_ms=now_ms)
+        told = self.audit.fact(Action.DEVICE_REVOKED, by, device.id, name=device.name)
+        await self.audit.despite(told, lambda fact: self.rows.replace(gone, fact))
+        self._killed(device)
+        return gone
 
     def _noted(self, alive: tuple[Device, ...]) -> None:
         self._paired_until_ms = max((device.expires_ms or math.inf for device in alive), default=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
@@ -27,7 +27,7 @@ class Housekeeping:
     """Loops that end with the gateway; one that fails says so and goes on.
 
     Attributes:
-        sweep: forgets attached files that have run out.
+        seldom: what else forgets things that have run out.
     """
 
     store: Store
@@ -38,12 +38,12 @@ class Housekeeping:
     item_retention_seconds: int
     stopped_retention_seconds: int
     max_remembered: int
-    sweep: Callable[[], Awaitable[None]]
+    seldom: Sequence[Callable[[], Awaitable[None]]]
     _loops: list[Deferred[None]] = field(factory=list, init=False)
 
     async def start(self) -> None:
         """Begins; the first round of each is one interval away."""
-        seldom = ((_PURGE_SECONDS, self.purge), (_SWEEP_SECONDS, self.sweep))
+        seldom = ((_PURGE_SECONDS, self.purge), *((_SWEEP_SECONDS, work) for work in self.seldom))
         for seconds, work in ((_GAUGE_SECONDS, self.measure), (_SEEN_SECONDS, self.access.write_last_seen), *seldom):
             loop = Deferred.fromCoroutine(self._loop(seconds, work))
             loop.addErrback(lambda failure: failure.trap(CancelledError) and None)

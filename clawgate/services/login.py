@@ -7,14 +7,17 @@ from collections.abc import Callable
 
 from attrs import define, field
 
+from clawgate.domain.audit import Action, Outcome
 from clawgate.domain.caller import Peer
 from clawgate.domain.errors import LockedOut, NotFound, Unauthenticated
 from clawgate.domain.ratelimit import FailureLimiter, pairing_limiter
 from clawgate.domain.secret import digest
 from clawgate.domain.settings.model import LoginSettings
+from clawgate.ports.audit import Recorder
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import Meter
 from clawgate.ports.threads import Passwords
+from clawgate.services.audit import NOT_RECORDED
 
 
 @define
@@ -25,6 +28,7 @@ class Login:
     passwords: Passwords
     clock: Clock
     meter: Meter
+    audit: Recorder = NOT_RECORDED
     _lockout: FailureLimiter = field(factory=pairing_limiter, init=False)
 
     @property
@@ -43,6 +47,7 @@ class Login:
         Raises:
             LockedOut: this client failed five times; also with the right password.
             NotFound: there is no login. Unauthenticated: wrong name or password. Overloaded: too many checks at once.
+            StoreUnavailable: it cannot be recorded.
         """
         settings, now = self.settings(), self.clock.monotonic()
         locked = self._lockout.locked_for(peer.client, now)
@@ -55,5 +60,9 @@ class Login:
         if not (is_name and is_password):
             self._lockout.record_failure(peer.client, self.clock.monotonic())
             self.meter.count("auth_failures_total", "login")
+            self.audit.attempt(Action.LOGIN, peer.client, "console", Outcome.REFUSED)
+            if self._lockout.locked_for(peer.client, self.clock.monotonic()):
+                self.audit.attempt(Action.LOCKED_OUT, peer.client, "console", Outcome.REFUSED)
             raise Unauthenticated("login")
         self._lockout.forget(peer.client)
+        await self.audit.record(Action.LOGIN, settings.username, "console", client=peer.client)

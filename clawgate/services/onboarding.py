@@ -20,13 +20,16 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.logger import Logger
 
 from clawgate.domain import onboarding
+from clawgate.domain.audit import GATEWAY, Action, Outcome
 from clawgate.domain.errors import Conflict, StoreUnavailable
 from clawgate.domain.onboarding import Command, StoreCode, Verb
 from clawgate.domain.ratelimit import FailureLimiter, pairing_limiter
+from clawgate.ports.audit import Recorder
 from clawgate.ports.clock import Clock, Entropy
 from clawgate.ports.config import ChannelAllowlist
 from clawgate.ports.events import Meter
 from clawgate.ports.journal import Facts
+from clawgate.services.audit import NOT_RECORDED
 
 _log = Logger()
 KIND = "onboarding_code"
@@ -53,6 +56,7 @@ class Onboarding:
     entropy: Entropy
     meter: Meter
     admitted: Callable[[str, str, bool], None]
+    audit: Recorder = NOT_RECORDED
     _senders: FailureLimiter = field(factory=pairing_limiter, init=False)
     _total: FailureLimiter = field(factory=_total_limiter, init=False)
     _lock: DeferredLock = field(factory=DeferredLock, init=False)
@@ -74,6 +78,7 @@ class Onboarding:
             raise Conflict("There are too many pairing codes; wait until some have expired")
         code = onboarding.code_from(self.entropy.random_bytes(5))
         kept = StoreCode(surface=surface, expires_ms=now_ms + ttl_seconds * 1000, max_uses=max_uses, grant_owner=grant_owner, issuer=issuer)
+        await self.audit.record(Action.CODE_ISSUED, issuer or GATEWAY, surface, seconds=ttl_seconds, max_uses=max_uses, grant_owner=grant_owner)
         await self._keep(onboarding.code_hash(code), kept)
         _log.info("a pairing code for {surface} was made", surface=surface)
         return onboarding.shown(code)
@@ -131,6 +136,8 @@ class Onboarding:
         if code is None:
             self._senders.record_failure(guesser, now)
             self._total.record_failure(channel, now)
+            if self._senders.locked_for(guesser, now):
+                self.audit.attempt(Action.LOCKED_OUT, guesser, channel, Outcome.REFUSED)
             self.meter.count("pairing_failures_total")
             return onboarding.WRONG
         self._senders.forget(guesser)
@@ -138,14 +145,17 @@ class Onboarding:
         return await self._admit(channel, sender, command.verb, is_owner)
 
     async def _admit(self, channel: str, sender: str, verb: Verb, is_owner: bool) -> str:
+        await self.audit.record(Action.CHANNEL_ADMITTED, sender, channel, Outcome.ASKED, owner=is_owner, verb=verb.value)
         try:
             await self.allowlist.admit(channel, sender, is_owner)
         except (CancelledError, StoreUnavailable):
             raise
         except Exception:
             _log.failure("{channel} could not take somebody up: config.toml was not written", channel=channel)
+            await self.audit.attempt(Action.CHANNEL_ADMITTED, sender, channel, Outcome.FAILED)
             return onboarding.NOT_SAVED
         self.admitted(channel, sender, is_owner)
+        await self.audit.attempt(Action.CHANNEL_ADMITTED, sender, channel, owner=is_owner)
         _log.info("somebody was let in on {channel} by a code (owner: {owner})", channel=channel, owner=is_owner)
         return onboarding.welcome(verb, is_owner=is_owner)
 

@@ -11,12 +11,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from clawgate.domain import pairing
+from clawgate.domain.audit import GATEWAY, Action, Outcome
 from clawgate.domain.caller import Peer
 from clawgate.domain.errors import Conflict, Forbidden, LockedOut, Unauthenticated, Unavailable
 from clawgate.domain.pairing import Grant, Slot, Verdict
 from clawgate.domain.ratelimit import FailureLimiter, pairing_limiter
+from clawgate.ports.audit import Recorder
 from clawgate.ports.clock import Clock, Entropy
 from clawgate.ports.events import Meter
+from clawgate.services.audit import NOT_RECORDED
 from clawgate.services.devices import Devices, Issued
 
 _log = Logger()
@@ -42,6 +45,7 @@ class Pairing:
     code_ttl_seconds: int
     announce: Callable[[str], None]
     is_voucher: Callable[[str], Awaitable[bool]]
+    audit: Recorder = NOT_RECORDED
     _slot: Slot = field(factory=Slot, init=False)
     _lockout: FailureLimiter = field(factory=pairing_limiter, init=False)
     _renewal: IDelayedCall | None = field(default=None, init=False)
@@ -76,6 +80,8 @@ class Pairing:
         if grant.until_ms:
             life_seconds = min(life_seconds, (grant.until_ms - self.clock.wall_ms()) / 1000)
         self._slot, _ = pairing.step(self._slot, pairing.Issue(code, grant, life_seconds), self.clock.monotonic())
+        issuer = grant.issuer or GATEWAY
+        self.audit.attempt(Action.CODE_ISSUED, issuer, "gateway", name=grant.name, scopes=sorted(grant.scopes), seconds=int(life_seconds))
         return code
 
     def withdraw(self, device_id: str) -> None:
@@ -132,6 +138,7 @@ class Pairing:
             ttl_seconds=grant.ttl_seconds,
             until_ms=grant.until_ms,
             address=peer.client,
+            by=grant.issuer or GATEWAY,
         )
         _log.info("device {device} paired from {client}", device=issued.device.id, client=peer.client)
         return issued
@@ -139,7 +146,10 @@ class Pairing:
     def _refuse(self, peer: Peer, verdict: Verdict, now: float) -> None:
         self._lockout.record_failure(peer.client, now)
         self.meter.count("pairing_failures_total")
+        if self._lockout.locked_for(peer.client, now):
+            self.audit.attempt(Action.LOCKED_OUT, peer.client, "pairing", Outcome.REFUSED)
         if verdict is Verdict.BURNED:
+            self.audit.attempt(Action.CODE_BURNED, GATEWAY, "gateway", failures=pairing.CEILING_FAILURES)
             _log.warn(
                 "the pairing code was burned after {failures} wrong codes within an hour; run `clawgate pair` for a new one",
                 failures=pairing.CEILING_FAILURES,

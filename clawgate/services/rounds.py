@@ -18,16 +18,19 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from clawgate.domain.approvals import Verdict
+from clawgate.domain.audit import Action, Fact, Outcome
 from clawgate.domain.errors import GatewayError, ToolUncertain
 from clawgate.domain.inbox import Completed, Denied, Item, ToolUnsettled
 from clawgate.domain.journal import StepState, ToolStep
 from clawgate.domain.messages import PLAIN, Attendance
-from clawgate.domain.tools import Tool, ToolContext, ToolResult, bounded
+from clawgate.domain.tools import Tool, ToolContext, ToolResult, bounded, digest
 from clawgate.domain.turn import Completion, ToolCall, ToolEnded, ToolSpec, ToolStarted
+from clawgate.ports.audit import Recorder
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import Meter
 from clawgate.ports.journal import Journal
 from clawgate.services.approvals import Approvals
+from clawgate.services.audit import NOT_RECORDED
 from clawgate.services.deadlines import Expired, within
 from clawgate.services.streams import Streams
 from clawgate.services.toolbox import Toolbox
@@ -77,6 +80,7 @@ class Rounds:
     timeout_seconds: Callable[[], float]
     ask_in_chat: AskInChat
     tells: TurnEvents
+    audit: Recorder = NOT_RECORDED
     _journalled: set[str] = field(factory=set, init=False)
 
     def has_journalled(self, item_id: str) -> bool:
@@ -183,6 +187,7 @@ class Rounds:
     def _tell_refusals(self, item: Item, steps: Sequence[ToolStep]) -> None:
         for step in steps:
             if step.state is StepState.DONE:
+                self.audit.attempt(Action.TOOL_REFUSED, item.principal, step.name, Outcome.REFUSED, tool=step.call.name, why=step.result)
                 self.streams.tell(item.id, ToolStarted(step.call))
                 self.streams.tell(item.id, ToolEnded(step.call, False, step.result or ""))
 
@@ -196,7 +201,8 @@ class Rounds:
         return await self._made(item, step)
 
     async def _made(self, item: Item, step: ToolStep) -> ToolStep:
-        await written(lambda: self.journal.begin(item.owner, step, self.clock.wall_ms()), self.clock)
+        begun = self._told(item, step, Action.TOOL_BEGUN, Outcome.OK)
+        await written(lambda: self.journal.begin(item.owner, step, self.clock.wall_ms(), begun), self.clock)
         self.streams.tell(item.id, ToolStarted(step.call))
         label = step.call.name if step.call.name in self.toolbox.tools() else _UNKNOWN
         self.tells.tool_started(item, label)
@@ -207,9 +213,17 @@ class Rounds:
         self.meter.observe("tool_duration_seconds", seconds, label)
         self.meter.count("tool_calls_total", label, "true" if result.ok else "false")
         done = msgspec.structs.replace(step, state=StepState.DONE, result=bounded(result.text), ok=result.ok)
-        await written(lambda: self.journal.finish(item.owner, done, self.clock.wall_ms()), self.clock)
+        ended = self._told(item, step, Action.TOOL_ENDED, Outcome.OK if result.ok else Outcome.FAILED)
+        await written(lambda: self.journal.finish(item.owner, done, self.clock.wall_ms(), ended), self.clock)
         self.streams.tell(item.id, ToolEnded(step.call, result.ok, done.result or ""))
         return done
+
+    def _told(self, item: Item, step: ToolStep, action: Action, outcome: Outcome) -> Fact | None:
+        """What the audit log says of a call: never its arguments, only their digest."""
+        tool = self.toolbox.tools().get(step.call.name)
+        risk = None if tool is None else tool.risk.value
+        about = {"tool": step.call.name, "risk": risk, "source": item.source, "arguments": digest(step.call)}
+        return self.audit.fact(action, item.principal, step.name, outcome, **about)
 
     async def _result(self, item: Item, step: ToolStep) -> ToolResult:
         tool = self.toolbox.tools().get(step.call.name)
@@ -234,4 +248,5 @@ class Rounds:
         if step.is_idempotent:
             return ToolResult(f"no result: {why}", ok=False)
         _log.warn("tool call {step} of {tool} has no known outcome: {why}", step=step.name, tool=step.call.name, why=why)
+        self.audit.attempt(Action.TOOL_ENDED, item.principal, step.name, Outcome.UNKNOWN, tool=step.call.name)
         raise TurnEnded(ToolUnsettled(item.owner, step.name))

@@ -4,7 +4,7 @@ A change goes through four steps, and the gateway is in its old state until the 
 
     validate   the whole configuration as it would be
     prepare    every part builds its next state beside the one that works; one that cannot undoes them all
-    persist    the files; what cannot be written undoes all preparations
+    persist    the audit log, then the files; what cannot be written undoes all preparations
     commit     plain assignments, in one turn of the reactor; afterwards the old is closed at leisure
 
 One change at a time. A file changed by hand goes the same way, without the third step; a bad one is told to `/health` and the last good settings stay.
@@ -21,14 +21,17 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredLock, succe
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from clawgate.domain.audit import FILES, GATEWAY, Action, Outcome
 from clawgate.domain.errors import GatewayError, NotApplied, Unavailable
 from clawgate.domain.settings import Settings
 from clawgate.domain.settings.changes import Changes, changes
 from clawgate.domain.settings.edits import Edit
+from clawgate.ports.audit import Recorder
 from clawgate.ports.clock import Clock
 from clawgate.ports.config import ConfigStore
 from clawgate.ports.events import ComponentHealth
 from clawgate.ports.parts import LivePart, Prepared
+from clawgate.services.audit import NOT_RECORDED
 from clawgate.services.deadlines import Expired, within
 from clawgate.services.events import Events
 from clawgate.services.shield import shielded
@@ -64,6 +67,7 @@ class LiveSettings:
     parts: list[LivePart] = field(factory=list)
     reading: Callable[[], None] = lambda: None
     beforehand: Callable[[Settings], None] = lambda settings: None
+    audit: Recorder = NOT_RECORDED
     _lock: DeferredLock = field(factory=DeferredLock, init=False)
     _retiring: list[Deferred[None]] = field(factory=list, init=False)
     _is_stopped: bool = field(default=False, init=False)
@@ -73,11 +77,12 @@ class LiveSettings:
     def __attrs_post_init__(self) -> None:
         self._own_model = _with_model_of(Settings(), self.settings)
 
-    async def change(self, make: Callable[[Settings], Edit]) -> Changes:
+    async def change(self, make: Callable[[Settings], Edit], by: str = GATEWAY) -> Changes:
         """Makes a change, persists it and takes it up; or leaves everything as it was. Whoever waits may leave: it runs to its end.
 
         Args:
             make: the edit for the settings in force when it is its turn; may raise what it likes.
+            by: principal who wants it.
 
         Returns:
             What differs, of what the edit is about.
@@ -87,13 +92,13 @@ class LiveSettings:
             Conflict: a file was changed by somebody else meanwhile. Unavailable: it cannot be written, too many changes wait, or the gateway stops.
         """
         self._check_open()
-        return await self._alone(lambda: self._change(make))
+        return await self._alone(lambda: self._change(make, by))
 
     async def reload(self) -> Changes | None:
         """Takes up the files as they are now; None when they cannot be, which `/health` then says."""
         return await self._alone(self._reload)
 
-    async def stand_in(self, make: StandIn) -> None:
+    async def stand_in(self, make: StandIn, by: str = GATEWAY) -> None:
         """Lets another model stand over the one of the configuration; nothing is written. It lasts until the process ends, another one stands in, or the
         configuration names another provider, model, key or address.
 
@@ -104,7 +109,7 @@ class LiveSettings:
             NotApplied, Unavailable: as `change`.
         """
         self._check_open()
-        await self._alone(lambda: self._stand(make))
+        await self._alone(lambda: self._stand(make, by))
 
     async def stop(self) -> None:
         """Takes no more changes, lets the one under way end, and closes what is still open of old states."""
@@ -124,10 +129,10 @@ class LiveSettings:
         running.addErrback(_unheard)
         return await heard
 
-    async def _change(self, make: Callable[[Settings], Edit]) -> Changes:
+    async def _change(self, make: Callable[[Settings], Edit], by: str) -> Changes:
         edit, old = make(self.settings), self.settings
         self.reading()
-        await self._apply_own(await self.store.preview(edit), lambda: self._persist(edit))
+        await self._apply_own(await self.store.preview(edit), lambda: self._persist(edit), by)
         self.health.ok(COMPONENT)
         return self._told(changes(old, self.settings, edit.paths), "changed")
 
@@ -138,7 +143,7 @@ class LiveSettings:
         self.reading()
         try:
             fresh = await self.store.load()
-            await self._apply_own(fresh, lambda: succeed(fresh.config_fingerprint))
+            await self._apply_own(fresh, lambda: succeed(fresh.config_fingerprint), FILES)
         except CancelledError:
             raise
         except GatewayError as problem:
@@ -152,23 +157,23 @@ class LiveSettings:
         self.health.ok(COMPONENT)
         return self._told(changes(old, self.settings), "taken up")
 
-    async def _stand(self, make: StandIn) -> None:
+    async def _stand(self, make: StandIn, by: str) -> None:
         old = self.settings
-        await self._apply(make(_with_model_of(old, self._own_model)), lambda: succeed(old.config_fingerprint))
+        await self._apply(make(_with_model_of(old, self._own_model)), lambda: succeed(old.config_fingerprint), by)
         self._stand_in = make
         self._told(changes(old, self.settings), "covered")
 
-    async def _apply_own(self, own: Settings, persist: Callable[[], Deferred[str]]) -> None:
+    async def _apply_own(self, own: Settings, persist: Callable[[], Deferred[str]], by: str) -> None:
         """`_apply` for what the files say, below what stands in."""
         stand_in = self._stand_in if _with_model_of(own, self._own_model) == own else None
         try:
             new = own if stand_in is None else stand_in(own)
         except GatewayError:  # it cannot work any more
             new, stand_in = own, None
-        await self._apply(new, persist)
+        await self._apply(new, persist, by)
         self._own_model, self._stand_in = _with_model_of(Settings(), own), stand_in
 
-    async def _apply(self, new: Settings, persist: Callable[[], Deferred[str]]) -> None:
+    async def _apply(self, new: Settings, persist: Callable[[], Deferred[str]], by: str) -> None:
         """Raises what a part or the files have against it; everything is as before then."""
         self.beforehand(new)
         prepared: list[tuple[str, Prepared]] = []
@@ -177,7 +182,7 @@ class LiveSettings:
                 made = await self._prepared(part, new)
                 if made is not None:
                     prepared.append((part.name, made))
-            new = msgspec.structs.replace(new, config_fingerprint=await persist())
+            new = msgspec.structs.replace(new, config_fingerprint=await self._recorded(new, persist, by))
         except BaseException:
             for name, made in reversed(prepared):
                 await _quietly(name, made.abandon())
@@ -188,6 +193,25 @@ class LiveSettings:
         self.taken_up(new)
         for name, made in prepared:
             self._retire(name, made)
+
+    async def _recorded(self, new: Settings, persist: Callable[[], Deferred[str]], by: str) -> str:
+        """Persists, with an entry before and one after: what cannot be recorded is not changed.
+
+        What the files say already is taken up in any case: it may take back a token.
+        """
+        found = changes(self.settings, new)
+        if not found.paths:
+            return await persist()
+        about = {"live": found.live, "restart": found.restart}
+        if by != FILES:
+            await self.audit.record(Action.CONFIG_CHANGED, by, "", Outcome.ASKED, **about)
+        try:
+            fingerprint = await persist()
+        except BaseException:
+            self.audit.attempt(Action.CONFIG_CHANGED, by, "", Outcome.FAILED, **about)
+            raise
+        self.audit.attempt(Action.CONFIG_CHANGED, by, fingerprint, Outcome.OK, **about)
+        return fingerprint
 
     async def _prepared(self, part: LivePart, new: Settings) -> Prepared | None:
         try:

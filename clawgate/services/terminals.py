@@ -13,12 +13,15 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from clawgate.domain.audit import Action, Outcome
 from clawgate.domain.caller import OPEN, Caller
 from clawgate.domain.errors import BadRequest, Draining, Forbidden, Overloaded, SwitchedOff, Unavailable
 from clawgate.domain.settings.model import TerminalSettings
 from clawgate.domain.terminals import TOOLS, Effect, Event, Exit, Size, State, Terminal, Wanted, environment_of, folder_of, shell_of, step
+from clawgate.ports.audit import Recorder
 from clawgate.ports.clock import Clock, Ids
 from clawgate.ports.terminals import Pty, PtySpawner, Screen
+from clawgate.services.audit import NOT_RECORDED
 from clawgate.services.events import Events
 
 _log = Logger()
@@ -33,6 +36,7 @@ class Terminals:
     ids: Ids
     events: Events
     settings: Callable[[], TerminalSettings]
+    audit: Recorder = NOT_RECORDED
     _open: dict[str, OpenTerminal] = field(factory=dict, init=False)
     _is_stopping: bool = field(default=False, init=False)
 
@@ -49,6 +53,16 @@ class Terminals:
             raise SwitchedOff("terminal")
         if caller.principal == OPEN:
             raise Forbidden("A terminal needs a paired token: set gateway.require_pairing = true")
+
+    async def admit(self, caller: Caller, wanted: Wanted) -> None:
+        """Records that this caller asks for a terminal; without that there is none.
+
+        Raises:
+            SwitchedOff, Forbidden: as `check`. StoreUnavailable: it is not recorded.
+        """
+        self.check(caller)
+        about = {"client": caller.client, "tool": wanted.tool, "cwd": wanted.cwd}
+        await self.audit.record(Action.TERMINAL_OPENED, caller.principal, outcome=Outcome.ASKED, **about)
 
     def open(self, caller: Caller, wanted: Wanted, screen: Screen) -> OpenTerminal:
         """Starts a program for a screen.
@@ -110,11 +124,16 @@ class Terminals:
             end=str(end),
         )
         told = {"id": terminal.id, "principal": terminal.principal, "reason": terminal.reason, "seconds": seconds}
+        closed = {"seconds": seconds, "reason": terminal.reason, "exit_code": end.code}
+        self.audit.attempt(Action.TERMINAL_CLOSED, terminal.principal, terminal.id, Outcome.OK, **closed)
         self.events.publish("terminal_closed", told | {"exit_code": end.code, "signal": end.signal})
 
     def _tell_opened(self, terminal: Terminal) -> None:
         told = {"principal": terminal.principal, "client": terminal.client, "program": terminal.program, "cwd": terminal.cwd}
         _log.info("terminal {id} of {principal} ({client}) runs {program} in {cwd}", id=terminal.id, **told)
+        self.audit.attempt(
+            Action.TERMINAL_OPENED, terminal.principal, terminal.id, program=terminal.program, cwd=terminal.cwd, client=terminal.client
+        )
         self.events.publish("terminal_opened", {"id": terminal.id, **told})
 
     def _check_room(self, caller: Caller) -> None:

@@ -12,11 +12,14 @@ import msgspec
 from attrs import define, field
 from twisted.internet.defer import DeferredLock
 
+from clawgate.domain.audit import Action, Outcome
 from clawgate.domain.caller import Caller
 from clawgate.domain.errors import NotFound, Overloaded
 from clawgate.domain.workflow_approvals import REQUEST, AlreadyAnswered, Given, Word, WorkflowApproval, raised
+from clawgate.ports.audit import Recorder
 from clawgate.ports.clock import Clock
 from clawgate.ports.journal import Facts
+from clawgate.services.audit import NOT_RECORDED
 from clawgate.services.events import Events
 
 KIND = "human_approval"
@@ -32,6 +35,7 @@ class WorkflowApprovals:
     facts: Facts
     clock: Clock
     events: Events
+    audit: Recorder = NOT_RECORDED
     _lock: DeferredLock = field(factory=DeferredLock, init=False)
     """Whoever reads and then writes holds it."""
 
@@ -45,6 +49,8 @@ class WorkflowApprovals:
         if approval is not None:
             async with self._lock:
                 await self._keep(approval)
+            about = {"workflow": approval.workflow_name, "step": approval.step_id}
+            await self.audit.attempt(Action.APPROVAL_ASKED, "workflow", f"workflow:{approval.run_id}", Outcome.ASKED, **about)
         self.events.publish("channel_event", {"payload": body})
         if approval is not None:
             self.events.publish(REQUEST, _asked(approval))
@@ -88,6 +94,10 @@ class WorkflowApprovals:
             raise AlreadyAnswered(approved=approval.given.word.approved, principal=approval.given.principal)
         now_ms = self.clock.wall_ms()
         answered = msgspec.structs.replace(approval, given=Given(word, caller.principal, now_ms))
+        writing, outcome = (self.audit.record, Outcome.APPROVED) if word.approved else (self.audit.attempt, Outcome.DENIED)
+        await writing(
+            Action.APPROVAL_ANSWERED, caller.principal, f"workflow:{run_id}", outcome, workflow=approval.workflow_name, step=approval.step_id
+        )
         await self.facts.put(KIND, run_id, _encoded(answered), now_ms + _ANSWERED_MS)
         return answered
 

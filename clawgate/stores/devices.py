@@ -12,9 +12,11 @@ from functools import partial
 from attrs import define
 from twisted.internet.defer import Deferred
 
+from clawgate.domain.audit import Fact
 from clawgate.domain.caller import Scope
 from clawgate.domain.devices import Device
 from clawgate.domain.errors import Conflict, NotFound
+from clawgate.stores import audit
 from clawgate.stores.operations import Params
 from clawgate.stores.readers import Readers
 from clawgate.stores.writer import Writer
@@ -44,13 +46,13 @@ class SqliteDevices:
     writer: Writer
     readers: Readers
 
-    def add(self, device: Device) -> Deferred[None]:
+    def add(self, device: Device, told: Fact | None = None) -> Deferred[None]:
         """`ports.stores.Devices.add`."""
-        return self.writer.call(partial(_add, device=device))
+        return self.writer.call(partial(_add, device=device, told=told))
 
-    def replace(self, device: Device) -> Deferred[None]:
+    def replace(self, device: Device, told: Fact | None = None) -> Deferred[None]:
         """`ports.stores.Devices.replace`; a hash that is another's, or was ever retired, is a `Conflict`."""
-        return self.writer.call(partial(_replace, device=device))
+        return self.writer.call(partial(_replace, device=device, told=told))
 
     def by_hash(self, token_hash: str) -> Deferred[Device | None]:
         """`ports.stores.Devices.by_hash`."""
@@ -104,12 +106,13 @@ def _maybe(connection: sqlite3.Connection, sql: str, value: str) -> Device | Non
     return None if row is None else from_row(row)
 
 
-def _add(connection: sqlite3.Connection, device: Device) -> None:
+def _add(connection: sqlite3.Connection, device: Device, told: Fact | None) -> None:
     _refuse_retired(connection, device)
     _write(connection, INSERT, device)
+    audit.tell(connection, told)
 
 
-def _replace(connection: sqlite3.Connection, device: Device) -> None:
+def _replace(connection: sqlite3.Connection, device: Device, told: Fact | None) -> None:
     before = _maybe(connection, BY_ID, device.id)
     if before is None:
         raise NotFound(f"no device {device.id}")
@@ -117,6 +120,7 @@ def _replace(connection: sqlite3.Connection, device: Device) -> None:
         _refuse_retired(connection, device)
         connection.execute(RETIRE, (before.token_hash, before.id))
     _write(connection, UPDATE, device)
+    audit.tell(connection, told)
 
 
 def _refuse_retired(connection: sqlite3.Connection, device: Device) -> None:

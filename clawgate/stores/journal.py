@@ -15,12 +15,13 @@ from twisted.internet.defer import Deferred
 
 from clawgate.domain import inbox
 from clawgate.domain.approvals import Pending
+from clawgate.domain.audit import Fact
 from clawgate.domain.errors import Conflict
 from clawgate.domain.inbox import Item
 from clawgate.domain.journal import StepState, ToolStep, is_allowed
 from clawgate.domain.messages import TurnOptions
 from clawgate.domain.turn import ToolCall
-from clawgate.stores import inbox_rows
+from clawgate.stores import audit, inbox_rows
 from clawgate.stores.operations import Params
 from clawgate.stores.readers import Readers
 from clawgate.stores.writer import Writer
@@ -61,13 +62,13 @@ class SqliteJournal:
         """`ports.journal.Journal.plan`."""
         return self.writer.call(partial(_plan, owner=owner, steps=steps, now_ms=now_ms))
 
-    def ask(self, owner: str, step: ToolStep, now_ms: int) -> Deferred[None]:
+    def ask(self, owner: str, step: ToolStep, now_ms: int, told: Fact | None = None) -> Deferred[None]:
         """`ports.journal.Journal.ask`."""
-        return self.writer.call(partial(_ask, owner=owner, step=step, now_ms=now_ms))
+        return self.writer.call(partial(_ask, owner=owner, step=step, now_ms=now_ms, told=told))
 
-    def answer(self, item_id: str, step: int, now_ms: int, *, approve: bool) -> Deferred[bool]:
+    def answer(self, item_id: str, step: int, now_ms: int, *, approve: bool, told: Fact | None = None) -> Deferred[bool]:
         """`ports.journal.Journal.answer`."""
-        return self.writer.call(partial(_answer, item_id=item_id, step=step, approve=approve, now_ms=now_ms))
+        return self.writer.call(partial(_answer, item_id=item_id, step=step, approve=approve, now_ms=now_ms, told=told))
 
     def question(self, approval_id: str) -> Deferred[Pending | None]:
         """`ports.journal.Journal.question`."""
@@ -77,13 +78,13 @@ class SqliteJournal:
         """`ports.journal.Journal.questions`."""
         return self.readers.read(partial(_questions, limit=limit))
 
-    def begin(self, owner: str, step: ToolStep, now_ms: int) -> Deferred[None]:
+    def begin(self, owner: str, step: ToolStep, now_ms: int, told: Fact | None = None) -> Deferred[None]:
         """`ports.journal.Journal.begin`."""
-        return self.writer.call(partial(_change, owner=owner, step=step, state=StepState.BEGUN, now_ms=now_ms))
+        return self.writer.call(partial(_change, owner=owner, step=step, state=StepState.BEGUN, now_ms=now_ms, told=told))
 
-    def finish(self, owner: str, step: ToolStep, now_ms: int) -> Deferred[None]:
+    def finish(self, owner: str, step: ToolStep, now_ms: int, told: Fact | None = None) -> Deferred[None]:
         """`ports.journal.Journal.finish`."""
-        return self.writer.call(partial(_change, owner=owner, step=step, state=StepState.DONE, now_ms=now_ms))
+        return self.writer.call(partial(_change, owner=owner, step=step, state=StepState.DONE, now_ms=now_ms, told=told))
 
     def steps(self, item_id: str) -> Deferred[tuple[ToolStep, ...]]:
         """`ports.journal.Journal.steps`."""
@@ -97,12 +98,13 @@ def _plan(connection: sqlite3.Connection, owner: str, steps: Sequence[ToolStep],
     connection.executemany(INSERT, [(*_to_row(step), now_ms) for step in steps])
 
 
-def _ask(connection: sqlite3.Connection, owner: str, step: ToolStep, now_ms: int) -> None:
+def _ask(connection: sqlite3.Connection, owner: str, step: ToolStep, now_ms: int, told: Fact | None) -> None:
     _own(connection, owner, step.item_id)
     connection.execute(ASK, (step.approval_id, step.asked_ms, step.expires_ms, now_ms, int(step.item_id, 16), step.step))
+    audit.tell(connection, told)
 
 
-def _answer(connection: sqlite3.Connection, item_id: str, step: int, approve: bool, now_ms: int) -> bool:
+def _answer(connection: sqlite3.Connection, item_id: str, step: int, approve: bool, now_ms: int, told: Fact | None) -> bool:
     number = int(item_id, 16)
     item = inbox_rows.maybe(connection, number)
     state = StepState.PLANNED if approve else StepState.REFUSED
@@ -113,6 +115,7 @@ def _answer(connection: sqlite3.Connection, item_id: str, step: int, approve: bo
         if item.state is inbox.State.RUNNING:  # else its turn has yet to begin again, and finds the steps
             item, _ = inbox.step(item, inbox.Journalled(item.owner), now_ms)
         connection.execute(inbox_rows.UPDATE, inbox_rows.to_change(item))
+    audit.tell(connection, told)
     return True
 
 
@@ -123,9 +126,10 @@ def _own(connection: sqlite3.Connection, owner: str, item_id: str) -> Item:
     return item
 
 
-def _change(connection: sqlite3.Connection, owner: str, step: ToolStep, state: StepState, now_ms: int) -> None:
+def _change(connection: sqlite3.Connection, owner: str, step: ToolStep, state: StepState, now_ms: int, told: Fact | None) -> None:
     _own(connection, owner, step.item_id)
     connection.execute(CHANGE, (state.value, step.ok, step.result, now_ms, int(step.item_id, 16), step.step))
+    audit.tell(connection, told)
 
 
 def _question(connection: sqlite3.Connection, approval_id: str) -> Pending | None:

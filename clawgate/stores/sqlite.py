@@ -20,6 +20,7 @@ from twisted.logger import Logger
 
 from clawgate.domain.errors import GatewayError, Invalid, StoreUnavailable
 from clawgate.ports import stores
+from clawgate.ports.audit import AuditRows
 from clawgate.ports.clock import Clock
 from clawgate.ports.cron import CronRows
 from clawgate.ports.events import Meter
@@ -30,6 +31,7 @@ from clawgate.ports.stores import StoreHealth
 from clawgate.ports.subscriptions import SubscriptionRows
 from clawgate.ports.tasks import TaskRows
 from clawgate.stores import inbox_rows, memory, migrations, outbox_rows
+from clawgate.stores.audit import SqliteAudit
 from clawgate.stores.cron import SqliteCron
 from clawgate.stores.dedupe_rows import Keys
 from clawgate.stores.devices import SqliteDevices
@@ -103,6 +105,7 @@ class SqliteStore:
     sessions: Sessions
     subscriptions: SubscriptionRows
     newest_id: int
+    audit: AuditRows
 
     def __init__(
         self,
@@ -145,6 +148,7 @@ class SqliteStore:
         self.sessions = SqliteSessions(self._writer, self._readers)
         self.subscriptions = subscriptions = SqliteSubscriptions(self._writer, self._readers)
         self._writer.committed = subscriptions.committed
+        self.audit = SqliteAudit(self._writer, self._readers)
 
     def start(self) -> Deferred[None]:
         """`ports.stores.Store.start`.

@@ -18,7 +18,7 @@ from zope.interface import implementer
 from clawgate.domain.errors import StoreUnavailable
 from clawgate.ports.clock import Clock
 from clawgate.stores import inbox_rows, memory, migrations
-from clawgate.stores.operations import Committer, Operation, Tally
+from clawgate.stores.operations import Committer, Operation, Tally, translated
 from clawgate.stores.readers import Readers
 from clawgate.stores.sqlite import SqliteStore
 from clawgate.stores.writer import Writer
@@ -39,7 +39,14 @@ class _InlineReaders(Readers):
         """What `function` returns, at once."""
         if self.shared is None:
             return fail(StoreUnavailable(detail="the store is closed"))
-        return execute(function, self.shared)
+        return execute(_read, function, self.shared)
+
+
+def _read(function: Callable[[sqlite3.Connection], _T], connection: sqlite3.Connection) -> _T:
+    try:
+        return function(connection)
+    except sqlite3.Error as problem:
+        raise translated(problem) from problem
 
 
 @define(eq=False)

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from types import ModuleType
 
 from clawgate.testing import (
+    store_contract_audit,
     store_contract_channels,
     store_contract_dedupe,
     store_contract_inbox,
@@ -52,6 +53,7 @@ CONTRACT: tuple[Case, ...] = tuple(
         store_contract_channels,
         store_contract_journal,
         store_contract_subscriptions,
+        store_contract_audit,
     )
     for case in _cases(module)
 )

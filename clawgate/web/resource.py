@@ -22,11 +22,14 @@ from zope.interface import implementer
 from clawgate.domain.caller import OPEN, Caller
 from clawgate.domain.errors import BadRequest, GatewayError, TooLarge, Unauthenticated
 from clawgate.domain.tokens import bearer
+from clawgate.ports.audit import Recorder
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import Meter
+from clawgate.services.audit import NOT_RECORDED
 from clawgate.web.answers import Answer, empty_answer, json_answer, open_head, retry_after, send
 from clawgate.web.auth import Doorkeeper, Peers, check_handshake
 from clawgate.web.call import Call
+from clawgate.web.commands import carried_out
 from clawgate.web.dialects import root_wire
 from clawgate.web.paths import check_path
 from clawgate.web.router import AnyAnswer, Match, NoRoute, Route, Router
@@ -59,6 +62,7 @@ class GatewayResource:
     timeout_seconds: float
     max_body_bytes: int
     prefix: bytes = b""
+    audit: Recorder = NOT_RECORDED
     draining: bool = False
     streams: OpenStreams = field(init=False)
     sockets: OpenSockets = field(init=False)
@@ -219,6 +223,8 @@ class _Exchange:
         if route.is_socket:
             check_handshake(call)
         call.caller = await self.resource.doorkeeper.admit(route, call)
+        if route.is_command(call.caller):
+            return await carried_out(self.resource.audit, self.resource.router, route, call)
         return await self.resource.router.execute(route, self.request, call)
 
     def answer(self, answer: AnyAnswer, why: str = "") -> None:

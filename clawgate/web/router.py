@@ -18,7 +18,7 @@ from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 
-from clawgate.domain.caller import Scope
+from clawgate.domain.caller import OPERATOR, Caller, Scope
 from clawgate.domain.errors import GatewayError
 from clawgate.web.answers import Answer
 from clawgate.web.call import Call
@@ -45,6 +45,19 @@ class Door(Enum):
 Auth = Door | Scope
 
 
+class Recorded(Enum):
+    """Whether requests of a route stand in the audit log as commands (web/commands.py)."""
+
+    BY_DOOR = "by door"
+    """If it changes something, and is for administrators and this machine; others, if they come through the control socket and need `write`."""
+    ALWAYS = "always"
+    """Also if it only looks: at a secret."""
+    IN_ANY_CASE = "in any case"
+    """By its door; and it is carried out even if that cannot be recorded: it takes something away."""
+    ELSEWHERE = "elsewhere"
+    """Never: what it does is recorded where it is done, or is no command."""
+
+
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One route and everything that is decided before its handler runs.
 
@@ -58,6 +71,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         is_socket: a WebSocket: without a handshake it is 426, from a foreign origin 403; the token may stand in a sub-protocol or in `?token=` too.
         ends_device: the path's value that names a device whose token it ends, "" = none; whoever ends the own one is told so all the same.
         takes_ticket: `?ticket=` of `services.tickets` stands for a bearer, once.
+        recorded: whether it is a command that the audit log has.
     """
 
     method: str
@@ -74,6 +88,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     is_socket: bool = False
     takes_ticket: bool = False
     ends_device: str = ""
+    recorded: Recorded = Recorded.BY_DOOR
     summary: str = ""
 
     @property
@@ -81,9 +96,20 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         """Klein's key."""
         return f"{self.method} {self.path}"
 
+    def is_command(self, caller: Caller) -> bool:
+        """Whether a request of this caller stands in the audit log as a command."""
+        if self.recorded is Recorded.ALWAYS:
+            return True
+        if self.method == "GET" or self.recorded is Recorded.ELSEWHERE:
+            return False
+        return self.auth in _FOR_OPERATORS or (self.auth is Scope.WRITE and caller.principal == OPERATOR)
+
     def cap(self, values: Mapping[str, Any]) -> int:  # Any: as above
         """The body cap of a path with these values, 0 = the site's."""
         return self.cap_of(values) if self.cap_of is not None else self.cap_bytes
+
+
+_FOR_OPERATORS = frozenset({Scope.ADMIN, Door.LOCAL})
 
 
 class Match(msgspec.Struct, frozen=True):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -142,3 +144,16 @@ def test_a_second_daemon_on_the_same_state_is_refused_and_harms_nothing(running:
     second = running.clawgate("run", "--port", "0")
     assert (second.returncode, "another clawgate" in second.stderr) == (78, True)
     assert running.clawgate("status").returncode == 0
+
+
+def test_the_audit_log_is_verified_by_the_daemon_and_without_it(running: Running) -> None:
+    running.clawgate("pair", "--name", "phone")
+    noted = running.clawgate("audit", "head").stdout.strip()
+    assert running.clawgate("audit", "verify", "--head", noted).returncode == 0
+    running.process.terminate()
+    assert running.process.wait(DEADLINE_SECONDS) == 0
+    assert running.clawgate("audit", "verify", "--head", noted).returncode == 0
+    with contextlib.closing(sqlite3.connect(running.state_dir / "clawgate.db", isolation_level=None)) as connection:
+        connection.executescript("DROP TRIGGER audit_is_not_changed; UPDATE audit SET actor = 'nobody' WHERE seq = 2")
+    tampered = running.clawgate("audit", "verify")
+    assert (tampered.returncode, "BROKEN at entry 2:" in tampered.stdout) == (1, True)

@@ -54,6 +54,7 @@ _VOLATILE: tuple[tuple[bytes, bytes], ...] = (
     (rb'"code":"[0-9A-Z]{4}-[0-9A-Z]{4}"', b'"code":"{new code}"'),
     (rb'"version":"\d+\.[^"]+"', b'"version":"{version}"'),
     (rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00", b"{moment}"),
+    (rb"\b[0-9a-f]{64}\b", b"{sha256}"),
     (rb"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", b"{uuid}"),
 )
 

@@ -132,6 +132,13 @@ class MemorySettings(Section, frozen=True, kw_only=True):
     max_auto_saved: Annotated[int, Note("Messages remembered that way; the oldest are forgotten first")] = 100_000
 
 
+class AuditSettings(Section, frozen=True, kw_only=True):
+    """`[audit]`: what operators, devices and agents did, in a chain that shows tampering."""
+
+    enabled: Annotated[bool, Note("Record it; off = what there is stays readable")] = True
+    retention_days: Annotated[int, Note("Days after which entries go, oldest first; 0 = never")] = 400
+
+
 class ObservabilitySettings(Section, frozen=True, kw_only=True):
     """`[observability]`"""
 
@@ -460,6 +467,7 @@ class Settings(Section, frozen=True, kw_only=True):
     control: ControlSettings = ControlSettings()
     hooks: dict[str, HookSettings] = {}
     subscriptions: dict[str, SubscriptionSettings] = {}
+    audit: AuditSettings = AuditSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
     secrets: SecretsSettings = SecretsSettings()
     tunnel: TunnelSettings = TunnelSettings()
@@ -471,6 +479,11 @@ class Settings(Section, frozen=True, kw_only=True):
     unknown: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     paired_tokens_present: bool = False
+
+    @property
+    def database(self) -> str:
+        """The file of the store: what `store.url` names, else beside the other state."""
+        return self.store.url.removeprefix("sqlite:") or posixpath.join(self.state_dir, "clawgate.db")
 
     @property
     def workspace(self) -> str:

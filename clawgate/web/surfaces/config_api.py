@@ -67,14 +67,16 @@ class ConfigApiSurface:
     async def put_model(self, call: Call) -> Answer:
         """What is in force now, and a warning when it has no key."""
         body = call.json(wire.ModelBody)
-        await self.live.change(lambda settings: asked.model_edit(settings, Target.FILE, body.provider, body.model, body.temperature))
+        await self.live.change(
+            lambda settings: asked.model_edit(settings, Target.FILE, body.provider, body.model, body.temperature), call.caller.principal
+        )
         return json_answer(200, wire.model_object(self._settings))
 
     @documented(body=wire.AutonomyBody)
     async def put_autonomy(self, call: Call) -> Answer:
         """The whole section as it is now."""
         body = call.json(wire.AutonomyBody)
-        await self.live.change(lambda _: asked.autonomy_edit(body.given()))
+        await self.live.change(lambda _: asked.autonomy_edit(body.given()), call.caller.principal)
         return json_answer(200, wire.autonomy_object(self._settings.autonomy))
 
     @documented(body=wire.McpBody)
@@ -85,7 +87,7 @@ class ConfigApiSurface:
             raise BadRequest("server name must not be empty")
         if not body.command.strip() and not body.url.strip():
             raise BadRequest("command must not be empty")
-        await self.live.change(lambda settings: asked.mcp_edit(settings, {name: body.table()}, Target.FILE))
+        await self.live.change(lambda settings: asked.mcp_edit(settings, {name: body.table()}, Target.FILE), call.caller.principal)
         return json_answer(200, {"name": name, "added": True, "count": len(self._settings.mcp_servers)})
 
     async def delete_server(self, call: Call) -> Answer:
@@ -93,7 +95,7 @@ class ConfigApiSurface:
         name = call.values["name"]
         removed = name in self._settings.mcp_servers
         if removed:
-            await self.live.change(lambda settings: _without(settings, name))
+            await self.live.change(lambda settings: _without(settings, name), call.caller.principal)
         return json_answer(200, {"name": name, "removed": removed, "count": len(self._settings.mcp_servers)})
 
     async def show_knowledge(self, call: Call) -> Answer:
@@ -106,7 +108,7 @@ class ConfigApiSurface:
         """Keys are kept for other programs and not tried: searching needs none here."""
         body = call.json(wire.KnowledgeBody)
         keys = {"embedding_api_key": body.embedding_api_key, "vision_api_key": body.vision_api_key}
-        await self.live.change(lambda _: asked.knowledge_edit(body.enabled, keys))
+        await self.live.change(lambda _: asked.knowledge_edit(body.enabled, keys), call.caller.principal)
         return json_answer(200, wire.knowledge_object(self._settings.knowledge))
 
     async def show_secrets(self, call: Call) -> Answer:
@@ -117,7 +119,7 @@ class ConfigApiSurface:
     async def put_secrets(self, call: Call) -> Answer:
         """A URL that looks like a key is refused before anything changes."""
         body = call.json(wire.SecretsBody)
-        await self.live.change(lambda _: asked.secrets_edit(body.api_key, body.api_url))
+        await self.live.change(lambda _: asked.secrets_edit(body.api_key, body.api_url), call.caller.principal)
         return json_answer(200, {"ok": True, "api_key_present": bool(self._settings.api_key)})
 
     @documented(raises=(NotFound,))

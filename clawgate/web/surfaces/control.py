@@ -11,7 +11,7 @@ from clawgate.services.control_plane import ControlPlane
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.documented import documented
-from clawgate.web.router import Door, Router
+from clawgate.web.router import Door, Recorded, Router
 
 
 @define
@@ -26,7 +26,7 @@ class ControlSurface:
 
     def register(self, router: Router) -> None:
         """Adds the route."""
-        router.add("GET", "/admin/control/token", self.token, auth=Door.LOCAL, summary="The control plane's token")
+        router.add("GET", "/admin/control/token", self.token, auth=Door.LOCAL, recorded=Recorded.ALWAYS, summary="The control plane's token")
 
     @documented(raises=(NotConfigured,))
     async def token(self, call: Call) -> Answer:

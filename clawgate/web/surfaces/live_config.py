@@ -82,14 +82,14 @@ class LiveConfigSurface:
     async def patch_channels(self, call: Call) -> Answer:
         """`applied` are the names."""
         wanted = call.json(wire.Tables)
-        changes = await self.live.change(partial(asked.channels_edit, wanted=wanted, supported=self.kinds))
+        changes = await self.live.change(partial(asked.channels_edit, wanted=wanted, supported=self.kinds), call.caller.principal)
         return json_answer(200, wire.applied(list(wanted), changes))
 
     @documented(body=wire.Tables)
     async def patch_servers(self, call: Call) -> Answer:
         """`applied` are the names."""
         wanted = call.json(wire.Tables)
-        changes = await self.live.change(partial(asked.mcp_edit, wanted=wanted))
+        changes = await self.live.change(partial(asked.mcp_edit, wanted=wanted), call.caller.principal)
         return json_answer(200, wire.applied(list(wanted), changes))
 
     @documented(body=wire.ModelBody)
@@ -100,7 +100,7 @@ class LiveConfigSurface:
         def edit(settings: Settings) -> Edit:
             return asked.model_edit(settings, Target.OVERLAY, body.provider, body.model, body.temperature)
 
-        changes, settings = await self.live.change(edit), self.live.settings
+        changes, settings = await self.live.change(edit, call.caller.principal), self.live.settings
         given = {"default_provider": body.provider, "default_model": body.model, "default_temperature": body.temperature}
         return json_answer(200, wire.applied({name: getattr(settings, name) for name, value in given.items() if value is not None}, changes))
 
@@ -108,14 +108,14 @@ class LiveConfigSurface:
     async def patch_tools(self, call: Call) -> Answer:
         """`applied` is the list, if it was sent."""
         body = call.json(wire.ToolsBody)
-        changes = await self.live.change(lambda _: asked.tools_edit(body.auto_approve))
+        changes = await self.live.change(lambda _: asked.tools_edit(body.auto_approve), call.caller.principal)
         return json_answer(200, wire.applied({} if body.auto_approve is None else {"auto_approve": body.auto_approve}, changes))
 
     @documented(body=wire.AgentBody)
     async def patch_agent(self, call: Call) -> Answer:
         """`applied` says whether there is a new prompt, and which files were written."""
         body = call.json(wire.AgentBody)
-        changes = await self.live.change(lambda _: asked.agent_edit(body.system_prompt, body.workspace_files))
+        changes = await self.live.change(lambda _: asked.agent_edit(body.system_prompt, body.workspace_files), call.caller.principal)
         prompt = {} if body.system_prompt is None else {"system_prompt": True}
         files = {"workspace_files": list(body.workspace_files)} if body.workspace_files else {}
         return json_answer(200, wire.applied(prompt | files, changes))

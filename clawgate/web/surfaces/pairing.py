@@ -24,7 +24,7 @@ from clawgate.web.call import DECODE_ERRORS, Call
 from clawgate.web.dialects import pairing_wire as wire
 from clawgate.web.dialects import root_wire
 from clawgate.web.documented import documented
-from clawgate.web.router import Door, Router
+from clawgate.web.router import Door, Recorded, Router
 
 _BAD_PAIR_BODY = 'Invalid JSON body. Expected: {"code": "..."}'
 _BAD_CODE_BODY = 'Invalid JSON body. Expected: {"name"?: "...", "scopes"?: ["..."], "ttl_secs"?: 0, "code_ttl_secs"?: 3600}'
@@ -64,13 +64,15 @@ class PairingSurface:
         add("POST", "/pair", self.pair, auth=Door.SIGNED, limiter="pair", dialect=wire.pair_refusal, summary="Exchange a code for a token")
         add("POST", "/api/pair", self.api_pair, auth=Door.SIGNED, limiter="pair", dialect=wire.api_pair_refusal, summary="Pair by JSON")
         add("GET", "/pair/code", self.first_code, auth=Door.LOCAL, summary="The code of an unpaired gateway")
-        add("GET", "/admin/paircode", self.code, auth=Door.LOCAL, summary="The pending code")
-        add("POST", "/admin/paircode/new", self.new_code, auth=Door.LOCAL, dialect=wire.device_refusal, summary="A new code")
+        add("GET", "/admin/paircode", self.code, auth=Door.LOCAL, recorded=Recorded.ALWAYS, summary="The pending code")
+        taking = partial(add, dialect=wire.device_refusal, recorded=Recorded.IN_ANY_CASE)
+        taking("POST", "/admin/paircode/new", self.new_code, auth=Door.LOCAL, summary="A new code")
         device = partial(add, limiter="api", dialect=wire.device_refusal)
         device("POST", "/api/pairing/initiate", self.initiate, auth=Scope.ADMIN, summary="A new code for another device")
         device("GET", "/api/devices", self.list_devices, auth=Scope.READ, summary="Paired devices")
-        device("DELETE", "/api/devices/<device_id>", self.revoke, auth=Scope.ADMIN, ends_device="device_id", summary="Revoke a device")
-        device("POST", "/api/devices/<device_id>/token/rotate", self.rotate, auth=Scope.ADMIN, ends_device="device_id", summary="Revoke and re-pair")
+        ending = partial(taking, auth=Scope.ADMIN, limiter="api", ends_device="device_id")
+        ending("DELETE", "/api/devices/<device_id>", self.revoke, summary="Revoke a device")
+        ending("POST", "/api/devices/<device_id>/token/rotate", self.rotate, summary="Revoke and re-pair")
 
     async def pair(self, call: Call) -> Answer:
         """The header's code for a token; the body is ignored."""
@@ -109,9 +111,9 @@ class PairingSurface:
         grant = Grant(name=body.name, scopes=scopes, ttl_seconds=body.ttl_secs, issuer=caller.principal, until_ms=caller.expires_ms)
         rotate = call.query("rotate")
         if rotate == "all":
-            await self.devices.revoke_all()
+            await self.devices.revoke_all(caller.principal)
         elif rotate:
-            await self.devices.revoke(rotate)
+            await self.devices.revoke(rotate, caller.principal)
         return self._code(self.pairing.issue(grant, body.code_ttl_secs or None), wire.CODE_NEW)
 
     @documented(body=CodeBody, is_needed=False)
@@ -130,7 +132,7 @@ class PairingSurface:
 
     async def revoke(self, call: Call) -> Answer:
         """Token, row and connections, dead in one step."""
-        device = await self.devices.revoke(str(call.values["device_id"]))
+        device = await self.devices.revoke(str(call.values["device_id"]), call.caller.principal)
         return json_answer(200, {"message": wire.REVOKED, "device_id": device.id})
 
     async def rotate(self, call: Call) -> Answer:
@@ -142,7 +144,7 @@ class PairingSurface:
         scopes = narrowed(device.scopes, call.caller.scopes)
         if not scopes:
             raise Forbidden(NO_SCOPE)
-        await self.devices.revoke(device_id)
+        await self.devices.revoke(device_id, call.caller.principal)
         code = None
         if self.pairing.pending_code is None:
             until_ms = earliest(device.expires_ms, call.caller.expires_ms)

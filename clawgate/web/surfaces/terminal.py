@@ -44,9 +44,9 @@ class TerminalSurface:
     @documented(query={"cols": int, "rows": int, "tool": str, "cwd": str})
     async def open(self, call: Call) -> SocketAnswer:
         """The socket of a new terminal."""
-        self.terminals.check(call.caller)
         size = Size().changed(call.number("cols", 0, most=MOST_SIDE), call.number("rows", 0, most=MOST_SIDE))
         wanted = Wanted(tool=call.query("tool") or "", cwd=call.query("cwd") or "", size=size)
+        await self.terminals.admit(call.caller, wanted)
         return SocketAnswer(TerminalSocket(self.terminals, wanted, call.caller), call.caller, ("construct.v1",))
 
 

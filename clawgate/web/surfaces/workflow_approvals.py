@@ -16,7 +16,7 @@ from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import workflows_wire
 from clawgate.web.documented import documented
-from clawgate.web.router import Door, Router
+from clawgate.web.router import Door, Recorded, Router
 
 
 class WordBody(msgspec.Struct):
@@ -47,6 +47,7 @@ class WorkflowApprovalsSurface:
             auth=Door.LOCAL,
             limiter="api",
             dialect=workflows_wire.event_refusal,
+            recorded=Recorded.ELSEWHERE,
             summary="A workflow engine on this machine says something, or asks for an approval",
         )
         add = partial(router.add, auth=Scope.APPROVE, limiter="api", dialect=workflows_wire.refusal)
