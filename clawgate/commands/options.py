@@ -11,7 +11,7 @@ from clawgate.domain.caller import Scope
 from clawgate.domain.inbox import State
 
 _DURATION = re.compile(r"(?:\d{1,9}[smhd])+", re.ASCII)
-_PART = re.compile(r"(\d+)([smhd])", re.ASCII)
+_PART = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 MAX_DURATION_SECONDS = 3650 * 86_400
 _MAX_URL_CHARS = 512

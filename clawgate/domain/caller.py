@@ -15,6 +15,8 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 UNKNOWN_CLIENT = "unknown"
+MOST_HOPS = 64
+"""Proxies of ours that a request may have come through: a header of nothing but commas would take long to read."""
 OPERATOR, LOCAL, OPEN = "operator", "local", "open"
 """Principals that are no device: the control socket, a loopback peer on a route that allows it, anybody while pairing is off."""
 UNBOUND = frozenset({OPERATOR, LOCAL, OPEN})
@@ -140,7 +142,7 @@ def client_key(peer: str, forwarded_for: str | None, real_ip: str | None, *, tru
 
 
 def _forwarded(forwarded_for: str | None, real_ip: str | None, trusted: tuple[Network, ...]) -> Address | None:
-    for candidate in reversed((forwarded_for or "").split(",")):
+    for candidate in reversed((forwarded_for or "").rsplit(",", MOST_HOPS)):
         address = parse_address(candidate)
         if address is None and candidate.strip():
             break  # a proxy that does not tell its client ("unknown"): what stands further left is the client's own word

@@ -13,6 +13,7 @@ from clawgate.domain.turn import Role
 TITLE_CHARS = 50
 """Of a title made from the first question; a longer line is cut and ends in an ellipsis."""
 RENAMED_CHARS = 200
+_TITLE_WITHIN_CHARS = 16_384
 """Of a title that somebody gave."""
 SOURCE = "api"
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
@@ -116,9 +117,9 @@ def is_worth_saving(answer: str | None) -> bool:
 def title_of(question: str) -> str | None:
     """The title of a session that begins with this question: its first line that holds anything, at most 50 characters and an ellipsis.
 
-    Returns None when there is no such line.
+    Returns None when there is no such line near its beginning.
     """
-    title = next((line for line in map(_plain, question.splitlines()) if line), None)
+    title = next((line for line in map(_plain, question[:_TITLE_WITHIN_CHARS].splitlines()) if line), None)
     return title if title is None or len(title) <= TITLE_CHARS else title[:TITLE_CHARS].rstrip() + "…"
 
 

@@ -14,19 +14,26 @@ from clawgate.domain.errors import BadRequest
 from clawgate.domain.skills import NEEDS_NAME, Manifest, SkillTool, system_name
 
 MOST_FRONT_MATTER_CHARS = 16 * 1024
-_MOST_ENTRIES = 64
+_MOST_ENTRIES, _MOST_DEPTH = 64, 16
 _NAME_CHARS, _TEXT_CHARS = 200, 1_000
 _FENCED = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*$", re.DOTALL | re.MULTILINE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 class _Loader(yaml.BaseLoader):
-    """Texts, lists and mappings; nothing else, and nothing twice."""
+    """Texts, lists and mappings; nothing else, nothing twice, and nothing deep: PyYAML's time grows with the square of the depth."""
+
+    _depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases are not read")
-        return super().compose_node(parent, index)
+        if self._depth >= _MOST_DEPTH:
+            raise yaml.YAMLError("nested too deeply")
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 def manifest_of(content: str) -> Manifest:
