@@ -10,13 +10,17 @@ import hashlib
 import json
 import re
 import sqlite3
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+from clawgate.domain.settings.masking import is_secret_name
+
 ENDS_CHARS = 14
 """Half of a secret is a leak too."""
+MOST_BYTES = 1 << 28
 _LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+\S* (?:debug|info|warn|error|critical) .*|  \| .*")
 
 
@@ -38,6 +42,29 @@ def found_in(secrets: Mapping[str, str], data: bytes) -> set[str]:
     """The names of the secrets that stand in these bytes, whatever the case."""
     low = data.lower()
     return {name for name, secret in secrets.items() if any(form.lower() in low for form in forms(secret))}
+
+
+def configured(text: str) -> dict[str, str]:
+    """The secrets of a config.toml by the names of their keys; none where it cannot be read."""
+    try:
+        return dict(_secrets("", tomllib.loads(text)))
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def _secrets(name: str, value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, below in value.items():
+            yield from _secrets(key, below)
+    elif isinstance(value, str) and is_secret_name(name) and len(value) > ENDS_CHARS and not value.startswith("enc"):
+        yield name, value
+
+
+def told(secrets: Mapping[str, str], *folders: Path) -> set[str]:
+    """`place: name` of every secret that stands in these files, or in files in these folders, as it is."""
+    files = [path for folder in folders for path in (folder.rglob("*") if folder.is_dir() else [folder])]
+    small = [path for path in files if path.is_file() and path.stat().st_size < MOST_BYTES]
+    return {f"{path.name}: {name}" for path in small for data in [path.read_bytes()] for name, secret in secrets.items() if secret.encode() in data}
 
 
 def log_lines(printed: str) -> str:

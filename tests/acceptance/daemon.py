@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from tests.acceptance.canaries import configured, told
+
 DEADLINE_SECONDS = 40.0
 TWISTD = (sys.executable, str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "clawgate")
 """The `twistd` of this environment, in the foreground."""
@@ -162,9 +164,11 @@ class Daemon:
         self.stop(signal.SIGKILL)
 
     def close(self) -> None:
-        """Ends what may still run."""
+        """Ends what may still run, and looks for its token and its config's secrets in all that it wrote."""
         if self.process is not None and self.process.poll() is None:
             self.kill()
+        secrets = configured(self.config.read_text("utf-8", "replace")) | ({"token": self.token} if self.token else {})
+        assert told(secrets, self.out, self.err, self.state) == set()
 
     def rss_kib(self) -> int:
         """Resident memory now."""
