@@ -22,7 +22,39 @@ SECONDS = 0.3
 """Of processor time. A quadratic pattern needs more for so many characters."""
 OPTIONAL = ("clawgate.agents.local_child",)
 """Programs rather than modules."""
-BASIC = ("a", "A", "0", " ", "\t", "\n", "\r\n", "-", "_", ".", ",", ":", ";", "/", "\\", '"', "'", "=", "&", "?", "@", "#", "%", "{", "[", "(", "<", "é", "+", "%41", "\x1b[")
+BASIC = (
+    "a",
+    "A",
+    "0",
+    " ",
+    "\t",
+    "\n",
+    "\r\n",
+    "-",
+    "_",
+    ".",
+    ",",
+    ":",
+    ";",
+    "/",
+    "\\",
+    '"',
+    "'",
+    "=",
+    "&",
+    "?",
+    "@",
+    "#",
+    "%",
+    "{",
+    "[",
+    "(",
+    "<",
+    "é",
+    "+",
+    "%41",
+    "\x1b[",
+)
 LATER = frozenset({"clawgate.web.tls._CERTIFICATE", "clawgate.web.tls._KEY"})
 """Read files of the operator alone, which are small."""
 

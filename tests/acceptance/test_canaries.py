@@ -60,8 +60,6 @@ PRESENTED = ("password", "bad_bearer", "bad_query", "bad_code", "bad_signature")
 MISPLACED = "misplaced"
 """What a caller wrote where no secret belongs: it may come back to that caller and be kept as the title or text that it is, and is in no log."""
 
-LOG_TIMES = 'log_level = "debug"'
-
 
 class Echo:
     """A server that refuses everything and says whose key it refuses: as an upstream, a platform and an MCP server."""
@@ -130,7 +128,7 @@ username = "ada"
 password_hash = "{PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(canary("password"))}"
 
 [observability]
-{LOG_TIMES}
+log_level = "debug"
 
 [secrets]
 encrypt = true
@@ -233,17 +231,6 @@ class Aviary(NamedTuple):
 
 
 ROUTES = tuple(route for route in MemoryGateway(start=False).gateway.router.routes)
-OWN_ANSWERS = (
-    "/pair",
-    "/api/pair",
-    "/admin/paircode",
-    "/api/pairing/initiate",
-    "/api/events/ticket",
-    "/admin/control/token",
-    "/login",
-    "/admin/channels/codes",
-)
-"""Answers whose purpose is a new secret: a token, a code, a ticket. Configured secrets are looked for in them all the same."""
 
 
 def path_of(path: str) -> str:

@@ -30,9 +30,10 @@ class MessageBody(msgspec.Struct):
 
 def id_of(text: str) -> str:
     """The id that a client means: the storage key, `gw_<id>`, is another name of the same session, on every door."""
-    while text.startswith(KEY_PREFIX):
-        text = text.removeprefix(KEY_PREFIX)
-    return text
+    start = 0
+    while text.startswith(KEY_PREFIX, start):
+        start += len(KEY_PREFIX)
+    return text[start:]
 
 
 def refusal(error: GatewayError) -> root_wire.Refusal:

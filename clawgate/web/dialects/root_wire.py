@@ -93,11 +93,18 @@ _STATUS: tuple[tuple[type[GatewayError], int], ...] = (
 
 
 def has_twice(body: bytes, name: str) -> bool:
-    """Whether a JSON object that has been decoded already holds a field twice: upstream refuses that, and the last one silently wins elsewhere."""
+    """Whether a JSON object that has been decoded already holds a field twice: upstream refuses that, and the last one silently wins elsewhere.
+
+    Also where nobody can tell: a value nested so deeply that it can be skipped and not be read.
+    """
     if body.count(b'"%b"' % name.encode()) < 2 and b"\\u" not in body:
         return False
-    names = []
-    json.loads(body, object_pairs_hook=lambda pairs: names.append([key for key, _ in pairs]))
+    names: list[list[str]] = []
+    try:
+        # A number of thousands of digits is no reason to fail, so none is read.
+        json.loads(body, object_pairs_hook=lambda pairs: names.append([key for key, _ in pairs]), parse_int=str, parse_float=str)
+    except RecursionError:
+        return True
     return names[-1].count(name) > 1
 
 
