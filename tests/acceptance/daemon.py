@@ -167,7 +167,8 @@ class Daemon:
         """Ends what may still run, and looks for its token and its config's secrets in all that it wrote."""
         if self.process is not None and self.process.poll() is None:
             self.kill()
-        secrets = configured(self.config.read_text("utf-8", "replace")) | ({"token": self.token} if self.token else {})
+        text = self.config.read_text("utf-8", "replace") if self.config.exists() else ""
+        secrets = configured(text) | ({"token": self.token} if self.token else {})
         assert told(secrets, self.out, self.err, self.state) == set()
 
     def rss_kib(self) -> int:
