@@ -69,6 +69,7 @@ PARSERS: dict[str, tuple[str, ...]] = {
     "web/dialects/pairing_wire": ROUTES,
     "web/dialects/root_wire": (HOSTILE + "test_a_field_that_is_there_twice_is_seen", *ROUTES),
     "web/dialects/sessions_wire": ROUTES,
+    "web/dialects/subscriptions_wire": ROUTES,
     "web/dialects/tasks_wire": ROUTES,
     "web/dialects/terminal_wire": (
         WEB + "test_terminal_wire.py::test_no_text_breaks_the_parser",
@@ -170,10 +171,10 @@ WRITERS = frozenset(
             "web/dialects/personality_wire",
         ),
         *("web/dialects/skills_wire", "web/dialects/triggers_wire", "web/dialects/workflows_wire"),
-        *("stores/dedupe_rows", "stores/inbox_rows", "stores/session_rows"),
+        *("stores/dedupe_rows", "stores/inbox_rows", "stores/session_rows", "stores/subscription_rows"),
     }
 )
-"""They write answers, and read nothing that comes from outside; the last three are written and read in one go by the contract suites of the store."""
+"""They write answers, and read nothing that comes from outside; the last four are written and read in one go by the contract suites of the store."""
 
 
 def readers() -> set[str]:
