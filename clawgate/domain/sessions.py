@@ -13,8 +13,8 @@ from clawgate.domain.turn import Role
 TITLE_CHARS = 50
 """Of a title made from the first question; a longer line is cut and ends in an ellipsis."""
 RENAMED_CHARS = 200
-_TITLE_WITHIN_CHARS = 16_384
 """Of a title that somebody gave."""
+_TITLE_WITHIN_CHARS = 16_384
 SOURCE = "api"
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
 
