@@ -17,6 +17,7 @@ from clawgate.services.chat_sessions import ChatSessions
 from clawgate.services.doctor import Doctor
 from clawgate.services.hooks import Hooks
 from clawgate.services.login import Login
+from clawgate.services.subscription_desk import SubscriptionDesk
 from clawgate.web.asking import Asking
 from clawgate.web.auth import Doorkeeper, Peers
 from clawgate.web.dialects import hooks_wire, root_wire, triggers_wire
@@ -143,11 +144,11 @@ def _hooks(parts: Assembly) -> Hooks:
 
 
 def _events(parts: Assembly) -> tuple[Surface, ...]:
-    edges = parts.edges
+    edges, subscriptions = parts.edges, parts.subscriptions
     return (
         EventsSurface(parts.events, parts.tickets, edges.clock),
         LogsSurface(edges.logs, edges.clock),
-        SubscriptionsSurface(parts.subscriptions),
+        SubscriptionsSurface(SubscriptionDesk(subscriptions.rows, edges.clock, subscriptions.configured, subscriptions)),
         AuditSurface(parts.audit),
     )
 

@@ -1,4 +1,4 @@
-"""Events on their way to somebody outside: what is sent, and when again. Ring: domain. Source: Standard Webhooks spec; webhook-signatures.md §1.1.
+"""Events on their way to somebody outside: which, and when again. Ring: domain. Source: Standard Webhooks spec; webhook-signatures.md §1.1.
 
     active          | Answered 2xx           | active: the head is over, the pace quickens     | NEXT
     active          | Answered 410           | stopped: it wants no more                       | STOPPED
@@ -27,14 +27,12 @@ import msgspec
 from clawgate.domain.errors import Conflict
 from clawgate.domain.events import RULES
 from clawgate.domain.inbox import OPEN, State
-from clawgate.domain.times import rfc3339
 
 SCHEDULE = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Seconds before each attempt, from the one before; the first is at once."""
 MOST_RETRY_AFTER_SECONDS = 86_400.0
 JITTER = 0.1
 """A wait is up to so much longer."""
-MOST_PAYLOAD_BYTES = 19_500
 MOST_SUBSCRIPTIONS = 32
 ATTEMPTS_KEPT = 50
 TEST, MISSED = "subscription_test", "events_missed"
@@ -45,7 +43,6 @@ KINDS = (*OUTCOMES, *RULES)
 """Every kind that may be asked for."""
 _OK, _REDIRECT, _GONE, _SLOW = 200, 300, 410, (429, 502, 504)
 _LEAST_PACE_MS, _MOST_PACE_MS = 1_000, 60_000
-_SHORT_CHARS = 200
 
 
 class Condition(StrEnum):
@@ -264,45 +261,3 @@ def _matching(pattern: str) -> Collection[str]:
     if not name.endswith("*"):
         return {name} & set(KINDS)
     return {kind for kind in KINDS if kind.startswith(name[:-1]) and (kind not in RULES or RULES[kind].is_kept)}
-
-
-# --- what is sent
-
-
-def payload(delivery: Delivery) -> bytes:
-    """The body: `type`, `timestamp`, `data`; less than 20 kB, and the same bytes each time.
-
-    Of data that is too much, the answer is cut first; then only short values stay. Either is marked with `truncated`.
-    """
-    data = msgspec.json.decode(delivery.data, type=dict[str, object])
-    body = _encoded(delivery, data)
-    over = len(body) - MOST_PAYLOAD_BYTES
-    if over <= 0:
-        return body
-    answer = data.get("answer")
-    if isinstance(answer, str):
-        body = _encoded(delivery, data | {"answer": _cut(answer, over), "truncated": True})
-        if len(body) <= MOST_PAYLOAD_BYTES:
-            return body
-    short = {name: value for name, value in data.items() if _is_short(value)}
-    return _encoded(delivery, dict(list(short.items())[:20]) | {"truncated": True})
-
-
-def _encoded(delivery: Delivery, data: object) -> bytes:
-    return msgspec.json.encode({"type": delivery.kind, "timestamp": rfc3339(delivery.at_ms), "data": data})
-
-
-def _cut(text: str, over_bytes: int) -> str:
-    """So much of its beginning that its JSON is shorter by `over_bytes` and a mark."""
-    room = len(msgspec.json.encode(text)) - over_bytes - len(',"truncated":true') - 2
-    kept, used = 0, 0
-    for char in text:
-        used += len(msgspec.json.encode(char)) - 2
-        if used > room:
-            break
-        kept += 1
-    return text[:kept]
-
-
-def _is_short(value: object) -> bool:
-    return value is None or isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= _SHORT_CHARS)

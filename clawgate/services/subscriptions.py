@@ -18,13 +18,13 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from clawgate.domain.errors import Conflict, NoSecret, NotFound, StoreUnavailable
+from clawgate.domain.errors import NoSecret, NotFound, StoreUnavailable
 from clawgate.domain.events import RULES, BusEvent
 from clawgate.domain.settings.model import SubscriptionSettings
 from clawgate.domain.settings.subscriptions import wishes
 from clawgate.domain.signing.outgoing import signature, signing_keys
+from clawgate.domain.subscription_payload import payload
 from clawgate.domain.subscriptions import (
-    TEST,
     Answered,
     Attempt,
     Condition,
@@ -32,40 +32,24 @@ from clawgate.domain.subscriptions import (
     Effect,
     Event,
     Line,
-    Paused,
-    Resumed,
     Subscriber,
     Unreached,
     kinds_of,
-    payload,
 )
 from clawgate.ports.clock import Clock, Entropy
 from clawgate.ports.events import Meter
 from clawgate.ports.subscriptions import Moved, Outgoing, Poster, SubscriptionRows
 from clawgate.services.events import Events
+from clawgate.services.writing import written
 
 _log = Logger()
 AT_ONCE = 16
-ATTEMPTS_SHOWN = 20
 _RETRY_SECONDS = 1.0
 _TOLD = {
     Effect.PAUSED: "subscription_paused",
     Effect.STOPPED: "subscription_stopped",
     Effect.RESUMED: "subscription_resumed",
 }
-
-
-class Shown(msgspec.Struct, frozen=True):
-    """A subscription for people to see.
-
-    Attributes:
-        settings: None = it is not configured any more.
-        attempts: newest first; empty in lists.
-    """
-
-    line: Line
-    settings: SubscriptionSettings | None
-    attempts: tuple[Attempt, ...] = ()
 
 
 @define(eq=False)
@@ -122,13 +106,13 @@ class Subscriptions:
             following.addErrback(_only_cancelled, "the subscriptions could not be taken up")
 
     async def _configure(self) -> None:
-        while True:
-            try:
-                await self.rows.configure(wishes(self.configured()))
-            except StoreUnavailable:
-                await self.clock.sleep(_RETRY_SECONDS)
-            else:
-                return self.wake()
+        await written(lambda: self.rows.configure(wishes(self.configured())), self.clock)
+        self.wake()
+
+    async def settle(self, name: str, event: Event) -> None:
+        """Somebody's decision takes effect. Raises NotFound, Conflict."""
+        self._tell(await self.rows.settle(name, event, self.clock.wall_ms()))
+        self.wake()
 
     # --- into line
 
@@ -225,16 +209,12 @@ class Subscriptions:
         status, error = (event.status, "") if isinstance(event, Answered) else (None, event.error)
         duration_ms = round((self.clock.monotonic() - began) * 1000)
         attempt = Attempt(id=head.id, kind=head.kind, at_ms=at_ms, duration_ms=duration_ms, status=status, error=error)
-        while True:
-            try:
-                moved = await self.rows.settle(name, event, self.clock.wall_ms(), attempt)
-            except StoreUnavailable:
-                await self.clock.sleep(_RETRY_SECONDS)
-            except NotFound:
-                return
-            else:
-                self.meter.count("subscription_deliveries_total", _outcome(moved))
-                return self._tell(moved)
+        try:
+            moved = await written(lambda: self.rows.settle(name, event, self.clock.wall_ms(), attempt), self.clock)
+        except NotFound:
+            return
+        self.meter.count("subscription_deliveries_total", _outcome(moved))
+        self._tell(moved)
 
     async def _attempt(self, own: SubscriptionSettings, head: Delivery, at_ms: int) -> Answered | Unreached:
         try:
@@ -269,53 +249,6 @@ class Subscriptions:
                 log = _log.info if effect is Effect.RESUMED else _log.warn
                 log("{kind}: {name} ({reason} {error})", kind=kind, name=subscriber.name, reason=subscriber.reason, error=subscriber.last_error)
                 self.events.publish(kind, {"name": subscriber.name, "reason": subscriber.reason, "queued": subscriber.depth})
-
-    # --- for people
-
-    async def list(self) -> tuple[Shown, ...]:
-        """All, by name; also what is not configured any more and still waits."""
-        configured = self.configured()
-        return tuple(Shown(line, configured.get(line.subscriber.name)) for line in await self.rows.lines() if _is_of_interest(line, configured))
-
-    async def show(self, name: str) -> Shown:
-        """One of them, with its last attempts. Raises NotFound."""
-        line, configured = await self.rows.line(name), self.configured()
-        if line is None or not _is_of_interest(line, configured):
-            raise NotFound("subscription")
-        return Shown(line, configured.get(name), await self.rows.attempts(name, ATTEMPTS_SHOWN))
-
-    async def pause(self, name: str) -> Shown:
-        """Nothing is sent to it until it is resumed; its line grows. Raises NotFound, Conflict when it is stopped."""
-        return await self._decide(name, Paused())
-
-    async def resume(self, name: str) -> Shown:
-        """Its head is tried at once, and its schedule begins anew. Raises NotFound."""
-        return await self._decide(name, Resumed())
-
-    async def _decide(self, name: str, event: Event) -> Shown:
-        await self.show(name)
-        self._tell(await self.rows.settle(name, event, self.clock.wall_ms()))
-        self.wake()
-        return await self.show(name)
-
-    async def test(self, name: str) -> str:
-        """Puts an event for trying things out into its line; returns its id. Raises NotFound, Conflict when it is switched off, Overloaded."""
-        shown = await self.show(name)
-        if shown.settings is None or not shown.settings.enabled:
-            raise Conflict(f"subscription {name} is not switched on")
-        return await self.rows.add(name, TEST, self.clock.wall_ms(), '{"message":"This is a test."}')
-
-    async def drop(self, name: str) -> int:
-        """Empties its line; returns how many events went. One that is not configured any more is forgotten. Raises NotFound."""
-        await self.show(name)
-        dropped = await self.rows.drop(name, is_last=name not in self.configured())
-        _log.warn("the line of subscription {name} was emptied by an operator: {dropped} events", name=name, dropped=dropped)
-        self.wake()
-        return dropped
-
-
-def _is_of_interest(line: Line, configured: Mapping[str, SubscriptionSettings]) -> bool:
-    return line.subscriber.name in configured or line.head is not None
 
 
 def _last_tried(line: Line) -> int:

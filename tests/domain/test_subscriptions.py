@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from clawgate.domain.errors import Conflict
 from clawgate.domain.events import RULES
+from clawgate.domain.subscription_payload import MOST_PAYLOAD_BYTES, payload
 from clawgate.domain.subscriptions import (
-    MOST_PAYLOAD_BYTES,
     OUTCOMES,
     SCHEDULE,
     Answered,
@@ -23,7 +23,6 @@ from clawgate.domain.subscriptions import (
     Subscriber,
     Unreached,
     kinds_of,
-    payload,
     step,
     strangers,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import define
 
 from clawgate.domain.caller import Scope
-from clawgate.services.subscriptions import Shown, Subscriptions
+from clawgate.services.subscription_desk import Shown, SubscriptionDesk
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects.subscriptions_wire import subscription_object, whole_object
@@ -18,7 +18,7 @@ _PATH = "/api/subscriptions"
 class SubscriptionsSurface:
     """Looking, and deciding about what does not get through."""
 
-    subscriptions: Subscriptions
+    desk: SubscriptionDesk
 
     def register(self, router: Router) -> None:
         """Adds the routes."""
@@ -35,27 +35,27 @@ class SubscriptionsSurface:
 
     async def list(self, call: Call) -> Answer:
         """All of them, by name."""
-        return json_answer(200, {"subscriptions": [subscription_object(shown.line, shown.settings) for shown in await self.subscriptions.list()]})
+        return json_answer(200, {"subscriptions": [subscription_object(shown.line, shown.settings) for shown in await self.desk.list()]})
 
     async def show(self, call: Call) -> Answer:
         """One of them."""
-        return _shown(await self.subscriptions.show(_name(call)))
+        return _shown(await self.desk.show(_name(call)))
 
     async def pause(self, call: Call) -> Answer:
         """The subscription after it."""
-        return _shown(await self.subscriptions.pause(_name(call)))
+        return _shown(await self.desk.pause(_name(call)))
 
     async def resume(self, call: Call) -> Answer:
         """The subscription after it."""
-        return _shown(await self.subscriptions.resume(_name(call)))
+        return _shown(await self.desk.resume(_name(call)))
 
     async def test(self, call: Call) -> Answer:
         """The id under which it is sent."""
-        return json_answer(202, {"id": await self.subscriptions.test(_name(call))})
+        return json_answer(202, {"id": await self.desk.test(_name(call))})
 
     async def drop(self, call: Call) -> Answer:
         """How many went."""
-        return json_answer(200, {"dropped": await self.subscriptions.drop(_name(call))})
+        return json_answer(200, {"dropped": await self.desk.drop(_name(call))})
 
 
 def _shown(shown: Shown) -> Answer:
