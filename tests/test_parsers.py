@@ -162,7 +162,8 @@ PARSERS: dict[str, tuple[str, ...]] = {
 
 WRITERS = frozenset(
     {
-        *("web/dialects/about_wire", "web/dialects/api_wire", "web/dialects/attachments_wire", "web/dialects/chat_wire", "web/dialects/events_wire"),
+        *("web/dialects/about_wire", "web/dialects/api_wire", "web/dialects/attachments_wire", "web/dialects/audit_wire", "web/dialects/chat_wire"),
+        "web/dialects/events_wire",
         *(
             "web/dialects/extractor_wire",
             "web/dialects/hooks_wire",
