@@ -354,8 +354,8 @@ def _bad_configurations() -> Iterator[tuple[Settings, Facts]]:
     control = model.ControlSettings(enabled=True, host="0.0.0.0", trusted_ips=("0.0.0.0/0",))
     yield Settings(gateway=open_house, terminal=model.TerminalSettings(enabled=True), nodes=announced, control=control), Facts(has_mdns=False)
     yield Settings(hooks={"sms": model.HookSettings(verify="twilio", rate_limit_per_minute=0)}), Facts()
-    far = model.SubscriptionSettings(url="http://ops.example/in", secret=(weak,), events=("mesage_done",), enabled=False)
-    near = model.SubscriptionSettings(url="http://127.0.0.1:8000/in", secret=(weak,))
+    far = model.SubscriptionSettings(url=Secret("http://ops.example/in"), secret=(weak,), events=("mesage_done",), enabled=False)
+    near = model.SubscriptionSettings(url=Secret("http://127.0.0.1:8000/in"), secret=(weak,))
     yield Settings(subscriptions={"ops": far, "own": near}), Facts()
 
 

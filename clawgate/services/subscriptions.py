@@ -239,7 +239,7 @@ class Subscriptions:
             "webhook-timestamp": str(timestamp),
             "webhook-signature": signature(signing_keys(own.secret), head.id, timestamp, body),
         }
-        return Outgoing(url=own.url, headers=headers, body=body, timeout_seconds=own.timeout_secs, allow_private=own.allow_private)
+        return Outgoing(url=own.url.reveal(), headers=headers, body=body, timeout_seconds=own.timeout_secs, allow_private=own.allow_private)
 
     def _tell(self, moved: Moved) -> None:
         subscriber = moved.subscriber

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -48,7 +49,10 @@ IN_CONFIG = (
         "hook_verify",
     ),
     *("wa_access", "wa_verify", "wa_app", "linq_api", "linq_signing", "nc_app", "nc_webhook", "wati_api", "wati_webhook", "mcp_env", "mcp_header"),
+    "subscriber_place",
 )
+AS_KEYS = ("subscriber", "subscriber_old")
+"""Secrets of Standard Webhooks: they stand in the file as base64."""
 IN_ENVIRONMENT = {
     "ANTHROPIC_API_KEY": "anthropic_key",
     "GEMINI_API_KEY": "gemini_key",
@@ -106,6 +110,11 @@ class Echo:
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
+
+
+def signing_key(name: str) -> str:
+    """A canary as a key of Standard Webhooks."""
+    return "whsec_" + base64.b64encode(canary(name).encode()).decode()
 
 
 def config(echo: str) -> str:
@@ -206,6 +215,13 @@ webhook_token = "{c["wati_webhook"]}"
 allowed_numbers = ["*"]
 api_url = "{echo}"
 
+[subscriptions.watching]
+url = "{echo}/events/{c["subscriber_place"]}?key={c["subscriber_place"]}"
+secret = ["{signing_key("subscriber")}", "{signing_key("subscriber_old")}"]
+events = ["*"]
+include_answer = true
+allow_private = true
+
 [mcp_servers.shouting]
 command = "/bin/sh"
 args = ["-c", "env; env >&2; exit 3"]
@@ -223,6 +239,7 @@ class Aviary(NamedTuple):
     daemon: Daemon
     echo: Echo
     answers: list[tuple[str, bytes]]
+    tickets: list[str]
 
     def ask(self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None, *, bare: bool = False) -> Answer:
         answer = call(self.daemon.url, method, path, body, headers) if bare else self.daemon.call(method, path, body, headers)
@@ -241,7 +258,8 @@ def glimpse(url: str, path: str, token: str, seconds: float = 1.0) -> bytes:
     """The beginning of a stream that does not end."""
     host, _, port = url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), DEADLINE_SECONDS) as wire:
-        wire.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        credential = f"Authorization: Bearer {token}\r\n" if token else ""
+        wire.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{credential}\r\n".encode())
         wire.settimeout(seconds)
         received = b""
         with contextlib.suppress(TimeoutError):
@@ -379,10 +397,21 @@ def command(aviary: Aviary, *words: str) -> subprocess.CompletedProcess[bytes]:
     return done
 
 
+def try_tickets(aviary: Aviary) -> None:
+    """One that is used, used again, and one that never is."""
+    for _ in range(2):
+        aviary.tickets.append(str(aviary.daemon.call("POST", "/api/events/ticket").json["ticket"]))
+    path = f"/api/events?ticket={aviary.tickets[0]}"
+    for begin in (b"HTTP/1.1 200", b"HTTP/1.1 401"):
+        seen = glimpse(aviary.daemon.url, path, "")
+        assert seen.startswith(begin)
+        aviary.answers.append(("GET /api/events?ticket=", seen))
+
+
 def try_commands(aviary: Aviary) -> None:
     """What an operator types."""
-    for words in (["check", "--json"], ["doctor"], ["devices", "list"], ["inbox", "list", "--json"]):
-        command(aviary, *words)
+    for words in ("check --json", "doctor", "devices list", "inbox list --json", "subscriptions list", "subscriptions show watching", "audit show"):
+        command(aviary, *words.split())
     items = aviary.ask("GET", "/api/inbox").json
     for item in (items.get("items") or items.get("inbox") or [])[:2]:
         command(aviary, "inbox", "show", str(item["id"]), "--json")
@@ -395,7 +424,7 @@ def aviary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aviary]:
     echo = Echo()
     environment = {name: canary(secret) for name, secret in IN_ENVIRONMENT.items()}
     daemon = Daemon(tmp_path_factory.mktemp("aviary"), config(echo.url), env=environment)
-    made = Aviary(daemon, echo, [])
+    made = Aviary(daemon, echo, [], [])
     try:
         daemon.start().pair()
         try_sending(made)
@@ -404,21 +433,32 @@ def aviary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aviary]:
         try_sockets(made)
         try_bad_files(made)
         try_commands(made)
+        try_tickets(made)
         for path in ("/api/daemon/logs", "/api/events"):
             made.answers.append((path, glimpse(daemon.url, path, daemon.token)))
-        for path in ("/metrics", "/health", "/readyz", "/api/events/history", "/api/v1/doctor", "/api/v1/status"):
+        for path in (
+            "/metrics",
+            "/health",
+            "/readyz",
+            "/api/events/history",
+            "/api/v1/doctor",
+            "/api/v1/status",
+            "/api/subscriptions/watching",
+            "/api/audit",
+        ):
             assert made.ask("GET", path).status in (200, 503), path
-        until(lambda: len({path.split("/")[1] for path in echo.paths}) >= 5, "each platform was asked")
+        until(lambda: len({path.split("/")[1] for path in echo.paths}) >= 6, "each platform was asked")
         yield made
     finally:
         daemon.close()
         echo.close()
 
 
-def everything(daemon: Daemon) -> dict[str, str]:
+def everything(aviary: Aviary) -> dict[str, str]:
     """Every secret by name: configured, presented, and made by the daemon itself."""
-    names = (*IN_CONFIG, *IN_ENVIRONMENT.values(), *PATCHED, *PRESENTED)
-    return {name: canary(name) for name in names} | {"token": daemon.token, "key file": (daemon.home / ".secret_key").read_text().strip()}
+    names = (*IN_CONFIG, *AS_KEYS, *IN_ENVIRONMENT.values(), *PATCHED, *PRESENTED)
+    made = {"token": aviary.daemon.token, "key file": (aviary.daemon.home / ".secret_key").read_text().strip()}
+    return {name: canary(name) for name in names} | made | {f"ticket {number}": ticket for number, ticket in enumerate(aviary.tickets)}
 
 
 def leaks(secrets: dict[str, str], pieces: Iterator[tuple[str, bytes]]) -> dict[str, set[str]]:
@@ -433,6 +473,7 @@ def leaks(secrets: dict[str, str], pieces: Iterator[tuple[str, bytes]]) -> dict[
 def test_the_aviary_is_full(aviary: Aviary) -> None:
     text = config(aviary.echo.url)
     assert [name for name in IN_CONFIG if canary(name) not in text] == []
+    assert [name for name in AS_KEYS if signing_key(name) not in text] == []
     answered = {label for label, _ in aviary.answers}
     assert len(answered) > len(ROUTES)
     for shown in ("MCP server shouting: SHOUTED=***", "Linq API error: 401", "the provider refuses the key", "/nowhere/zc_***"):
@@ -443,16 +484,16 @@ def test_the_aviary_is_full(aviary: Aviary) -> None:
 def test_no_secret_is_in_the_log(aviary: Aviary) -> None:
     printed = aviary.daemon.printed + aviary.daemon.errors
     assert "debug" in printed
-    assert leaks(everything(aviary.daemon) | {MISPLACED: canary(MISPLACED)}, ((line, line.encode()) for line in printed.splitlines() if line)) == {}
+    assert leaks(everything(aviary) | {MISPLACED: canary(MISPLACED)}, ((line, line.encode()) for line in printed.splitlines() if line)) == {}
     assert aviary.daemon.code() not in re.findall(r"\b\d{6}\b", log_lines(printed))
 
 
 def test_no_secret_is_in_an_answer(aviary: Aviary) -> None:
-    assert leaks(everything(aviary.daemon), iter(aviary.answers)) == {}
+    assert leaks(everything(aviary), iter(aviary.answers)) == {}
 
 
 def test_no_secret_is_in_the_state_directory(aviary: Aviary) -> None:
-    assert leaks(everything(aviary.daemon), places(aviary.daemon.state)) == {}
+    assert leaks(everything(aviary), places(aviary.daemon.state)) == {}
 
 
 def test_no_secret_is_among_the_arguments_of_a_process(aviary: Aviary) -> None:
@@ -462,7 +503,7 @@ def test_no_secret_is_among_the_arguments_of_a_process(aviary: Aviary) -> None:
     for folder in running:
         for task in folder.glob("task/*/children"):
             running += [Path(f"/proc/{child}") for child in task.read_text().split()]
-    assert leaks(everything(aviary.daemon), iter((str(folder), (folder / "cmdline").read_bytes()) for folder in running)) == {}
+    assert leaks(everything(aviary), iter((str(folder), (folder / "cmdline").read_bytes()) for folder in running)) == {}
 
 
 def test_what_was_changed_while_running_is_encrypted_and_the_owners_alone(aviary: Aviary) -> None:
@@ -477,8 +518,8 @@ def test_what_was_changed_while_running_is_encrypted_and_the_owners_alone(aviary
 def test_a_crash_leaves_a_stack_without_a_secret(aviary: Aviary) -> None:
     assert aviary.daemon.stop(signal.SIGABRT) == -signal.SIGABRT
     assert "Fatal Python error: Aborted" in aviary.daemon.errors
-    assert found_in(everything(aviary.daemon), aviary.daemon.errors.encode()) == set()
-    assert leaks(everything(aviary.daemon), places(aviary.daemon.state)) == {}
+    assert found_in(everything(aviary), aviary.daemon.errors.encode()) == set()
+    assert leaks(everything(aviary), places(aviary.daemon.state)) == {}
 
 
 def test_a_daemon_that_cannot_start_says_no_secret(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from clawgate.testing.agents import Hang, ScriptedAgent
 from clawgate.testing.gateway import MemoryGateway
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-OWN = SubscriptionSettings(url="https://hooks.example/in", secret=(Secret(SECRET),))
+OWN = SubscriptionSettings(url=Secret("https://hooks.example/in"), secret=(Secret(SECRET),))
 
 
 class Receiver:
@@ -86,7 +86,7 @@ def test_an_outcome_arrives_at_once_and_signed() -> None:
     (outgoing,) = receiver.got
     (event,) = receiver.events
     assert (event["type"], event["data"]["id"], event["data"]["state"], "answer" in event["data"]) == ("message_done", item, "done", False)
-    assert (outgoing.url, outgoing.timeout_seconds, outgoing.allow_private) == (OWN.url, 20, False)
+    assert (outgoing.url, outgoing.timeout_seconds, outgoing.allow_private) == (OWN.url.reveal(), 20, False)
     assert outgoing.headers["Content-Type"] == "application/json"
     delivery = Delivery(method="POST", url="", headers=outgoing.headers, body=outgoing.body)
     assert check(delivery, keys_of((Secret(SECRET),)), "webhook", 0, gate.clock.wall_ms() / 1000).id == receiver.ids[0]
@@ -237,7 +237,7 @@ def test_an_event_that_the_store_refuses_is_counted_and_the_change_is_taken_up_l
     receiver = Receiver()
     gate = gate_with(receiver, {"main": changed(events=("config_changed",))})
     gate.store.break_writes("disk full")
-    reload(gate, {"main": {"url": OWN.url, "secret": SECRET, "events": ["config_changed", "message_done"]}})
+    reload(gate, {"main": {"url": OWN.url.reveal(), "secret": SECRET, "events": ["config_changed", "message_done"]}})
     assert b"clawgate_subscription_missed_total 1.0" in gate.edges.meter.exposition()
     gate.store.break_writes("")
     gate.clock.advance(2)
@@ -332,7 +332,7 @@ def test_nothing_is_sent_without_a_secret_and_events_wait() -> None:
     gate = gate_with(receiver, {"main": changed(secret=())})
     ask(gate)
     assert (receiver.got, shown(gate)["last_error"], shown(gate)["queued"]) == ([], "no_secret", 1)
-    reload(gate, {"main": {"url": OWN.url, "secret": SECRET}})
+    reload(gate, {"main": {"url": OWN.url.reveal(), "secret": SECRET}})
     gate.clock.advance(6)
     assert receiver.kinds == ["message_done"]
 
@@ -352,5 +352,5 @@ def test_a_poster_that_breaks_its_port_is_a_failed_attempt() -> None:
     [("https://h.example", "https://h.example"), ("https://h.example/T0/secret?token=x", "https://h.example/…"), ("http://h:8/", "http://h:8")],
 )
 def test_of_a_url_only_the_host_is_shown(url: str, plain: str) -> None:
-    gate = gate_with(Receiver(), {"main": changed(url=url)})
+    gate = gate_with(Receiver(), {"main": changed(url=Secret(url))})
     assert shown(gate)["url"] == plain

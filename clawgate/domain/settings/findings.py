@@ -354,11 +354,12 @@ def _hooks(settings: Settings, facts: Facts) -> Iterator[Finding]:
 
 def _subscriptions(settings: Settings, facts: Facts) -> Iterator[Finding]:
     for name, own in settings.subscriptions.items():
-        path, is_near = f"subscriptions.{name}", subscriptions.is_near(own.url)
+        path, url = f"subscriptions.{name}", own.url.reveal()
+        is_near = subscriptions.is_near(url)
         if text := complaint(own.secret):
             remedy = 'Write secret = "env:NAME" or ["env:NEW", "env:OLD"]; a new one: echo "whsec_$(openssl rand -base64 32)"'
             yield _error("CG084", f"{path}.secret", f"{text}: nothing is sent, its events wait", remedy)
-        if own.url.startswith("http:") and not is_near:
+        if url.startswith("http:") and not is_near:
             yield _error("CG080", f"{path}.url", "events travel over plain http: who listens on the way reads them", "Use https")
         if is_near and not own.allow_private:
             remedy = "Set allow_private = true if this receiver is yours"

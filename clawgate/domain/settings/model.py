@@ -327,7 +327,7 @@ class HookSettings(Section, frozen=True, kw_only=True):
 class SubscriptionSettings(Section, frozen=True, kw_only=True):
     """`[subscriptions.NAME]`: events sent to a receiver outside, signed by Standard Webhooks."""
 
-    url: Annotated[str, Note("Where events are POSTed; redirects are not followed", live=True)]
+    url: Annotated[Secret, Note("Where events are POSTed, often a secret by itself; redirects are not followed", live=True)]
     secret: Annotated[
         tuple[Secret, ...], Note("`whsec_…` or `whsk_…`, one or a list of up to 8: each signs, so that one can be replaced without a gap", live=True)
     ]

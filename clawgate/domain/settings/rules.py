@@ -311,7 +311,6 @@ _TEXT_RULES: Mapping[str, Rule] = {
     "hooks.*.verify": _scheme,
     "hooks.*.respond": _one_of("async", "ok", "sync"),
     "hooks.*.url": _public_url,
-    "subscriptions.*.url": _public_url,
     "hooks.*.header": _header,
     "hooks.*.timestamp_header": _header,
     "hooks.*.id_header": _header,

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from clawgate.domain.egress import is_far
 from clawgate.domain.errors import Invalid
 from clawgate.domain.settings.model import SubscriptionSettings
+from clawgate.domain.settings.providers import check_url
 from clawgate.domain.subscriptions import MOST_SUBSCRIPTIONS, Wish, kinds_of
 
 
@@ -22,9 +23,15 @@ def problems(configured: Mapping[str, SubscriptionSettings]) -> Iterator[Invalid
     if len(configured) > MOST_SUBSCRIPTIONS:
         yield Invalid("subscriptions", f"has more than {MOST_SUBSCRIPTIONS}", "Let one receiver pass events on to others")
     for name, own in configured.items():
-        parts = urllib.parse.urlsplit(own.url)
-        if parts.username is not None or parts.password is not None or parts.fragment or not own.url.isascii():
-            yield Invalid(f"subscriptions.{name}.url", "has a user, a password, a fragment or letters outside ASCII", "Write https://HOST/PATH")
+        path, url = f"subscriptions.{name}.url", own.url.reveal()
+        try:
+            check_url(path, url)
+        except Invalid as problem:
+            yield problem
+            continue
+        parts = urllib.parse.urlsplit(url)
+        if parts.username is not None or parts.password is not None or parts.fragment or not url.isascii():
+            yield Invalid(path, "has a user, a password, a fragment or letters outside ASCII", "Write https://HOST/PATH")
 
 
 def is_near(url: str) -> bool:

@@ -22,7 +22,7 @@ def subscription_object(line: Line, own: SubscriptionSettings | None) -> dict[st
         "name": subscriber.name,
         "state": "removed" if own is None else subscriber.condition if own.enabled else "disabled",
         "reason": subscriber.reason or None,
-        "url": None if own is None else _plain(own.url),
+        "url": None if own is None else _plain(own.url.reveal()),
         "events": None if own is None else list(own.events),
         "queued": subscriber.depth,
         "oldest_at": None if head is None else rfc3339(head.at_ms),
