@@ -36,6 +36,7 @@ from clawgate.services.channel_ingress import ChannelIngress
 from clawgate.services.channels import Channels
 from clawgate.services.chat_approvals import ChatApprovals
 from clawgate.services.chats import Chats
+from clawgate.services.clock_watch import ClockWatch
 from clawgate.services.context import Context
 from clawgate.services.control_plane import ControlPlane, ControlTokens, signing_key
 from clawgate.services.cron import Cron
@@ -132,6 +133,7 @@ class Assembly:
         self.toolbox.add(self.mcp)  # last: other people's tools never push out our own
         self.toolbox.add(NodeTools(self.nodes))  # nor those that come by themselves the ones that the operator chose
         self.subscriptions = self._subscriptions()
+        self.clock_watch = self._clock_watch()
         self._wire_live()
 
     def _wire_live(self) -> None:
@@ -234,6 +236,12 @@ class Assembly:
         self.ingress = Ingress(store.inbox, self.dispatch, self.waiters, clock, edges.ids, edges.meter, auto_save)
         kept = (settings.inbox.retention_secs, settings.inbox.dead_retention_secs, settings.memory.max_auto_saved)
         self.housekeeping = Housekeeping(store, self.access, clock, edges.meter, self.health, *kept, (self.attachments.sweep, self.audit.prune))
+
+    def _clock_watch(self) -> ClockWatch:
+        store, scheduler = self.edges.store, self.scheduler
+        mends = (store.inbox.mend_waits, store.outbox.mend_waits, store.subscriptions.mend_waits, scheduler.mend_waits)
+        wakes = (self.dispatch.wake, self.delivery.follow, self.subscriptions.wake, scheduler.wake)
+        return ClockWatch(self.edges.clock, self.edges.meter, mends, wakes)
 
     def _gate(self) -> Approvals:
         return Approvals(
@@ -346,12 +354,12 @@ class Assembly:
         await self.edges.store.start()
         self.edges.ids.go_on_after(self.edges.store.newest_id)
 
+    async def _adopt(self) -> None:
+        await self.devices.adopt(self.settings.gateway.paired_tokens, list_present=self.settings.paired_tokens_present)
+
     def steps(self, web: GatewayResource) -> tuple[Step, ...]:
         """Everything that is started and stopped, in the order of its start."""
         edges, own = self.edges, self.settings.gateway
-
-        async def adopt() -> None:
-            await self.devices.adopt(own.paired_tokens, list_present=self.settings.paired_tokens_present)
 
         async def recover() -> None:
             running = (await edges.store.inbox.counts())[State.RUNNING]  # all of them of processes that are gone
@@ -391,7 +399,8 @@ class Assembly:
             Step("audit", lambda: self.audit.start(self.recorder, boot=self.boot), lambda: self.audit.stop(self.recorder)),
             # Before anything can end: outcomes are put into line from here on.
             Step("subscriptions", lambda: self.subscriptions.start(), lambda: self.subscriptions.stop(3.0), 6.0),
-            Step("devices", adopt),
+            Step("clock", self.clock_watch.start, self.clock_watch.stop),
+            Step("devices", self._adopt),
             Step("memory projection", self.memory_projection.start, self.memory_projection.stop),
             Step("agent", self.backends.start, self.backends.stop),
             Step("mcp", lambda: self.mcp.start_all(self.settings.mcp_servers), self.mcp.stop_all, 6.0),

@@ -283,6 +283,7 @@ def _bounded(name: str, text: str | None, most_chars: int) -> None:
 
 
 SHORTEST_MS = 1_000
+SET_BACK_MS = 3 * 3_600_000
 """A rhythm that is quicker is kept as it was written, and run at this one."""
 
 
@@ -295,6 +296,15 @@ def next_every(tick_ms: int, every_ms: int, now_ms: int) -> int:
     """The first tick after now in the rhythm of `tick_ms`, at least a second apart: those in between are passed over."""
     step_ms = max(every_ms, SHORTEST_MS)
     return tick_ms + (max(0, now_ms - tick_ms) // step_ms + 1) * step_ms
+
+
+def follows_set_back(job: Job, now_ms: int) -> bool:
+    """Whether the job's next tick is worked out anew after the wall clock was set back.
+
+    After less than `SET_BACK_MS` the ticks of that time have been run and nothing is repeated; after more the job goes by the new time, as with cron. A moment
+    is a moment.
+    """
+    return not isinstance(job.schedule, AtSchedule) and max(job.last_ms or 0, job.created_ms) - now_ms >= SET_BACK_MS
 
 
 def ended(run: Run, status: RunStatus, output: str, now_ms: int, attempt: int = 1) -> Run:

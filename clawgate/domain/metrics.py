@@ -70,6 +70,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("audit_entries_total", _C, "Entries given to the audit log", ("action",)),
     Family("audit_failures_total", _C, "Entries that the audit log did not take"),
     Family("audit_left_out_total", _C, "Entries left out because strangers set off too many of their kind"),
+    Family("clock_steps_total", _C, "Times that the wall clock was set while the gateway ran"),
     Family("reactor_lag_seconds", _G, "How late the reactor's timers fire"),
     Family("unhandled_errors_total", _C, "Deferreds that failed with nobody listening"),
 )

@@ -193,7 +193,7 @@ def step(subscriber: Subscriber, event: Event, now_ms: int) -> Step:
                 raise Conflict(f"subscription {subscriber.name} is stopped")
             return _with(subscriber, condition=Condition.PAUSED, reason=subscriber.reason or "operator"), (Effect.PAUSED,) if is_active else ()
         case Resumed():
-            fresh = _with(subscriber, condition=Condition.ACTIVE, reason="", attempts=0, due_ms=now_ms, pace_ms=0, failing_since_ms=0)
+            fresh = _with(subscriber, condition=Condition.ACTIVE, reason="", attempts=0, due_ms=0, pace_ms=0, failing_since_ms=0)
             return fresh, () if is_active else (Effect.RESUMED,)
 
 

@@ -132,6 +132,9 @@ class Inbox(Protocol):
     def next_due_ms(self) -> Deferred[int | None]:
         """When the next waiting item is due, or None."""
 
+    def mend_waits(self, now_ms: int) -> Deferred[int]:
+        """The wall clock may have been set back: items put off later than now are due after their own wait, counted from now. Returns how many."""
+
     def recover(self, owner: str, now_ms: int) -> Deferred[dict[State, int]]:
         """At start: applies `OwnerLost` to everything that runs under another owner or was held for a waiting caller.
 
@@ -162,6 +165,9 @@ class Outbox(Protocol):
 
     def next_send_due_ms(self, channel: str) -> Deferred[int | None]:
         """When the channel's next pending part is due, or None."""
+
+    def mend_waits(self, now_ms: int) -> Deferred[int]:
+        """`Inbox.mend_waits` for pending parts of every channel."""
 
     def recover_sends(self, retry_safe: frozenset[str], now_ms: int) -> Deferred[int]:
         """At start: `Unanswered(again=channel in retry_safe)` for every part found sending. Returns how many."""

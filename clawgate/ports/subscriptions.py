@@ -64,6 +64,9 @@ class SubscriptionRows(Protocol):
             NotFound: no such subscription. Conflict: the event does not apply.
         """
 
+    def mend_waits(self, now_ms: int) -> Deferred[int]:
+        """`ports.stores.Inbox.mend_waits` for the heads of lines. Returns how many subscribers had been tried later than now."""
+
     def drop(self, name: str, *, is_last: bool) -> Deferred[int]:
         """Empties a line, and forgets the subscriber too with `is_last`. Returns how many deliveries went. Raises NotFound."""
 

@@ -7,14 +7,15 @@ wanted ("ok and not supervised" upstream): switched off, it takes no ticks.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from clawgate.domain.cron import AtSchedule, EverySchedule, Job, Run, RunStatus, ended, is_skipped, next_every
-from clawgate.domain.errors import BadRequest
+from clawgate.domain.cron import AtSchedule, EverySchedule, Job, Run, RunStatus, ended, follows_set_back, is_skipped, next_every
+from clawgate.domain.errors import BadRequest, NotFound
 from clawgate.ports.clock import Clock
 from clawgate.ports.cron import CronRows, Schedules
 from clawgate.services.cron_runs import CronPolicy, CronRuns
@@ -58,6 +59,29 @@ class Scheduler:
         self._is_woken = True
         if self._nap is not None and not self._nap.called:
             self._nap.callback(None)
+
+    def mend_waits(self, now_ms: int) -> Deferred[int]:
+        """The wall clock may have been set back: jobs that would wait for all of that have their next tick worked out anew. Returns how many."""
+        return Deferred.fromCoroutine(self._mend_waits(now_ms))
+
+    async def _mend_waits(self, now_ms: int) -> int:
+        late = {job.id: next_ms for job in await self.rows.all() if (next_ms := self._earlier(job, now_ms)) is not None}
+        for job_id, next_ms in late.items():
+            try:
+                await self.rows.change(job_id, partial(_due_by, next_ms=next_ms))
+            except NotFound:
+                pass  # removed meanwhile
+        return len(late)
+
+    def _earlier(self, job: Job, now_ms: int) -> int | None:
+        """The job's next tick by the clock as it is now; None when that is not earlier."""
+        if not job.enabled or not follows_set_back(job, now_ms):
+            return None
+        try:
+            next_ms = self.schedules.next_ms(job.schedule, now_ms)
+        except BadRequest:
+            return None  # its next tick says so
+        return next_ms if next_ms is not None and next_ms < job.next_ms else None
 
     async def run(self, ready: Ready) -> None:
         """The component's life."""
@@ -119,3 +143,7 @@ class Scheduler:
             self._nap = None
             if timer.active():
                 timer.cancel()
+
+
+def _due_by(job: Job, next_ms: int) -> Job:
+    return msgspec.structs.replace(job, next_ms=min(next_ms, job.next_ms))

@@ -167,6 +167,10 @@ class SqliteInbox:
         """`ports.stores.Inbox.next_due_ms`; an item behind another of its conversation is not next."""
         return self.readers.read(_next_due_ms)
 
+    def mend_waits(self, now_ms: int) -> Deferred[int]:
+        """`ports.stores.Inbox.mend_waits`."""
+        return self.writer.call(lambda connection: connection.execute(inbox_rows.MEND, (now_ms,)).rowcount)
+
     def recover(self, owner: str, now_ms: int) -> Deferred[dict[State, int]]:
         """`ports.stores.Inbox.recover`, a chunk at a time."""
         return Deferred.fromCoroutine(self._recover(owner, now_ms))

@@ -85,6 +85,11 @@ COUNTS = "SELECT state, count(*) FROM inbox GROUP BY state"
 COUNT_OPEN = f"SELECT count(*) FROM inbox WHERE {_OPEN}"  # noqa: S608
 OLDEST_OF_STATE = "SELECT accepted_ms FROM inbox WHERE state = ? ORDER BY id LIMIT 1"
 NEXT_DUE = "SELECT min(due_ms) FROM inbox INDEXED BY inbox_due WHERE state = 'waiting' AND ready = 1"
+MEND = (
+    "UPDATE inbox INDEXED BY inbox_state SET due_ms = min(due_ms, ?1 + max(0, due_ms - updated_ms)), updated_ms = ?1 "
+    "WHERE state = 'waiting' AND updated_ms > ?1"
+)
+"""Any number of rows: those put off by a clock that was ahead. Its own wait is what lies between putting off and being due."""
 
 OF_STATE = "SELECT id, promised, owner FROM inbox WHERE state = ? AND id > ? ORDER BY id LIMIT ?"
 OLDEST = "SELECT id, state, accepted_ms, updated_ms FROM inbox WHERE id > ? ORDER BY id LIMIT ?"

@@ -45,6 +45,10 @@ class SqliteOutbox:
         """`ports.stores.Outbox.next_send_due_ms`; a part behind another of its target is not next."""
         return self.readers.read(partial(_next_due_ms, channel=channel))
 
+    def mend_waits(self, now_ms: int) -> Deferred[int]:
+        """`ports.stores.Outbox.mend_waits`."""
+        return self.writer.call(lambda connection: connection.execute(outbox_rows.MEND, (now_ms,)).rowcount)
+
     def recover_sends(self, retry_safe: frozenset[str], now_ms: int) -> Deferred[int]:
         """`ports.stores.Outbox.recover_sends`, a chunk at a time."""
         return Deferred.fromCoroutine(self._recover_sends(retry_safe, now_ms))

@@ -21,6 +21,11 @@ GET = f"SELECT {_COLUMNS} FROM outbox WHERE id = ?"  # noqa: S608
 OF_ITEM = f"SELECT {_COLUMNS} FROM outbox WHERE item_id = ? ORDER BY id"  # noqa: S608
 DUE = f"SELECT {_COLUMNS} FROM outbox WHERE channel = ? AND state = 'pending' AND head = 1 AND due_ms <= ? ORDER BY id LIMIT ?"  # noqa: S608
 NEXT_DUE = "SELECT min(due_ms) FROM outbox WHERE channel = ? AND state = 'pending' AND head = 1"
+MEND = (
+    "UPDATE outbox INDEXED BY outbox_line SET due_ms = min(due_ms, ?1 + max(0, due_ms - updated_ms)), updated_ms = ?1 "  # noqa: S608
+    f"WHERE {_ON_ITS_WAY} AND state = 'pending' AND updated_ms > ?1"
+)
+"""As `inbox_rows.MEND`."""
 SENDING = f"SELECT {_COLUMNS} FROM outbox WHERE state = 'sending' ORDER BY id LIMIT ?"  # noqa: S608
 BUSY = "SELECT id FROM outbox WHERE channel = ? AND target = ? AND state = 'sending' ORDER BY id LIMIT 1"
 FIRST = f"SELECT id FROM outbox WHERE channel = ? AND target = ? AND {_ON_ITS_WAY} ORDER BY id LIMIT 1"  # noqa: S608

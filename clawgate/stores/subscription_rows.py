@@ -67,6 +67,8 @@ REMOVE = "DELETE FROM subscription_queue WHERE id = ?"
 REMOVED = "UPDATE subscriptions SET depth = depth - 1 WHERE name = ?"
 EMPTY = "DELETE FROM subscription_queue WHERE subscription = ?"
 EMPTIED = "UPDATE subscriptions SET depth = 0, attempts = 0, due_ms = 0 WHERE name = ?"
+MEND = "UPDATE subscriptions SET due_ms = min(due_ms, ?1 + max(0, due_ms - last_attempt_ms)), last_attempt_ms = ?1 WHERE last_attempt_ms > ?1"
+"""As `inbox_rows.MEND`: a head is put off by the attempt before."""
 FORGET = "DELETE FROM subscriptions WHERE name = ?"
 FORGET_ATTEMPTS = "DELETE FROM subscription_attempts WHERE subscription = ?"
 

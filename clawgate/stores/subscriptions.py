@@ -59,6 +59,10 @@ class SqliteSubscriptions:
         """`ports.subscriptions.SubscriptionRows.settle`."""
         return self.writer.call(partial(_settled, name=name, event=event, now_ms=now_ms, attempt=attempt))
 
+    def mend_waits(self, now_ms: int) -> Deferred[int]:
+        """`ports.subscriptions.SubscriptionRows.mend_waits`."""
+        return self.writer.call(lambda connection: connection.execute(rows.MEND, (now_ms,)).rowcount)
+
     def drop(self, name: str, *, is_last: bool) -> Deferred[int]:
         """`ports.subscriptions.SubscriptionRows.drop`."""
         return self.writer.call(partial(_dropped, name=name, is_last=is_last))

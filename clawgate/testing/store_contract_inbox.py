@@ -127,6 +127,33 @@ async def a_waiting_item_is_claimed_when_it_is_due(open_store: OpenStore) -> Non
     assert await store.inbox.next_due_ms() is None
 
 
+async def a_wait_that_a_clock_ahead_began_goes_on_from_now(open_store: OpenStore) -> None:
+    store = await open_store()
+    later_ms = NOW_MS + 3 * 86_400_000
+    await run(store, an_item(1))
+    await store.inbox.settle(item_id(1), failed(retryable=True, delay_seconds=2), later_ms)
+    assert await store.inbox.mend_waits(later_ms) == 0
+    assert await store.inbox.next_due_ms() == later_ms + 2_000
+    assert await store.inbox.mend_waits(NOW_MS) == 1
+    assert await store.inbox.next_due_ms() == NOW_MS + 2_000
+    assert await store.inbox.mend_waits(NOW_MS) == 0
+    assert await store.inbox.claim(OWNER, NOW_MS + 1_999, 5) == ()
+    assert [item_id(1)] == [item.id for item in await store.inbox.claim(OWNER, NOW_MS + 2_000, 5)]
+
+
+async def mending_waits_changes_nothing_else(open_store: OpenStore) -> None:
+    store = await open_store()
+    later_ms = NOW_MS + 3_600_000
+    await run(store, an_item(1))
+    await store.inbox.settle(item_id(1), failed(retryable=True, delay_seconds=2), NOW_MS)
+    await run(store, an_item(2))
+    await store.inbox.settle(item_id(2), completed(), later_ms)
+    await store.inbox.accept(an_item(3, at_ms=later_ms))
+    before = (await store.inbox.page(frozenset(), 0, "", 9)).items
+    assert await store.inbox.mend_waits(NOW_MS) == 0
+    assert (await store.inbox.page(frozenset(), 0, "", 9)).items == before
+
+
 async def a_due_item_is_not_starved_by_newer_ones(open_store: OpenStore) -> None:
     store = await open_store()
     await run(store, an_item(1))

@@ -51,6 +51,19 @@ async def order_holds_over_several_items(open_store: OpenStore) -> None:
     assert await _claim(store) == [20]
 
 
+async def a_part_that_a_clock_ahead_put_off_is_due_after_its_own_wait(open_store: OpenStore) -> None:
+    store = await open_store()
+    item, later_ms = an_item(1), NOW_MS + 3_600_000
+    await answered(store, item, a_send(10, item), a_send(20, item), a_send(30, item, channel="wati"))
+    assert await _claim(store, now_ms=later_ms) == [10]
+    await store.outbox.settle_send(item_id(10), NotDelivered("busy", 5.0, 3), later_ms)
+    assert await store.outbox.mend_waits(NOW_MS) == 1
+    assert await store.outbox.next_send_due_ms("linq") == NOW_MS + 5_000
+    assert await store.outbox.next_send_due_ms("wati") == 0
+    assert await store.outbox.mend_waits(NOW_MS) == 0
+    assert await _claim(store, now_ms=NOW_MS + 5_000) == [10]
+
+
 async def an_uncertain_or_dead_head_does_not_hold_up_the_rest(open_store: OpenStore) -> None:
     store = await open_store()
     item = an_item(1)

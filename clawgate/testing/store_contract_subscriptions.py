@@ -261,3 +261,20 @@ async def a_subscriber_that_is_dropped_for_good_is_gone(open_store: OpenStore) -
         store.subscriptions.add("a", "subscription_test", 5, "{}"),
     ):
         assert NotFound == await refusal(refused)
+
+
+async def a_head_that_a_clock_ahead_put_off_is_due_after_its_own_wait(open_store: OpenStore) -> None:
+    store = await open_store()
+    later_ms = NOW_MS + 3_600_000
+    await store.subscriptions.configure({"a": _wish("message_done"), "b": _wish("message_done")})
+    await answered(store, an_item(1))
+    for name, at_ms in (("a", later_ms), ("b", NOW_MS)):
+        head = await _head(store, name)
+        assert head is not None
+        attempt = Attempt(id=head.id, kind=head.kind, at_ms=at_ms, duration_ms=3, status=500)
+        await store.subscriptions.settle(name, Answered(500), at_ms, attempt)
+    assert await store.subscriptions.mend_waits(NOW_MS) == 1
+    for _ in range(2):
+        lines = await store.subscriptions.lines()
+        assert [(line.subscriber.due_ms, line.subscriber.attempts) for line in lines] == [(NOW_MS + 5_000, 1)] * 2
+        assert await store.subscriptions.mend_waits(NOW_MS) == 0

@@ -1,4 +1,4 @@
-"""A store that fails while everybody is at it: full, broken, locked (design §6, §7).
+"""A store that fails while everybody is at it: full, broken, locked; and a clock that jumps (design §6, §7).
 
 No 2xx that is not true, service again by itself when the trouble is over, and the audit holds.
 """
@@ -18,6 +18,7 @@ from tests.acceptance.crash.load import Load
 from tests.acceptance.daemon import until
 
 pytestmark = pytest.mark.acceptance
+HOUR, DAYS = 3600, 3 * 86_400
 
 
 def goes_on(load: Load, count: int) -> None:
@@ -92,3 +93,25 @@ def test_after_a_restart_with_a_clock_that_was_set_back_conversations_go_on_in_o
     house.settle()
     asked = list(dict.fromkeys(house.model.asked))
     assert [int(text.split("-")[2]) for text in asked] == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_clock_that_jumps_by_hours_costs_no_promise(house: House) -> None:
+    load = Load(house)
+    for _ in range(3):
+        house.start(Plan(jumps=(0, HOUR, -HOUR), offset=True))
+        load.begin()
+        goes_on(load, 50)
+        house.kill()
+        load.end()
+    house.start(Plan(offset=True))
+    assert audited(house, load).problems == {}
+
+
+def test_a_clock_that_jumps_by_days_loses_nothing(house: House) -> None:
+    """Keys last for hours: what is sent again after days is another message."""
+    load = Load(house, is_sent_again=False)
+    house.start(Plan(jumps=(0, DAYS, -DAYS)))
+    load.begin()
+    goes_on(load, 80)
+    load.end()
+    assert audited(house, load, replay=False).problems == {}
