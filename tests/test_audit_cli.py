@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clawgate.domain.audit import GENESIS, Action, Link, fact
+from clawgate.domain.audit import GENESIS, Action, Link, deed
 from clawgate.stores import audit, migrations
 from clawgate.system.lock import StateLock
 from tests.test_cli import Daemon, Home, Run, clawgate, daemon, home
@@ -27,7 +27,7 @@ def database(home: Home) -> Path:
         migrations.migrate(connection, str(path), migrations.shipped(), 0, 0)
         connection.execute("PRAGMA journal_mode = WAL")
         for number in range(1, 6):
-            audit.append(connection, fact(number, Action.COMMAND, "ann", f"thing {number}"))
+            audit.append(connection, deed(number, Action.COMMAND, "ann", f"thing {number}"))
     return path
 
 
@@ -82,7 +82,7 @@ def test_a_log_that_was_computed_anew_needs_a_noted_head(entries: sqlite3.Connec
     noted = head_of(database, 4)
     entries.execute("DELETE FROM audit")
     for number in range(1, 6):
-        audit.append(entries, fact(number, Action.COMMAND, "bob", f"thing {number}"))
+        audit.append(entries, deed(number, Action.COMMAND, "bob", f"thing {number}"))
     assert clawgate("audit", "verify").exit_code == 0
     assert "BROKEN at entry 4: rewritten" in clawgate("audit", "verify", "--head", noted).stdout
 

@@ -71,8 +71,8 @@ class Outcome(StrEnum):
     EXPIRED = "expired"
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be written down; `fact` makes one within the bounds.
+class Deed(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be written down; `deed` makes one within the bounds.
 
     Attributes:
         actor: the principal who did it, or `GATEWAY`, `FILES`, `NOBODY`.
@@ -99,7 +99,7 @@ class Link(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A fact in its place; `prev` is the digest of the entry before. Actions and outcomes are texts: a newer clawgate may have written others."""
+    """A deed in its place; `prev` is the digest of the entry before. Actions and outcomes are texts: a newer clawgate may have written others."""
 
     seq: int
     at_ms: int
@@ -139,24 +139,24 @@ class Verdict(msgspec.Struct, frozen=True):
     broken: Break | None = None
 
 
-def fact(
+def deed(
     at_ms: int, action: Action, actor: str, subject: str = "", *, outcome: Outcome = Outcome.OK, detail: Mapping[str, object] | None = None
-) -> Fact:
-    """A fact within the bounds; what is too long is cut, with a mark."""
+) -> Deed:
+    """A deed within the bounds; what is too long is cut, with a mark."""
     text = _detail_text(detail or {})
-    return Fact(at_ms=at_ms, action=action.value, actor=_cut(actor), subject=_cut(subject), outcome=outcome.value, detail=text)
+    return Deed(at_ms=at_ms, action=action.value, actor=_cut(actor), subject=_cut(subject), outcome=outcome.value, detail=text)
 
 
-def chained(stated: Fact, before: Link) -> Entry:
+def chained(deed: Deed, before: Link) -> Entry:
     """The entry that follows on `before`."""
     entry = Entry(
         seq=before.seq + 1,
-        at_ms=stated.at_ms,
-        action=stated.action,
-        actor=stated.actor,
-        subject=stated.subject,
-        outcome=stated.outcome,
-        detail=stated.detail,
+        at_ms=deed.at_ms,
+        action=deed.action,
+        actor=deed.actor,
+        subject=deed.subject,
+        outcome=deed.outcome,
+        detail=deed.detail,
         prev=before.digest,
         digest="",
     )
@@ -174,9 +174,9 @@ def canonical(entry: Entry) -> bytes:
     return _encoder.encode(content)
 
 
-def pruned(at_ms: int, anchor: Link, entries: int) -> Fact:
+def pruned(at_ms: int, anchor: Link, entries: int) -> Deed:
     """What is written down when old entries go: the chain begins at `anchor` from now on."""
-    return fact(at_ms, Action.AUDIT_PRUNED, GATEWAY, str(anchor), detail={"entries": entries})
+    return deed(at_ms, Action.AUDIT_PRUNED, GATEWAY, str(anchor), detail={"entries": entries})
 
 
 def follow(entries: Iterable[Entry], before: Link, noted: Link | None = None) -> Verdict:

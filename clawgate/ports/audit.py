@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from clawgate.domain.audit import Action, Entry, Fact, Link, Outcome, Verdict
+from clawgate.domain.audit import Action, Deed, Entry, Link, Outcome, Verdict
 
 T = TypeVar("T")
 
@@ -15,8 +15,8 @@ T = TypeVar("T")
 class AuditRows(Protocol):
     """The log as it is kept: entries are added at the end and go, when they are old, from the front; none is ever changed."""
 
-    def append(self, fact: Fact) -> Deferred[Link]:
-        """Adds a fact at the end. Operations of other rows that take a `Fact` do the same in their own commit."""
+    def append(self, deed: Deed) -> Deferred[Link]:
+        """Adds a deed at the end. Operations of other rows that take a `Deed` do the same in their own commit."""
 
     def head(self) -> Deferred[Link]:
         """The last entry's link; the anchor when there is none."""
@@ -46,7 +46,7 @@ class AuditRows(Protocol):
 class Recorder(Protocol):
     """Writes down what somebody did. Which of the ways a caller takes decides what happens when the log cannot be written."""
 
-    def fact(self, action: Action, actor: str, subject: str = "", outcome: Outcome = Outcome.OK, **detail: object) -> Fact | None:
+    def deed(self, action: Action, actor: str, subject: str = "", outcome: Outcome = Outcome.OK, **detail: object) -> Deed | None:
         """For an operation of the store that writes it in the same commit; None = nothing is recorded."""
 
     def record(self, action: Action, actor: str, subject: str = "", outcome: Outcome = Outcome.OK, **detail: object) -> Deferred[None]:
@@ -55,5 +55,5 @@ class Recorder(Protocol):
     def attempt(self, action: Action, actor: str, subject: str = "", outcome: Outcome = Outcome.OK, **detail: object) -> Deferred[None]:
         """For what happens in any case: never fails, says so in the log. It may be awaited or left alone."""
 
-    def despite(self, fact: Fact | None, write: Callable[[Fact | None], Deferred[T]]) -> Deferred[T]:
-        """`write(fact)`; when the store refuses that, `write(None)`: what must happen does, and the missing entry is told loudly."""
+    def despite(self, deed: Deed | None, write: Callable[[Deed | None], Deferred[T]]) -> Deferred[T]:
+        """`write(deed)`; when the store refuses that, `write(None)`: what must happen does, and the missing entry is told loudly."""

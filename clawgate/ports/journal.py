@@ -8,12 +8,12 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.approvals import Pending
-from clawgate.domain.audit import Fact
+from clawgate.domain.audit import Deed
 from clawgate.domain.journal import ToolStep
 
 
 class Journal(Protocol):
-    """What the tools of a turn did. `told` is written into the audit log in the same commit."""
+    """What the tools of a turn did. `deed` is written into the audit log in the same commit."""
 
     def plan(self, owner: str, steps: Sequence[ToolStep], now_ms: int) -> Deferred[None]:
         """Writes down one round before anybody is asked about it and before any of it is called.
@@ -24,10 +24,10 @@ class Journal(Protocol):
             Conflict: the item is no longer run by `owner`.
         """
 
-    def ask(self, owner: str, step: ToolStep, now_ms: int, told: Fact | None = None) -> Deferred[None]:
+    def ask(self, owner: str, step: ToolStep, now_ms: int, deed: Deed | None = None) -> Deferred[None]:
         """Somebody is about to be asked about `step`, under its `approval_id` and until its `expires_ms`. Raises Conflict as `plan`."""
 
-    def answer(self, item_id: str, step: int, now_ms: int, *, approve: bool, told: Fact | None = None) -> Deferred[bool]:
+    def answer(self, item_id: str, step: int, now_ms: int, *, approve: bool, deed: Deed | None = None) -> Deferred[bool]:
         """Gives the word on a step that somebody has to allow: asked → planned, or refused.
 
         Of several words the first one counts, and only that one is told.
@@ -45,10 +45,10 @@ class Journal(Protocol):
     def questions(self, limit: int) -> Deferred[tuple[Pending, ...]]:
         """Open questions of open items, in the order in which they were asked; also those whose turn has yet to begin again."""
 
-    def begin(self, owner: str, step: ToolStep, now_ms: int, told: Fact | None = None) -> Deferred[None]:
+    def begin(self, owner: str, step: ToolStep, now_ms: int, deed: Deed | None = None) -> Deferred[None]:
         """The call is about to be made. Raises Conflict as `plan`."""
 
-    def finish(self, owner: str, step: ToolStep, now_ms: int, told: Fact | None = None) -> Deferred[None]:
+    def finish(self, owner: str, step: ToolStep, now_ms: int, deed: Deed | None = None) -> Deferred[None]:
         """`step` with its result. Raises Conflict as `plan`."""
 
     def steps(self, item_id: str) -> Deferred[tuple[ToolStep, ...]]:

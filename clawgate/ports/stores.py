@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 
 from clawgate.domain import delivery, inbox
 from clawgate.domain.attempts import Attempt, Outcome
-from clawgate.domain.audit import Fact
+from clawgate.domain.audit import Deed
 from clawgate.domain.delivery import Send
 from clawgate.domain.devices import Device
 from clawgate.domain.inbox import Effect, Item, State
@@ -176,15 +176,15 @@ class Outbox(Protocol):
 class Devices(Protocol):
     """Paired devices."""
 
-    def add(self, device: Device, told: Fact | None = None) -> Deferred[None]:
+    def add(self, device: Device, deed: Deed | None = None) -> Deferred[None]:
         """Stores a new device. A hash that exists already, revoked or not, is a `Conflict`.
 
         Args:
-            told: written into the audit log in the same commit.
+            deed: written into the audit log in the same commit.
         """
 
-    def replace(self, device: Device, told: Fact | None = None) -> Deferred[None]:
-        """Stores the device's new record under its id (rotation, narrowing, revocation, mirroring); `told` as `add`. Raises NotFound.
+    def replace(self, device: Device, deed: Deed | None = None) -> Deferred[None]:
+        """Stores the device's new record under its id (rotation, narrowing, revocation, mirroring); `deed` as `add`. Raises NotFound.
 
         A device that is revoked stays so, also when a record read before says otherwise.
         """

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 
 from clawgate.domain import approvals
 from clawgate.domain.approvals import Pending, ToolPolicy, Verdict
-from clawgate.domain.audit import GATEWAY, NOBODY, Action, Fact, Outcome
+from clawgate.domain.audit import GATEWAY, NOBODY, Action, Deed, Outcome
 from clawgate.domain.caller import Caller
 from clawgate.domain.errors import NotFound
 from clawgate.domain.inbox import Item
@@ -132,8 +132,8 @@ class Approvals:
 
     async def allow(self, step: ToolStep) -> bool:
         """Writes down that nobody has to be asked about a step any more; False = somebody has refused it meanwhile."""
-        told = self.audit.fact(Action.APPROVAL_ANSWERED, GATEWAY, step.name, Outcome.APPROVED, tool=step.call.name, why="granted before")
-        has_counted = await written(lambda: self.journal.answer(step.item_id, step.step, self.clock.wall_ms(), approve=True, told=told), self.clock)
+        deed = self.audit.deed(Action.APPROVAL_ANSWERED, GATEWAY, step.name, Outcome.APPROVED, tool=step.call.name, why="granted before")
+        has_counted = await written(lambda: self.journal.answer(step.item_id, step.step, self.clock.wall_ms(), approve=True, deed=deed), self.clock)
         return has_counted or await self._is_allowed(step.item_id, step.step)
 
     async def resolve(self, approval_id: str, caller: Caller, *, approve: bool, always: bool) -> Resolved:
@@ -150,8 +150,8 @@ class Approvals:
         if pending is None or self._is_over(pending) or not caller.may_see(pending.principal):
             raise NotFound(_NOT_PENDING)
         resolved = Resolved(approval_id, approve, approve and always)
-        told = self._told(pending, caller.principal, Outcome.APPROVED if approve else Outcome.DENIED, always=resolved.always or None)
-        answering = self._approved(pending, told) if approve else self._denied(pending, told)
+        deed = self._deed(pending, caller.principal, Outcome.APPROVED if approve else Outcome.DENIED, always=resolved.always or None)
+        answering = self._approved(pending, deed) if approve else self._denied(pending, deed)
         answering.addCallback(self._answered, pending, resolved)
         try:
             has_counted = await shielded(answering)
@@ -186,22 +186,22 @@ class Approvals:
         now_ms = self.clock.wall_ms()
         expires_ms = now_ms + int(self.timeout_seconds() * 1000)
         asked = msgspec.structs.replace(step, approval_id=self.ids.uuid(), asked_ms=now_ms, expires_ms=expires_ms)
-        told = self.audit.fact(
+        deed = self.audit.deed(
             Action.APPROVAL_ASKED, item.principal, asked.name, Outcome.ASKED, id=asked.approval_id, tool=asked.call.name, arguments=digest(asked.call)
         )
-        await written(lambda: self.journal.ask(item.owner, asked, now_ms, told), self.clock)
+        await written(lambda: self.journal.ask(item.owner, asked, now_ms, deed), self.clock)
         return asked
 
-    def _approved(self, pending: Pending, told: Fact | None) -> Deferred[bool]:
-        return self.journal.answer(pending.item_id, pending.step, self.clock.wall_ms(), approve=True, told=told)
+    def _approved(self, pending: Pending, deed: Deed | None) -> Deferred[bool]:
+        return self.journal.answer(pending.item_id, pending.step, self.clock.wall_ms(), approve=True, deed=deed)
 
-    def _denied(self, pending: Pending, told: Fact | None) -> Deferred[bool]:
+    def _denied(self, pending: Pending, deed: Deed | None) -> Deferred[bool]:
         """A no counts also when it cannot be recorded."""
         now_ms = self.clock.wall_ms()
-        return self.audit.despite(told, lambda fact: self.journal.answer(pending.item_id, pending.step, now_ms, approve=False, told=fact))
+        return self.audit.despite(deed, lambda kept: self.journal.answer(pending.item_id, pending.step, now_ms, approve=False, deed=kept))
 
-    def _told(self, pending: Pending, by: str, outcome: Outcome, always: bool | None = None) -> Fact | None:
-        return self.audit.fact(
+    def _deed(self, pending: Pending, by: str, outcome: Outcome, always: bool | None = None) -> Deed | None:
+        return self.audit.deed(
             Action.APPROVAL_ANSWERED, by, f"{pending.item_id}:{pending.step}", outcome, id=pending.id, tool=pending.call.name, always=always
         )
 
@@ -216,8 +216,8 @@ class Approvals:
                 return await within(shielded(word), seconds, self.clock)
             except Expired:
                 pass
-        told = self._told(pending, NOBODY, Outcome.EXPIRED)
-        if not await written(lambda: self._denied(pending, told), self.clock):
+        deed = self._deed(pending, NOBODY, Outcome.EXPIRED)
+        if not await written(lambda: self._denied(pending, deed), self.clock):
             return await self._earlier_word(pending, word)
         self.events.publish("approval_expired", _about(pending), pending.principal)
         return False

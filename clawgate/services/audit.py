@@ -2,7 +2,7 @@
 
 Whoever does something that is recorded asks a `Recorder`:
 
-    same commit     `fact`: pairing, revocation, approvals, tool calls: the entry and the row it is about are committed together
+    same commit     `deed`: pairing, revocation, approvals, tool calls: the entry and the row it is about are committed together
     fail closed     `record`: configuration, commands, logins: no entry, no deed
     in any case     `attempt`, `despite`: revocations, denials, the end of the process, what is already over: without its entry it is said loudly
 
@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from clawgate.domain import audit
-from clawgate.domain.audit import Action, Entry, Fact, Link, Outcome, Verdict
+from clawgate.domain.audit import Action, Deed, Entry, Link, Outcome, Verdict
 from clawgate.domain.errors import GatewayError, Overloaded, StoreUnavailable
 from clawgate.domain.ratelimit import SlidingWindow
 from clawgate.ports.audit import AuditRows, Recorder
@@ -41,7 +41,7 @@ MOST_OF_STRANGERS_PER_MINUTE = 60
 class _Nothing:
     """A `Recorder` that records nothing."""
 
-    def fact(self, action: Action, actor: str, subject: str = "", outcome: Outcome = Outcome.OK, **detail: object) -> Fact | None:
+    def deed(self, action: Action, actor: str, subject: str = "", outcome: Outcome = Outcome.OK, **detail: object) -> Deed | None:
         """None."""
         return None
 
@@ -53,7 +53,7 @@ class _Nothing:
         """At once."""
         return succeed(None)
 
-    def despite(self, fact: Fact | None, write: Callable[[Fact | None], Deferred[_T]]) -> Deferred[_T]:
+    def despite(self, deed: Deed | None, write: Callable[[Deed | None], Deferred[_T]]) -> Deferred[_T]:
         """`write(None)`."""
         return write(None)
 
@@ -77,17 +77,17 @@ class Audit:
 
     # --- writing
 
-    def fact(self, action: Action, actor: str, subject: str = "", outcome: Outcome = Outcome.OK, **detail: object) -> Fact | None:
-        """`ports.audit.Recorder.fact`."""
+    def deed(self, action: Action, actor: str, subject: str = "", outcome: Outcome = Outcome.OK, **detail: object) -> Deed | None:
+        """`ports.audit.Recorder.deed`."""
         self.meter.count("audit_entries_total", action.value)
         said = {name: value for name, value in detail.items() if value is not None}
-        return audit.fact(self.clock.wall_ms(), action, actor, subject, outcome=outcome, detail=said)
+        return audit.deed(self.clock.wall_ms(), action, actor, subject, outcome=outcome, detail=said)
 
     def record(self, action: Action, actor: str, subject: str = "", outcome: Outcome = Outcome.OK, **detail: object) -> Deferred[None]:
         """`ports.audit.Recorder.record`."""
-        fact = self.fact(action, actor, subject, outcome, **detail)
-        assert fact is not None  # this one always makes one
-        return self.rows.append(fact).addCallbacks(lambda _: None, self._not_written, errbackArgs=(action,))
+        deed = self.deed(action, actor, subject, outcome, **detail)
+        assert deed is not None  # this one always makes one
+        return self.rows.append(deed).addCallbacks(lambda _: None, self._not_written, errbackArgs=(action,))
 
     def attempt(self, action: Action, actor: str, subject: str = "", outcome: Outcome = Outcome.OK, **detail: object) -> Deferred[None]:
         """`ports.audit.Recorder.attempt`."""
@@ -96,15 +96,15 @@ class Audit:
             return succeed(None)
         return self.record(action, actor, subject, outcome, **detail).addErrback(lambda failure: failure.trap(GatewayError) and None)
 
-    def despite(self, fact: Fact | None, write: Callable[[Fact | None], Deferred[_T]]) -> Deferred[_T]:
+    def despite(self, deed: Deed | None, write: Callable[[Deed | None], Deferred[_T]]) -> Deferred[_T]:
         """`ports.audit.Recorder.despite`."""
 
         def without(failure: Failure) -> Deferred[_T]:
             failure.trap(StoreUnavailable)
-            self._tell(fact.action if fact is not None else "", failure)
+            self._tell(deed.action if deed is not None else "", failure)
             return write(None)
 
-        return write(fact).addErrback(without)
+        return write(deed).addErrback(without)
 
     def _not_written(self, failure: Failure, action: Action) -> Failure:
         self._tell(action.value, failure)

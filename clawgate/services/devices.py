@@ -94,8 +94,8 @@ class Devices:
             ip_address=address,
             expires_ms=earliest(now_ms + ttl_seconds * 1000 if ttl_seconds else 0, until_ms),
         )
-        told = self.audit.fact(Action.DEVICE_PAIRED, by, device.id, name=name, scopes=sorted(scopes), client=address, expires_ms=device.expires_ms)
-        await self.rows.add(device, told)
+        deed = self.audit.deed(Action.DEVICE_PAIRED, by, device.id, name=name, scopes=sorted(scopes), client=address, expires_ms=device.expires_ms)
+        await self.rows.add(device, deed)
         return Issued(token, device, await self._mirrored())
 
     async def listed(self) -> tuple[Device, ...]:
@@ -158,7 +158,7 @@ class Devices:
         known = await self.rows.all_hashes()
         for hashed in sorted(in_file - known.keys()):
             imported = Device(id=self.ids.uuid(), token_hash=hashed, device_type="legacy", paired_ms=now_ms, last_seen_ms=now_ms, mirrored=True)
-            await self.audit.despite(self.audit.fact(Action.DEVICE_IMPORTED, FILES, imported.id), partial(self.rows.add, imported))
+            await self.audit.despite(self.audit.deed(Action.DEVICE_IMPORTED, FILES, imported.id), partial(self.rows.add, imported))
         if list_present and not is_old:
             await self._revoke_deleted(in_file, now_ms)
         alive = await self.rows.alive(now_ms)
@@ -175,8 +175,8 @@ class Devices:
 
     async def _revoked(self, device: Device, now_ms: int, by: str) -> Device:
         gone = msgspec.structs.replace(device, revoked_ms=now_ms)
-        told = self.audit.fact(Action.DEVICE_REVOKED, by, device.id, name=device.name)
-        await self.audit.despite(told, lambda fact: self.rows.replace(gone, fact))
+        deed = self.audit.deed(Action.DEVICE_REVOKED, by, device.id, name=device.name)
+        await self.audit.despite(deed, partial(self.rows.replace, gone))
         self._killed(device)
         return gone
 

@@ -18,7 +18,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from clawgate.domain.approvals import Verdict
-from clawgate.domain.audit import Action, Fact, Outcome
+from clawgate.domain.audit import Action, Deed, Outcome
 from clawgate.domain.errors import GatewayError, ToolUncertain
 from clawgate.domain.inbox import Completed, Denied, Item, ToolUnsettled
 from clawgate.domain.journal import StepState, ToolStep
@@ -201,7 +201,7 @@ class Rounds:
         return await self._made(item, step)
 
     async def _made(self, item: Item, step: ToolStep) -> ToolStep:
-        begun = self._told(item, step, Action.TOOL_BEGUN, Outcome.OK)
+        begun = self._deed(item, step, Action.TOOL_BEGUN, Outcome.OK)
         await written(lambda: self.journal.begin(item.owner, step, self.clock.wall_ms(), begun), self.clock)
         self.streams.tell(item.id, ToolStarted(step.call))
         label = step.call.name if step.call.name in self.toolbox.tools() else _UNKNOWN
@@ -213,17 +213,17 @@ class Rounds:
         self.meter.observe("tool_duration_seconds", seconds, label)
         self.meter.count("tool_calls_total", label, "true" if result.ok else "false")
         done = msgspec.structs.replace(step, state=StepState.DONE, result=bounded(result.text), ok=result.ok)
-        ended = self._told(item, step, Action.TOOL_ENDED, Outcome.OK if result.ok else Outcome.FAILED)
+        ended = self._deed(item, step, Action.TOOL_ENDED, Outcome.OK if result.ok else Outcome.FAILED)
         await written(lambda: self.journal.finish(item.owner, done, self.clock.wall_ms(), ended), self.clock)
         self.streams.tell(item.id, ToolEnded(step.call, result.ok, done.result or ""))
         return done
 
-    def _told(self, item: Item, step: ToolStep, action: Action, outcome: Outcome) -> Fact | None:
+    def _deed(self, item: Item, step: ToolStep, action: Action, outcome: Outcome) -> Deed | None:
         """What the audit log says of a call: never its arguments, only their digest."""
         tool = self.toolbox.tools().get(step.call.name)
         risk = None if tool is None else tool.risk.value
         about = {"tool": step.call.name, "risk": risk, "source": item.source, "arguments": digest(step.call)}
-        return self.audit.fact(action, item.principal, step.name, outcome, **about)
+        return self.audit.deed(action, item.principal, step.name, outcome, **about)
 
     async def _result(self, item: Item, step: ToolStep) -> ToolResult:
         tool = self.toolbox.tools().get(step.call.name)

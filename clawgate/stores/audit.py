@@ -14,7 +14,7 @@ from attrs import define
 from twisted.internet.defer import Deferred
 
 from clawgate.domain import audit
-from clawgate.domain.audit import Entry, Fact, Link, Verdict
+from clawgate.domain.audit import Deed, Entry, Link, Verdict
 from clawgate.domain.errors import StoreUnavailable
 from clawgate.stores.readers import Readers
 from clawgate.stores.writer import Writer
@@ -39,9 +39,9 @@ class SqliteAudit:
     writer: Writer
     readers: Readers
 
-    def append(self, fact: Fact) -> Deferred[Link]:
+    def append(self, deed: Deed) -> Deferred[Link]:
         """`ports.audit.AuditRows.append`."""
-        return self.writer.call(partial(append, fact=fact))
+        return self.writer.call(partial(append, deed=deed))
 
     def head(self) -> Deferred[Link]:
         """`ports.audit.AuditRows.head`."""
@@ -64,19 +64,19 @@ class SqliteAudit:
         return self.writer.call(partial(_prune, before_ms=before_ms, now_ms=now_ms, most=most))
 
 
-def tell(connection: sqlite3.Connection, told: Fact | None) -> None:
-    """`append` for operations that may have nothing to tell."""
-    if told is not None:
-        append(connection, told)
+def record(connection: sqlite3.Connection, deed: Deed | None) -> None:
+    """`append` for operations that are recorded unless the log is switched off."""
+    if deed is not None:
+        append(connection, deed)
 
 
-def append(connection: sqlite3.Connection, fact: Fact) -> Link:
-    """Adds a fact in the transaction that is open.
+def append(connection: sqlite3.Connection, deed: Deed) -> Link:
+    """Adds a deed in the transaction that is open.
 
     Raises:
         StoreUnavailable: the log takes nothing.
     """
-    entry = audit.chained(fact, _head(connection))
+    entry = audit.chained(deed, _head(connection))
     try:
         connection.execute(INSERT, to_row(entry))
     except sqlite3.IntegrityError as problem:

@@ -12,7 +12,7 @@ from functools import partial
 from attrs import define
 from twisted.internet.defer import Deferred
 
-from clawgate.domain.audit import Fact
+from clawgate.domain.audit import Deed
 from clawgate.domain.caller import Scope
 from clawgate.domain.devices import Device
 from clawgate.domain.errors import Conflict, NotFound
@@ -46,13 +46,13 @@ class SqliteDevices:
     writer: Writer
     readers: Readers
 
-    def add(self, device: Device, told: Fact | None = None) -> Deferred[None]:
+    def add(self, device: Device, deed: Deed | None = None) -> Deferred[None]:
         """`ports.stores.Devices.add`."""
-        return self.writer.call(partial(_add, device=device, told=told))
+        return self.writer.call(partial(_add, device=device, deed=deed))
 
-    def replace(self, device: Device, told: Fact | None = None) -> Deferred[None]:
+    def replace(self, device: Device, deed: Deed | None = None) -> Deferred[None]:
         """`ports.stores.Devices.replace`; a hash that is another's, or was ever retired, is a `Conflict`."""
-        return self.writer.call(partial(_replace, device=device, told=told))
+        return self.writer.call(partial(_replace, device=device, deed=deed))
 
     def by_hash(self, token_hash: str) -> Deferred[Device | None]:
         """`ports.stores.Devices.by_hash`."""
@@ -106,13 +106,13 @@ def _maybe(connection: sqlite3.Connection, sql: str, value: str) -> Device | Non
     return None if row is None else from_row(row)
 
 
-def _add(connection: sqlite3.Connection, device: Device, told: Fact | None) -> None:
+def _add(connection: sqlite3.Connection, device: Device, deed: Deed | None) -> None:
     _refuse_retired(connection, device)
     _write(connection, INSERT, device)
-    audit.tell(connection, told)
+    audit.record(connection, deed)
 
 
-def _replace(connection: sqlite3.Connection, device: Device, told: Fact | None) -> None:
+def _replace(connection: sqlite3.Connection, device: Device, deed: Deed | None) -> None:
     before = _maybe(connection, BY_ID, device.id)
     if before is None:
         raise NotFound(f"no device {device.id}")
@@ -120,7 +120,7 @@ def _replace(connection: sqlite3.Connection, device: Device, told: Fact | None) 
         _refuse_retired(connection, device)
         connection.execute(RETIRE, (before.token_hash, before.id))
     _write(connection, UPDATE, device)
-    audit.tell(connection, told)
+    audit.record(connection, deed)
 
 
 def _refuse_retired(connection: sqlite3.Connection, device: Device) -> None:

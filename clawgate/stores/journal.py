@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 
 from clawgate.domain import inbox
 from clawgate.domain.approvals import Pending
-from clawgate.domain.audit import Fact
+from clawgate.domain.audit import Deed
 from clawgate.domain.errors import Conflict
 from clawgate.domain.inbox import Item
 from clawgate.domain.journal import StepState, ToolStep, is_allowed
@@ -62,13 +62,13 @@ class SqliteJournal:
         """`ports.journal.Journal.plan`."""
         return self.writer.call(partial(_plan, owner=owner, steps=steps, now_ms=now_ms))
 
-    def ask(self, owner: str, step: ToolStep, now_ms: int, told: Fact | None = None) -> Deferred[None]:
+    def ask(self, owner: str, step: ToolStep, now_ms: int, deed: Deed | None = None) -> Deferred[None]:
         """`ports.journal.Journal.ask`."""
-        return self.writer.call(partial(_ask, owner=owner, step=step, now_ms=now_ms, told=told))
+        return self.writer.call(partial(_ask, owner=owner, step=step, now_ms=now_ms, deed=deed))
 
-    def answer(self, item_id: str, step: int, now_ms: int, *, approve: bool, told: Fact | None = None) -> Deferred[bool]:
+    def answer(self, item_id: str, step: int, now_ms: int, *, approve: bool, deed: Deed | None = None) -> Deferred[bool]:
         """`ports.journal.Journal.answer`."""
-        return self.writer.call(partial(_answer, item_id=item_id, step=step, approve=approve, now_ms=now_ms, told=told))
+        return self.writer.call(partial(_answer, item_id=item_id, step=step, approve=approve, now_ms=now_ms, deed=deed))
 
     def question(self, approval_id: str) -> Deferred[Pending | None]:
         """`ports.journal.Journal.question`."""
@@ -78,13 +78,13 @@ class SqliteJournal:
         """`ports.journal.Journal.questions`."""
         return self.readers.read(partial(_questions, limit=limit))
 
-    def begin(self, owner: str, step: ToolStep, now_ms: int, told: Fact | None = None) -> Deferred[None]:
+    def begin(self, owner: str, step: ToolStep, now_ms: int, deed: Deed | None = None) -> Deferred[None]:
         """`ports.journal.Journal.begin`."""
-        return self.writer.call(partial(_change, owner=owner, step=step, state=StepState.BEGUN, now_ms=now_ms, told=told))
+        return self.writer.call(partial(_change, owner=owner, step=step, state=StepState.BEGUN, now_ms=now_ms, deed=deed))
 
-    def finish(self, owner: str, step: ToolStep, now_ms: int, told: Fact | None = None) -> Deferred[None]:
+    def finish(self, owner: str, step: ToolStep, now_ms: int, deed: Deed | None = None) -> Deferred[None]:
         """`ports.journal.Journal.finish`."""
-        return self.writer.call(partial(_change, owner=owner, step=step, state=StepState.DONE, now_ms=now_ms, told=told))
+        return self.writer.call(partial(_change, owner=owner, step=step, state=StepState.DONE, now_ms=now_ms, deed=deed))
 
     def steps(self, item_id: str) -> Deferred[tuple[ToolStep, ...]]:
         """`ports.journal.Journal.steps`."""
@@ -98,13 +98,13 @@ def _plan(connection: sqlite3.Connection, owner: str, steps: Sequence[ToolStep],
     connection.executemany(INSERT, [(*_to_row(step), now_ms) for step in steps])
 
 
-def _ask(connection: sqlite3.Connection, owner: str, step: ToolStep, now_ms: int, told: Fact | None) -> None:
+def _ask(connection: sqlite3.Connection, owner: str, step: ToolStep, now_ms: int, deed: Deed | None) -> None:
     _own(connection, owner, step.item_id)
     connection.execute(ASK, (step.approval_id, step.asked_ms, step.expires_ms, now_ms, int(step.item_id, 16), step.step))
-    audit.tell(connection, told)
+    audit.record(connection, deed)
 
 
-def _answer(connection: sqlite3.Connection, item_id: str, step: int, approve: bool, now_ms: int, told: Fact | None) -> bool:
+def _answer(connection: sqlite3.Connection, item_id: str, step: int, approve: bool, now_ms: int, deed: Deed | None) -> bool:
     number = int(item_id, 16)
     item = inbox_rows.maybe(connection, number)
     state = StepState.PLANNED if approve else StepState.REFUSED
@@ -115,7 +115,7 @@ def _answer(connection: sqlite3.Connection, item_id: str, step: int, approve: bo
         if item.state is inbox.State.RUNNING:  # else its turn has yet to begin again, and finds the steps
             item, _ = inbox.step(item, inbox.Journalled(item.owner), now_ms)
         connection.execute(inbox_rows.UPDATE, inbox_rows.to_change(item))
-    audit.tell(connection, told)
+    audit.record(connection, deed)
     return True
 
 
@@ -126,10 +126,10 @@ def _own(connection: sqlite3.Connection, owner: str, item_id: str) -> Item:
     return item
 
 
-def _change(connection: sqlite3.Connection, owner: str, step: ToolStep, state: StepState, now_ms: int, told: Fact | None) -> None:
+def _change(connection: sqlite3.Connection, owner: str, step: ToolStep, state: StepState, now_ms: int, deed: Deed | None) -> None:
     _own(connection, owner, step.item_id)
     connection.execute(CHANGE, (state.value, step.ok, step.result, now_ms, int(step.item_id, 16), step.step))
-    audit.tell(connection, told)
+    audit.record(connection, deed)
 
 
 def _question(connection: sqlite3.Connection, approval_id: str) -> Pending | None:

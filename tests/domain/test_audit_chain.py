@@ -16,13 +16,13 @@ from clawgate.domain.audit import (
     MOST_NAME_CHARS,
     Action,
     Break,
+    Deed,
     Entry,
-    Fact,
     Link,
     Outcome,
     chained,
+    deed,
     digest_of,
-    fact,
     follow,
     parse_head,
     pruned,
@@ -32,8 +32,8 @@ from clawgate.domain.errors import BadRequest
 
 _replace = msgspec.structs.replace
 TEXTS = st.text(max_size=20)
-FACTS = st.builds(
-    Fact,
+DEEDS = st.builds(
+    Deed,
     at_ms=st.integers(0, 1 << 50),
     action=st.sampled_from(sorted(Action)) | TEXTS,
     actor=TEXTS,
@@ -49,29 +49,29 @@ CHANGES = st.one_of(
 )
 
 
-def chain(facts: list[Fact]) -> list[Entry]:
+def chain(deeds: list[Deed]) -> list[Entry]:
     entries: list[Entry] = []
     before = Link()
-    for stated in facts:
+    for stated in deeds:
         entries.append(chained(stated, before))
         before = entries[-1].link
     return entries
 
 
 def simple(count: int) -> list[Entry]:
-    return chain([fact(1000 + number, Action.COMMAND, "ann", f"thing {number}") for number in range(count)])
+    return chain([deed(1000 + number, Action.COMMAND, "ann", f"thing {number}") for number in range(count)])
 
 
-@given(st.lists(FACTS, max_size=8))
-def test_a_chain_as_it_was_written_is_intact(facts: list[Fact]) -> None:
-    entries = chain(facts)
+@given(st.lists(DEEDS, max_size=8))
+def test_a_chain_as_it_was_written_is_intact(deeds: list[Deed]) -> None:
+    entries = chain(deeds)
     verdict = verify(entries, Link())
-    assert (verdict.broken, verdict.entries, verdict.head) == (None, len(facts), entries[-1].link if entries else Link())
+    assert (verdict.broken, verdict.entries, verdict.head) == (None, len(deeds), entries[-1].link if entries else Link())
 
 
-@given(st.lists(FACTS, min_size=1, max_size=8), st.data(), CHANGES)
-def test_any_single_change_is_found_at_its_place_or_the_one_after(facts: list[Fact], data: st.DataObject, change: tuple[str, object]) -> None:
-    entries = chain(facts)
+@given(st.lists(DEEDS, min_size=1, max_size=8), st.data(), CHANGES)
+def test_any_single_change_is_found_at_its_place_or_the_one_after(deeds: list[Deed], data: st.DataObject, change: tuple[str, object]) -> None:
+    entries = chain(deeds)
     place = data.draw(st.integers(0, len(entries) - 1))
     name, value = change
     assume(getattr(entries[place], name) != value)
@@ -81,11 +81,11 @@ def test_any_single_change_is_found_at_its_place_or_the_one_after(facts: list[Fa
     assert broken.seq in (place + 1, entries[place].seq)
 
 
-@given(st.lists(FACTS, min_size=2, max_size=8), st.data(), CHANGES)
+@given(st.lists(DEEDS, min_size=2, max_size=8), st.data(), CHANGES)
 def test_a_change_whose_own_digest_was_made_anew_is_found_unless_it_is_the_last(
-    facts: list[Fact], data: st.DataObject, change: tuple[str, object]
+    deeds: list[Deed], data: st.DataObject, change: tuple[str, object]
 ) -> None:
-    entries = chain(facts)
+    entries = chain(deeds)
     place = data.draw(st.integers(0, len(entries) - 2))
     name, value = change
     assume(getattr(entries[place], name) != value and name != "digest")
@@ -94,18 +94,18 @@ def test_a_change_whose_own_digest_was_made_anew_is_found_unless_it_is_the_last(
     assert verify(entries, Link()).broken is not None
 
 
-@given(st.lists(FACTS, min_size=2, max_size=8), st.data())
-def test_a_removed_entry_is_found(facts: list[Fact], data: st.DataObject) -> None:
-    entries = chain(facts)
+@given(st.lists(DEEDS, min_size=2, max_size=8), st.data())
+def test_a_removed_entry_is_found(deeds: list[Deed], data: st.DataObject) -> None:
+    entries = chain(deeds)
     place = data.draw(st.integers(0, len(entries) - 2))
     del entries[place]
     broken = verify(entries, Link()).broken
     assert broken == Break(place + 1, f"removed: entry {place + 2} follows on {place}")
 
 
-@given(st.lists(FACTS, min_size=2, max_size=8), st.data())
-def test_two_entries_in_each_others_place_are_found(facts: list[Fact], data: st.DataObject) -> None:
-    entries = chain(facts)
+@given(st.lists(DEEDS, min_size=2, max_size=8), st.data())
+def test_two_entries_in_each_others_place_are_found(deeds: list[Deed], data: st.DataObject) -> None:
+    entries = chain(deeds)
     one, other = data.draw(st.lists(st.integers(0, len(entries) - 1), min_size=2, max_size=2, unique=True))
     entries[one], entries[other] = entries[other], entries[one]
     broken = verify(entries, Link()).broken
@@ -113,9 +113,9 @@ def test_two_entries_in_each_others_place_are_found(facts: list[Fact], data: st.
     assert broken.seq <= max(one, other) + 1
 
 
-@given(st.lists(FACTS, min_size=1, max_size=8), FACTS, st.data())
-def test_an_inserted_entry_is_found_however_it_is_numbered(facts: list[Fact], extra: Fact, data: st.DataObject) -> None:
-    entries = chain(facts)
+@given(st.lists(DEEDS, min_size=1, max_size=8), DEEDS, st.data())
+def test_an_inserted_entry_is_found_however_it_is_numbered(deeds: list[Deed], extra: Deed, data: st.DataObject) -> None:
+    entries = chain(deeds)
     place = data.draw(st.integers(0, len(entries) - 1))
     before = entries[place - 1].link if place else Link()
     entries.insert(place, chained(extra, before))
@@ -125,18 +125,18 @@ def test_an_inserted_entry_is_found_however_it_is_numbered(facts: list[Fact], ex
     assert verify(renumbered, Link()).broken is not None
 
 
-@given(st.lists(FACTS, min_size=1, max_size=8), st.data())
-def test_a_cut_off_end_is_found_by_a_noted_head_only(facts: list[Fact], data: st.DataObject) -> None:
-    entries = chain(facts)
+@given(st.lists(DEEDS, min_size=1, max_size=8), st.data())
+def test_a_cut_off_end_is_found_by_a_noted_head_only(deeds: list[Deed], data: st.DataObject) -> None:
+    entries = chain(deeds)
     noted = entries[-1].link
     left = entries[: data.draw(st.integers(0, len(entries) - 1))]
     assert verify(left, Link()).broken is None
     assert verify(left, Link(), noted).broken == Break(len(left) + 1, f"removed: the log ends before entry {noted.seq}, which was noted")
 
 
-@given(st.lists(FACTS, min_size=1, max_size=8), st.lists(FACTS, min_size=1, max_size=8), st.data())
-def test_a_log_that_was_computed_anew_is_found_by_a_noted_head(facts: list[Fact], others: list[Fact], data: st.DataObject) -> None:
-    entries, anew = chain(facts), chain(others)
+@given(st.lists(DEEDS, min_size=1, max_size=8), st.lists(DEEDS, min_size=1, max_size=8), st.data())
+def test_a_log_that_was_computed_anew_is_found_by_a_noted_head(deeds: list[Deed], others: list[Deed], data: st.DataObject) -> None:
+    entries, anew = chain(deeds), chain(others)
     noted = data.draw(st.sampled_from(entries)).link
     assume(noted.seq <= len(anew) and anew[noted.seq - 1].digest != noted.digest)
     assert verify(anew, Link()).broken is None
@@ -150,7 +150,7 @@ def test_an_earlier_head_holds_while_the_log_grows() -> None:
 
 
 def test_the_digest_is_made_of_the_one_before_and_sorted_json() -> None:
-    (entry,) = chain([fact(5, Action.LOGIN, "ann", "console", detail={"b": 1, "a": "é"})])
+    (entry,) = chain([deed(5, Action.LOGIN, "ann", "console", detail={"b": 1, "a": "é"})])
     text = r'{"action":"login","actor":"ann","at_ms":5,"detail":"{\"a\":\"é\",\"b\":1}","outcome":"ok","seq":1,"subject":"console"}'
     assert entry.digest == hashlib.sha256((GENESIS + text).encode()).hexdigest()
 
@@ -179,7 +179,7 @@ def test_only_a_part_can_be_followed_too() -> None:
 
 @given(st.text(max_size=3000), st.text(max_size=3000))
 def test_a_fact_is_bounded_and_its_detail_is_json(name: str, text: str) -> None:
-    made = fact(1, Action.COMMAND, name, name, detail={"text": text})
+    made = deed(1, Action.COMMAND, name, name, detail={"text": text})
     assert len(made.actor) <= MOST_NAME_CHARS >= len(made.subject)
     assert len(made.detail.encode()) <= MOST_DETAIL_BYTES
     (only,) = msgspec.json.decode(made.detail, type=dict[str, str]).items()
@@ -187,7 +187,7 @@ def test_a_fact_is_bounded_and_its_detail_is_json(name: str, text: str) -> None:
 
 
 def test_half_a_surrogate_pair_is_written_as_it_can_be() -> None:
-    made = fact(1, Action.COMMAND, "\ud800", detail={"text": "\ud800"})
+    made = deed(1, Action.COMMAND, "\ud800", detail={"text": "\ud800"})
     assert (made.actor, made.detail) == ("?", "{\"text\":\"{'text': '\\\\ud800'}\"}")
     assert verify(chain([made]), Link()).broken is None
 
