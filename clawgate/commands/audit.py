@@ -7,17 +7,16 @@ from urllib.parse import urlencode
 import click
 import msgspec
 
-from clawgate.commands.inbox import moment
 from clawgate.commands.operator import EX_REFUSED, Operator, accepted, operator
 from clawgate.commands.options import config_option, json_option
 from clawgate.commands.output import rows_of, safe, second, show, show_json, table, terminal_width
+from clawgate.commands.paging import cursor_option, limit_option, page, show_more
 from clawgate.domain.audit import Action, Break, Link, Verdict, parse_head
 from clawgate.domain.errors import BadRequest
 from clawgate.stores.audit_file import verified_file
 from clawgate.system.control import NotRunning
 from clawgate.system.lock import StateLock
 
-_MAX_PAGE = 500
 _VERIFY_SECONDS = 600.0
 
 
@@ -61,15 +60,13 @@ def head(config: str | None, as_json: bool) -> None:
 @audit.command("show")
 @click.option("--since", type=click.STRING, help="Written since: 2h (ago), an RFC 3339 time, or seconds since 1970.")
 @click.option("--action", "actions", type=click.Choice([action.value for action in Action]), multiple=True, help="Only these; may be repeated.")
-@click.option("--limit", type=click.IntRange(1, _MAX_PAGE), default=50, show_default=True, help="At most so many.")
-@click.option("--cursor", type=click.STRING, help="Go on where the page before ended.")
+@limit_option
+@cursor_option
 @config_option
 @json_option
 def show_entries(since: str | None, actions: tuple[str, ...], limit: int, cursor: str | None, config: str | None, as_json: bool) -> None:
     """Entries of the audit log, newest first."""
-    own = operator(config)
-    query = {"limit": str(limit), "action": ",".join(actions), "since": moment(own, since) if since else None, "cursor": cursor}
-    answer = own.ask("GET", "/api/audit?" + urlencode({name: value for name, value in query.items() if value}))
+    answer = page(operator(config), "/api/audit", limit=limit, action=",".join(actions), since=since, cursor=cursor)
     if as_json:
         return show_json(answer)
     entries = rows_of(answer.get("entries"))
@@ -78,8 +75,7 @@ def show_entries(since: str | None, actions: tuple[str, ...], limit: int, cursor
     names = ("seq", "at", "action", "outcome", "actor", "subject", "detail")
     rows = [[second(entry.get(name)) if name == "at" else entry.get(name) for name in names] for entry in entries]
     show(table(tuple(name.upper() for name in names), rows, width=terminal_width()))
-    if answer.get("cursor"):
-        show(f"More with: --cursor {safe(answer['cursor'])}")
+    show_more(answer)
 
 
 def _noted(head: str | None) -> Link | None:

@@ -9,12 +9,11 @@ from urllib.parse import quote, urlencode
 import click
 
 from clawgate.commands.operator import EX_TEMPFAIL, Operator, Refused, accepted, operator
-from clawgate.commands.options import config_option, duration, json_option, parse_duration, states
+from clawgate.commands.options import config_option, duration, json_option, states
 from clawgate.commands.output import pairs, rows_of, safe, second, show, show_json, table, terminal_width
-from clawgate.domain.times import parse_rfc3339
+from clawgate.commands.paging import cursor_option, limit_option, page, show_more
 from clawgate.system.control import Reply
 
-_MAX_PAGE = 500
 _MOST_STDIN_CHARS = 1_000_000
 _ATTEMPT = ("number", "started_at", "duration_ms", "outcome", "error", "retry_at", "provider", "model")
 
@@ -29,15 +28,13 @@ def inbox() -> None:
     "--state", type=states, metavar="STATES", help="Only these, separated by commas: received, running, waiting, done, dead, uncertain, dropped."
 )
 @click.option("--since", type=click.STRING, help="Accepted since: 2h (ago), an RFC 3339 time, or seconds since 1970.")
-@click.option("--limit", type=click.IntRange(1, _MAX_PAGE), default=50, show_default=True, help="At most so many.")
-@click.option("--cursor", type=click.STRING, help="Go on where the page before ended.")
+@limit_option
+@cursor_option
 @config_option
 @json_option
 def list_items(state: str | None, since: str | None, limit: int, cursor: str | None, config: str | None, as_json: bool) -> None:
     """Accepted messages, newest first."""
-    own = operator(config)
-    query = {"limit": str(limit), "state": state, "since": moment(own, since) if since else None, "cursor": cursor}
-    answer = own.ask("GET", "/api/inbox?" + urlencode({name: value for name, value in query.items() if value}))
+    answer = page(operator(config), "/api/inbox", limit=limit, state=state, since=since, cursor=cursor)
     if as_json:
         return show_json(answer)
     items = rows_of(answer.get("items"))
@@ -48,8 +45,7 @@ def list_items(state: str | None, since: str | None, limit: int, cursor: str | N
         for item in items
     ]
     show(table(("ID", "STATE", "TRIES", "ACCEPTED", "SOURCE", "MESSAGE"), rows, width=terminal_width()))
-    if answer.get("cursor"):
-        show(f"More with: --cursor {safe(answer['cursor'])}")
+    show_more(answer)
 
 
 @inbox.command("show")
@@ -149,25 +145,6 @@ def _show_rows(found: object, fields: tuple[str, ...], heads: tuple[str, ...]) -
     rows = [[row.get(name) for name in fields] for row in rows_of(found)]
     if rows:
         show("\n" + table(heads, rows, width=terminal_width()))
-
-
-def moment(own: Operator, text: str) -> str:
-    """What the daemon takes for `since`: a duration counts back from the daemon's own clock.
-
-    Raises:
-        click.BadParameter: it is none of the three forms.
-    """
-    if (text.isascii() and text.isdigit()) or parse_rfc3339(text) is not None:
-        return text
-    try:
-        seconds = parse_duration(text)
-    except ValueError:
-        raise click.BadParameter("use 2h (ago), an RFC 3339 time with a zone, or seconds since 1970", param_hint="--since") from None
-    runtime = own.ask("GET", "/health").get("runtime")
-    now_ms = parse_rfc3339(str(runtime.get("updated_at"))) if isinstance(runtime, dict) else None
-    if now_ms is None:
-        raise Refused("the daemon does not tell its time; use an RFC 3339 time")
-    return str(max(0, now_ms // 1000 - seconds))
 
 
 def _from_stdin() -> str:

@@ -11,6 +11,7 @@ from twisted.web.server import Request
 
 from clawgate.domain.caller import Caller, Peer
 from clawgate.domain.errors import BadRequest, UnsupportedMedia
+from clawgate.domain.times import parse_rfc3339
 from clawgate.web.dialects.extractor_wire import NO_JSON, bad_query, wrong_shape
 
 Shape = TypeVar("Shape")
@@ -80,6 +81,20 @@ class Call:
         if not (text.isascii() and text.isdigit() and len(text) < 16):
             raise bad_query(f"{name}: invalid digit found in string")
         return min(int(text), most)
+
+    def moment(self, name: str) -> int:
+        """A query parameter that is a time, RFC 3339 or seconds since 1970; milliseconds, 0 = absent.
+
+        Raises:
+            BadRequest: it is neither, or is there twice.
+        """
+        text = self.query(name)
+        if not text:
+            return 0
+        found_ms = int(text) * 1000 if text.isascii() and text.isdigit() and len(text) < 13 else parse_rfc3339(text)
+        if found_ms is None:
+            raise BadRequest(f"{name}: use RFC 3339 with a zone, or seconds since 1970")
+        return found_ms
 
     def flag(self, name: str) -> bool:
         """A query parameter that is `true` or `false`; absent is False. Raises BadRequest for anything else, and when it is there twice."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-_KINDS: dict[str, type] = {"query": str, "number": int, "flag": bool}
+_KINDS: dict[str, type] = {"query": str, "moment": str, "number": int, "flag": bool}
 
 
 class Reads(msgspec.Struct):

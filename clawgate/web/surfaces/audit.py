@@ -9,7 +9,6 @@ from attrs import define
 from clawgate.domain.audit import Action, parse_head
 from clawgate.domain.caller import Scope
 from clawgate.domain.errors import BadRequest, Overloaded
-from clawgate.domain.times import parse_rfc3339
 from clawgate.services.audit import MOST_PAGE, Audit
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
@@ -38,7 +37,7 @@ class AuditSurface:
     async def list(self, call: Call) -> Answer:
         """A page; `action` may name several, separated by commas."""
         limit = call.number("limit", _DEFAULT_PAGE, most=MOST_PAGE)
-        entries = await self.audit.page(_since(call), _actions(call), call.number("cursor", 0, most=_MOST_SEQ), limit)
+        entries = await self.audit.page(call.moment("since"), _actions(call), call.number("cursor", 0, most=_MOST_SEQ), limit)
         cursor = str(entries[-1].seq) if entries and len(entries) == limit and entries[-1].seq > 1 else None
         return json_answer(200, {"entries": [entry_object(entry) for entry in entries], "cursor": cursor})
 
@@ -58,13 +57,3 @@ def _actions(call: Call) -> frozenset[str]:
     if not names <= set(Action):
         raise BadRequest("action: use " + ", ".join(Action))
     return names
-
-
-def _since(call: Call) -> int:
-    text = call.query("since")
-    if not text:
-        return 0
-    moment = int(text) * 1000 if text.isascii() and text.isdigit() and len(text) < 13 else parse_rfc3339(text)
-    if moment is None:
-        raise BadRequest("since: use RFC 3339 with a zone, or seconds since 1970")
-    return moment

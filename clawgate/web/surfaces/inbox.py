@@ -8,7 +8,6 @@ from clawgate.domain.caller import Scope
 from clawgate.domain.errors import BadRequest
 from clawgate.domain.ids import to_number
 from clawgate.domain.inbox import State
-from clawgate.domain.times import parse_rfc3339
 from clawgate.services.desk import Desk
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
@@ -37,7 +36,7 @@ class InboxSurface:
     @documented(query={"state": str, "since": str, "cursor": str, "limit": str})
     async def list(self, call: Call) -> Answer:
         """A page; `state` may name several, separated by commas."""
-        page = await self.desk.page(_states(call), _since(call), _cursor(call), _limit(call))
+        page = await self.desk.page(_states(call), call.moment("since"), _cursor(call), _limit(call))
         return json_answer(200, {"items": [item_object(item) for item in page.items], "cursor": page.cursor or None})
 
     async def show(self, call: Call) -> Answer:
@@ -71,16 +70,6 @@ def _states(call: Call) -> frozenset[State]:
         return frozenset(State(name) for name in names)
     except ValueError:
         raise BadRequest("state: use " + ", ".join(State)) from None
-
-
-def _since(call: Call) -> int:
-    text = call.query("since")
-    if not text:
-        return 0
-    moment = int(text) * 1000 if text.isascii() and text.isdigit() and len(text) < 13 else parse_rfc3339(text)
-    if moment is None:
-        raise BadRequest("since: use RFC 3339 with a zone, or seconds since 1970")
-    return moment
 
 
 def _cursor(call: Call) -> str:
