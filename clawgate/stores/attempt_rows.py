@@ -6,6 +6,7 @@ import sqlite3
 
 from clawgate.domain.attempts import MOST_KEPT, Attempt, Outcome, standing
 from clawgate.stores import inbox_rows
+from clawgate.stores.readers import snapshot
 
 _COLUMNS = "number, started_ms, ended_ms, outcome, error, retry_ms, provider, model"
 INSERT = (
@@ -30,12 +31,9 @@ def add(connection: sqlite3.Connection, number: int, attempt: Attempt) -> None:
 
 def of_item(connection: sqlite3.Connection, number: int) -> tuple[Attempt, ...]:
     """All attempts of an item, oldest first, of one moment; () when there is no such item."""
-    connection.execute("BEGIN")
-    try:
+    with snapshot(connection):
         item = inbox_rows.maybe(connection, number)
         written = tuple(map(_from_row, connection.execute(OF_ITEM, (number,))))
-    finally:
-        connection.execute("ROLLBACK")
     return () if item is None else standing(item, written)
 
 

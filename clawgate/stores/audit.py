@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from clawgate.domain import audit
 from clawgate.domain.audit import Deed, Entry, Link, Verdict
 from clawgate.domain.errors import StoreUnavailable
-from clawgate.stores.readers import Readers
+from clawgate.stores.readers import Readers, snapshot
 from clawgate.stores.writer import Writer
 
 _COLUMNS = "seq, at_ms, action, actor, subject, outcome, detail, prev, digest"
@@ -91,7 +91,7 @@ def to_row(entry: Entry) -> tuple[object, ...]:
 
 def verified(connection: sqlite3.Connection, noted: Link | None = None) -> Verdict:
     """Whether the log is as it was written; anchor and entries are read in one snapshot. Raises BadRequest: as `domain.audit.verify`."""
-    with _snapshot(connection):
+    with _tampered(connection):
         return audit.verify(_entries(connection.execute(ALL)), _anchor(connection), noted)
 
 
@@ -112,15 +112,14 @@ def _entries(cursor: sqlite3.Cursor) -> Iterator[Entry]:
 
 
 @contextmanager
-def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    """What is read inside belongs together; tampered text need not be UTF-8."""
-    connection.execute("SAVEPOINT looking")
+def _tampered(connection: sqlite3.Connection) -> Iterator[None]:
+    """What is read inside is of one moment, and need not be UTF-8."""
     connection.text_factory = _text
     try:
-        yield
+        with snapshot(connection):
+            yield
     finally:
         connection.text_factory = str
-        connection.execute("RELEASE looking")
 
 
 def _text(raw: bytes) -> str:
@@ -130,12 +129,12 @@ def _text(raw: bytes) -> str:
 def _page(connection: sqlite3.Connection, since_ms: int, actions: tuple[str, ...], before: int, limit: int) -> tuple[Entry, ...]:
     wanted = f"AND action IN ({', '.join('?' * len(actions))}) " if actions else ""
     sql = f"SELECT {_COLUMNS} FROM audit WHERE seq < ? AND at_ms >= ? {wanted}ORDER BY seq DESC LIMIT ?"  # noqa: S608
-    with _snapshot(connection):
+    with _tampered(connection):
         return tuple(_entries(connection.execute(sql, (before, since_ms, *actions, limit))))
 
 
 def _check_end(connection: sqlite3.Connection, entries: int) -> Verdict:
-    with _snapshot(connection):
+    with _tampered(connection):
         found, anchor = tuple(_entries(connection.execute(NEWEST, (entries,)))), _anchor(connection)
     if not found or found[0].seq <= anchor.seq + 1:
         return audit.follow(found, anchor)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -23,6 +24,16 @@ from clawgate.stores.operations import translated
 _T = TypeVar("_T")
 _THREADS = 3
 _MAX_WAITING = 2_000
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """What is read inside is of one moment."""
+    connection.execute("SAVEPOINT looking")
+    try:
+        yield
+    finally:
+        connection.execute("RELEASE looking")
 
 
 @define(eq=False)
