@@ -148,6 +148,13 @@ def stripe(secret: str, body: bytes, stamp: str) -> Delivery:
     return post({"stripe-signature": f"t={stamp},v1={mac(secret, stamp.encode() + b'.' + body).hex()}"}, body)
 
 
+def convoy_advanced(spell: Callable[[bytes], str] = bytes.hex, algorithm: str = "sha256") -> Sign:
+    def sign(secret: str, body: bytes, stamp: str) -> Delivery:
+        return post({"x-convoy-signature": f"t={stamp},v1={spell(mac(secret, stamp.encode() + b',' + body, algorithm))}"}, body)
+
+    return sign
+
+
 def discord(secret: str, body: bytes, stamp: str) -> Delivery:
     return post({"x-signature-ed25519": private(secret).sign(stamp.encode() + body).hex(), "x-signature-timestamp": stamp}, body)
 
@@ -316,6 +323,17 @@ CASES: dict[str, Case] = {
         "x-convoy-signature",
         encoding="base64",
         options=Options(encoding=Encoding.BASE64, algorithm=Algorithm.SHA512),
+    ),
+    "convoy-advanced": Case("convoy-advanced", convoy_advanced(), "x-convoy-signature", r"(t=[^,]*,v1=)(.*)()", is_timed=True, separator=",v1="),
+    "convoy-advanced-sha512-base64": Case(
+        "convoy-advanced",
+        convoy_advanced(b64, "sha512"),
+        "x-convoy-signature",
+        r"(t=[^,]*,v1=)(.*)()",
+        encoding="base64",
+        options=Options(encoding=Encoding.BASE64, algorithm=Algorithm.SHA512),
+        is_timed=True,
+        separator=",v1=",
     ),
     "outpost": Case("outpost", of_body("x-outpost-signature", "v0={}"), "x-outpost-signature", r"(v0=)(.*)()", separator=","),
     "hmac": Case("hmac", generic, "x-mine", r"(mine )(.*)()", "base64", MINE, is_timed=True, name=NAME),

@@ -362,7 +362,21 @@ def test_scheme_that_cannot_be_verified_is_refused_at_the_start(options: Options
 
 def test_algorithm_that_convoy_does_not_have_is_refused_at_the_start() -> None:
     for algorithm in (Algorithm.SHA1, Algorithm.SHA384):
-        assert "sha512" in SCHEMES["convoy"].complaint((Secret("x"),), Options(algorithm=algorithm))
+        for name in ("convoy", "convoy-advanced"):
+            assert "sha512" in SCHEMES[name].complaint((Secret("x"),), Options(algorithm=algorithm))
+
+
+def test_versions_of_other_hashes_and_encodings_do_not_count_and_do_no_harm() -> None:
+    """A project of two: hex SHA-256 is its first, base64 SHA-512 its second, each with an old and a new secret."""
+    own, other = f"{NOW},{{}}".encode(), Options(encoding=Encoding.BASE64, algorithm=Algorithm.SHA512)
+    first = ",".join(f"v1={mac(secret, own).hex()}" for secret in ("old", "new"))
+    second = ",".join(f"v2={b64(mac(secret, own, 'sha512'))}" for secret in ("old", "new"))
+    delivery = post({"x-convoy-signature": f"t={NOW},{first},{second}"}, b"{}")
+    scheme = SCHEMES["convoy-advanced"]
+    names = {scheme.verify(delivery, (Secret(key),), options, NOW).digest for key in ("old", "new") for options in (Options(), other)}
+    assert len(names) == 1
+    with pytest.raises(Unauthenticated):
+        scheme.verify(delivery, (Secret("new"),), Options(algorithm=Algorithm.SHA512), NOW)
 
 
 @pytest.mark.parametrize(("encoding", "text"), [(Encoding.HEX, "6B6579"), (Encoding.BASE64, "a2V5"), (Encoding.TEXT, "key")])

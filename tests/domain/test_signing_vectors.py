@@ -98,6 +98,25 @@ HERMES = post(
 )
 GITHUB_SECRET = "It's a Secret to Everybody"
 HMAC_OPTIONS = Options(header="x-hub-signature-256", prefix="sha256=")
+CONVOY_BODY = b'{"event":"charge.success","amount":1000,"currency":"NGN"}'
+CONVOY_V1 = "77b8b9269f25a199846a55a2bd25b3fba151c70fdae60bb1dcd87fbbc943c55c"
+CONVOY_WRONG = "449623e4897bbde05e35358293f97b8c2f697367ffa3e7466e98178dfba44d19"
+CONVOY_SHA512 = "shIuJSzSWCzyJcsrjUzu3p40Mp4v6VwCYZw+1dSj2ac+a+ry3/jnbXGmk64ZjO5AaF7tEq1O4uAz3C0Dme3gVw=="
+CONVOY_GENUINE = [
+    (f"t=1700000000,v1={CONVOY_V1}", Options()),
+    (f"v1={CONVOY_V1},t=1700000000", Options()),
+    (f"t=1700000000,v1={CONVOY_WRONG},v1={CONVOY_V1}", Options()),
+    ("t=1700000000,v1=d7i5Jp8loZmEalWivSWz+6FRxw/a5gux3Nh/u8lDxVw=", Options(encoding=Encoding.BASE64)),
+    (f"t=1700000000,v1={base64.b64decode(CONVOY_SHA512).hex()}", Options(algorithm=Algorithm.SHA512)),
+    (f"t=1700000000,v1={CONVOY_SHA512}", Options(algorithm=Algorithm.SHA512, encoding=Encoding.BASE64)),
+]
+CONVOY_FORGED = [
+    f"t=1700000000,v1={CONVOY_V1[:-1]}0",
+    f"t=1700000000,v1={CONVOY_WRONG},v1=c7eff1833c41a2ce2e195599451b240cd282b1bc9fa387e428a9fd5a5dc74933",
+    f"t=Infinity,v1={CONVOY_V1}",
+    "t=1700000000,v1=1234567890",
+    f"v1={CONVOY_V1},v2={CONVOY_V1}",
+]
 CONVOY_BYTES = Options(algorithm=Algorithm.SHA512, encoding=Encoding.BASE64)
 
 VECTORS: list[tuple[str, str, Delivery, int, Options]] = [
@@ -140,6 +159,7 @@ VECTORS: list[tuple[str, str, Delivery, int, Options]] = [
     ("hermes-v2", "hermes_secret", HERMES, 1700000000, Options()),
     ("convoy", "Convoy", post({"x-convoy-signature": CONVOY_HEX}, b"Test Payload Body"), 0, Options(algorithm=Algorithm.SHA512)),
     ("convoy", "Convoy", post({"x-convoy-signature": CONVOY_BASE64}, b"Test Payload Body"), 0, CONVOY_BYTES),
+    *(("convoy-advanced", "convoy-webhook-secret", post({"x-convoy-signature": text}, CONVOY_BODY), 1700000000, own) for text, own in CONVOY_GENUINE),
 ]
 # No vector is published: outpost signs as github does, under another name; those of RFC 9421 do not cover what a hook demands (below).
 WITHOUT = {"outpost", "rfc9421"}
@@ -282,3 +302,19 @@ def test_signature_of_the_rfc_is_genuine_over_its_base(delivery: Delivery, base:
 def test_signature_that_covers_no_body_is_refused(delivery: Delivery, base: bytes, secret: str, options: Options) -> None:
     with pytest.raises(Unauthenticated, match="cover"):
         verify("rfc9421", (secret,), delivery, 1618884473, options)
+
+
+# --- Convoy's vectors that have to fail ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("header", CONVOY_FORGED)
+def test_what_convoy_says_is_forged_is_refused(header: str) -> None:
+    with pytest.raises(Unauthenticated):
+        verify("convoy-advanced", ("convoy-webhook-secret",), post({"x-convoy-signature": header}, CONVOY_BODY), 1700000000, Options())
+
+
+def test_what_convoy_says_is_late_is_refused_at_the_tolerance_of_the_hook() -> None:
+    delivery = post({"x-convoy-signature": f"t=1700000000,v1={CONVOY_V1}"}, CONVOY_BODY)
+    verify("convoy-advanced", ("convoy-webhook-secret",), delivery, 1700000030, Options(tolerance_seconds=30))
+    with pytest.raises(Unauthenticated, match="tolerance"):
+        verify("convoy-advanced", ("convoy-webhook-secret",), delivery, 1700000031, Options(tolerance_seconds=30))

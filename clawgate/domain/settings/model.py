@@ -311,12 +311,14 @@ class HookSettings(Section, frozen=True, kw_only=True):
     ] = ""
     header: Annotated[str, Note("`hmac`: header of the signature", live=True)] = "x-signature"
     prefix: Annotated[str, Note("`hmac`: what stands before it, such as `sha256=`", live=True)] = ""
-    encoding: Annotated[str, Note("`hmac`, `convoy`: how it is written, `hex` or `base64`", live=True)] = "hex"
-    algorithm: Annotated[str, Note("`hmac`, `convoy`: `sha1`, `sha256`, `sha384` or `sha512`", live=True)] = "sha256"
+    encoding: Annotated[str, Note("`hmac`, `convoy`, `convoy-advanced`: how it is written, `hex` or `base64`", live=True)] = "hex"
+    algorithm: Annotated[str, Note("`hmac`, `convoy`, `convoy-advanced`: `sha1`, `sha256`, `sha384` or `sha512`", live=True)] = "sha256"
     signed: Annotated[str, Note("`hmac`: what is signed, of `{body}`, `{timestamp}` and `{id}`", live=True)] = "{body}"
     timestamp_header: Annotated[str, Note("`hmac`: header of `{timestamp}`, in seconds", live=True)] = "x-timestamp"
     id_header: Annotated[str, Note("`hmac`: header of `{id}`", live=True)] = "x-id"
-    key_encoding: Annotated[str, Note("`hmac`, `convoy`, `rfc9421`: how symmetric keys are written, `text`, `hex` or `base64`", live=True)] = "text"
+    key_encoding: Annotated[
+        str, Note("`hmac`, `convoy`, `convoy-advanced`, `rfc9421`: how symmetric keys are written, `text`, `hex` or `base64`", live=True)
+    ] = "text"
     key_type: Annotated[str, Note("`rfc9421`: `hmac-sha256`, `ed25519` or `ecdsa-p256-sha256`", live=True)] = "hmac-sha256"
     key_ids: Annotated[tuple[str, ...], Note("`rfc9421`: `keyid` of each secret, in their order; empty = any", live=True)] = ()
     label: Annotated[str, Note("`rfc9421`: which signature counts; empty = there is only one", live=True)] = ""

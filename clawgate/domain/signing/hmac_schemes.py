@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -23,6 +25,8 @@ _HUB = Layout(headers=("x-hub-signature-256",), prefix="sha256=")
 _NEXTCLOUD = Layout(headers=("x-nextcloud-talk-signature",), prefix="sha256=", is_relaxed=True)
 _NEXTCLOUD_RANDOM = "x-nextcloud-talk-random"
 _STRIPE_HEADER = "stripe-signature"
+_CONVOY_HEADER = "x-convoy-signature"
+_CONVOY_ITEM = re.compile(r"t=[0-9]{1,12}|v[0-9]{1,2}=[0-9A-Za-z+/]{1,128}={0,2}", re.ASCII)
 
 
 def _verify_meta(delivery: Delivery, secrets: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
@@ -99,21 +103,55 @@ def _verify_stripe(delivery: Delivery, secrets: tuple[Secret, ...], options: Opt
     """`t=…,v1=…[,v1=…]`: one time, one or more signatures; other versions (`v0`) do not count."""
     keys = primitives.symmetric_keys(secrets)
     items = [item.strip(" \t").partition("=") for item in delivery.header(_STRIPE_HEADER).split(",")]
-    stamps = [value for key, _, value in items if key == "t"]
     presented = [value for key, _, value in items if key == "v1"]
-    if len(stamps) != 1:
-        raise Unauthenticated("timestamp missing or doubled")
     primitives.require_few(presented)
-    moment = primitives.fresh_timestamp(stamps[0], now_seconds, options.tolerance_seconds)
+    moment = primitives.fresh_timestamp(_only_time(items), now_seconds, options.tolerance_seconds)
     message = moment + b"." + delivery.body
     primitives.require_hmac(keys, message, [primitives.from_hex(text) for text in presented])
     return Verified(primitives.digest(message), id=text_id(members(delivery.body).get("id")), sent_at=float(moment))
 
 
+def _only_time(items: Iterable[tuple[str, str, str]]) -> str:
+    """The value of the one `t=` among the parts of a header. Raises Unauthenticated."""
+    stamps = [value for key, _, value in items if key == "t"]
+    if len(stamps) != 1:
+        raise Unauthenticated("timestamp missing or doubled")
+    return stamps[0]
+
+
 def _convoy_layout(options: Options) -> Layout:
     if options.algorithm not in (Algorithm.SHA256, Algorithm.SHA512):
         raise NoSecret("Convoy signs with sha256 or sha512")
-    return Layout(headers=("x-convoy-signature",), encoding=written(options), algorithm=options.algorithm)
+    return Layout(headers=(_CONVOY_HEADER,), encoding=written(options), algorithm=options.algorithm)
+
+
+def _convoy_parts(secrets: tuple[Secret, ...], options: Options) -> tuple[Layout, tuple[bytes, ...]]:
+    return _convoy_layout(options), primitives.symmetric_keys(secrets, options.key_encoding)
+
+
+def _verify_convoy_advanced(delivery: Delivery, secrets: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
+    """`t=…,v1=…[,v1=…][,v2=…]`: a version for each hash and encoding of the project, in each of them a signature for each of its secrets.
+
+    Which version is which is not written, so what cannot be a signature of this hash and encoding belongs to another version.
+    """
+    layout, keys = _convoy_parts(secrets, options)
+    texts = delivery.header(_CONVOY_HEADER).split(",")
+    if not all(_CONVOY_ITEM.fullmatch(text) for text in texts):
+        raise Unauthenticated("signature missing or malformed")
+    items = [text.partition("=") for text in texts]
+    presented = [value for key, _, value in items if key != "t"]
+    primitives.require_few(presented)
+    moment = primitives.fresh_timestamp(_only_time(items), now_seconds, options.tolerance_seconds)
+    message = moment + b"," + delivery.body
+    primitives.require_hmac(keys, message, list(_readable(layout, presented)), layout.algorithm)
+    return Verified(primitives.digest(message), sent_at=float(moment))
+
+
+def _readable(layout: Layout, texts: Iterable[str]) -> Iterator[bytes]:
+    """The texts that are signatures of the layout's hash and encoding, decoded."""
+    for text in texts:
+        with suppress(Unauthenticated):
+            yield primitives.decode(text, layout.encoding, primitives.DIGEST_BYTES[layout.algorithm])
 
 
 GITHUB = keyed("github", "`sha256=` and hex HMAC-SHA256 of the body", _HUB)
@@ -194,7 +232,15 @@ CONVOY = described(
     "convoy",
     "HMAC of the body; `algorithm` (sha256, sha512) and `encoding` (hex, base64) as set there",
     _convoy_layout,
-    ("x-convoy-signature",),
+    (_CONVOY_HEADER,),
+)
+CONVOY_ADVANCED = Scheme(
+    "convoy-advanced",
+    "`t=…,v1=…,v2=…`, HMACs of `t,body`; one of them by `algorithm` (sha256, sha512) in `encoding` (hex, base64)",
+    (_CONVOY_HEADER,),
+    TOLERANCE_SECONDS,
+    _verify_convoy_advanced,
+    _convoy_parts,
 )
 GENERIC = described(
     "hmac",

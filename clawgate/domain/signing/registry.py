@@ -31,6 +31,7 @@ _ALL: tuple[Scheme, ...] = (
     hmacs.LINQ,
     hmacs.HERMES_V2,
     hmacs.CONVOY,
+    hmacs.CONVOY_ADVANCED,
     hmacs.OUTPOST,
     hmacs.GENERIC,
     RFC9421,

@@ -103,12 +103,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         tolerance_seconds: how far a signed time may lie in the past or in the future.
         header: hmac: lower-case name of the header with the signature.
         prefix: hmac: what stands before the signature, such as "sha256=".
-        encoding: hmac, convoy: how the signature is written; HEX or BASE64.
-        algorithm: hmac, convoy: hash below the HMAC.
+        encoding: hmac, both of convoy: how the signature is written; HEX or BASE64.
+        algorithm: hmac, both of convoy: hash below the HMAC.
         signed: hmac: what is signed, with `{body}` and perhaps `{timestamp}` and `{id}`.
         timestamp_header: hmac: lower-case name of the header of `{timestamp}`, in seconds.
         id_header: hmac: lower-case name of the header of `{id}`.
-        key_encoding: hmac, convoy, rfc9421: how symmetric keys are written.
+        key_encoding: hmac, both of convoy, rfc9421: how symmetric keys are written.
         key_type: rfc9421.
         key_ids: rfc9421: `keyid` of each secret, in their order; empty = every secret may answer to any `keyid`.
         label: rfc9421: which signature counts; "" = there has to be exactly one.
