@@ -149,17 +149,7 @@ def deed(
 
 def chained(deed: Deed, before: Link) -> Entry:
     """The entry that follows on `before`."""
-    entry = Entry(
-        seq=before.seq + 1,
-        at_ms=deed.at_ms,
-        action=deed.action,
-        actor=deed.actor,
-        subject=deed.subject,
-        outcome=deed.outcome,
-        detail=deed.detail,
-        prev=before.digest,
-        digest="",
-    )
+    entry = Entry(**msgspec.structs.asdict(deed), seq=before.seq + 1, prev=before.digest, digest="")
     return msgspec.structs.replace(entry, digest=digest_of(entry))
 
 
