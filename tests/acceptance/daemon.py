@@ -186,7 +186,42 @@ def settings(provider: str = "offline", gateway: str = "", more: str = "") -> st
     return f"{head}\n[gateway]\nport = 0\n{limits}{gateway}\n{more}\n"
 
 
-class Upstream:
+class QuietHandler(BaseHTTPRequestHandler):
+    """A handler of `Listening`."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing."""
+
+
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 512
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A daemon that was killed hangs up; that is the test's own doing."""
+
+
+class Listening:
+    """An HTTP server in the test's process, a thread for each connection."""
+
+    def __init__(self, handler: type[QuietHandler]) -> None:
+        self._listener = _Listener(("127.0.0.1", 0), handler)
+        threading.Thread(target=self._listener.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._listener.server_address[1]}"
+
+    def close(self) -> None:
+        self._listener.shutdown()
+        self._listener.server_close()
+
+
+class Upstream(Listening):
     """An OpenAI-compatible server in the test's process. It counts what it is asked and answers `re <text>`.
 
     Attributes:
@@ -202,10 +237,7 @@ class Upstream:
         self.gate.set()
         upstream = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
+        class Handler(QuietHandler):
             def do_POST(self) -> None:
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 text = request["messages"][-1]["content"]
@@ -226,26 +258,12 @@ class Upstream:
                     self.end_headers()
                     self.wfile.write(body.encode())
 
-            def log_message(self, format: str, *args: object) -> None:
-                """Says nothing."""
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            block_on_close = False
-            request_queue_size = 512
-
-            def handle_error(self, request: object, client_address: object) -> None:
-                """A daemon that was killed hangs up; that is the test's own doing."""
-
-        self.server = Server(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self.thread.start()
+        super().__init__(Handler)
 
     @property
     def provider(self) -> str:
-        return f"custom:http://127.0.0.1:{self.server.server_address[1]}/v1"
+        return f"custom:{self.url}/v1"
 
     def close(self) -> None:
         self.gate.set()
-        self.server.shutdown()
-        self.server.server_close()
+        super().close()

@@ -11,7 +11,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from daemon import DEADLINE_SECONDS, Daemon, Upstream, ask_on, settings, until
+
+from tests.acceptance.daemon import DEADLINE_SECONDS, Daemon, Upstream, ask_on, settings, until
 
 pytestmark = pytest.mark.acceptance
 MESSAGES = int(os.environ.get("CLAWGATE_BACKLOG", "3000"))

@@ -8,7 +8,8 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from daemon import DEADLINE_SECONDS, Daemon, settings
+
+from tests.acceptance.daemon import DEADLINE_SECONDS, Daemon, settings
 
 pytestmark = pytest.mark.acceptance
 HEAD = "POST /webhook HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"

@@ -12,10 +12,8 @@ import socket
 import stat
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +25,7 @@ from websockets.typing import Subprotocol
 
 from clawgate.testing.gateway import MemoryGateway
 from tests.acceptance.canaries import canary, found_in, log_lines, places
-from tests.acceptance.daemon import DEADLINE_SECONDS, Answer, Daemon, call, until
+from tests.acceptance.daemon import DEADLINE_SECONDS, Answer, Daemon, Listening, QuietHandler, call, until
 from tests.certificates import Authority
 from tests.web.platform_gate import BODIES, hmac_hex
 
@@ -65,16 +63,14 @@ MISPLACED = "misplaced"
 """What a caller wrote where no secret belongs: it may come back to that caller and be kept as the title or text that it is, and is in no log."""
 
 
-class Echo:
+class Echo(Listening):
     """A server that refuses everything and says whose key it refuses: as an upstream, a platform and an MCP server."""
 
     def __init__(self) -> None:
         self.paths: list[str] = []
         echo = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Handler(QuietHandler):
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 echo.paths.append(self.path)
@@ -90,26 +86,7 @@ class Echo:
 
             do_GET = do_PUT = do_DELETE = do_POST
 
-            def log_message(self, format: str, *args: object) -> None:
-                """Says nothing."""
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            block_on_close = False
-
-            def handle_error(self, request: object, client_address: object) -> None:
-                """Whoever was refused hung up."""
-
-        self.server = Server(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(Handler)
 
 
 def signing_key(name: str) -> str:

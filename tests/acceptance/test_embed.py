@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon import DEADLINE_SECONDS, call, until
+
+from tests.acceptance.daemon import DEADLINE_SECONDS, call, until
 
 pytestmark = pytest.mark.acceptance
 EXAMPLE = Path(__file__).parents[2] / "docs" / "howto" / "embed_example.py"

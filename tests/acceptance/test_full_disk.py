@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon import Answer, Daemon, settings, until
+
+from tests.acceptance.daemon import Answer, Daemon, settings, until
 
 pytestmark = pytest.mark.acceptance
 NO_WATERMARK = settings(more="[store]\nmin_free_bytes = 0")

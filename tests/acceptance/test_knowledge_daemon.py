@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
-from daemon import Answer, Daemon, settings
 
+from tests.acceptance.daemon import Answer, Daemon, settings
 from tests.system.test_extraction import pdf
 
 pytestmark = pytest.mark.acceptance

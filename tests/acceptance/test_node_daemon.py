@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from daemon import DEADLINE_SECONDS, Daemon, settings, until
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
+
+from tests.acceptance.daemon import DEADLINE_SECONDS, Daemon, settings, until
 
 pytestmark = pytest.mark.acceptance
 

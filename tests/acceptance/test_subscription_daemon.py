@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from daemon import DEADLINE_SECONDS, Daemon, settings, until
 from standardwebhooks.webhooks import Webhook
+
+from tests.acceptance.daemon import DEADLINE_SECONDS, Daemon, Listening, QuietHandler, settings, until
 
 pytestmark = pytest.mark.acceptance
 OLD, NEW = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_plJ3nmyCDGBKInavdOK15jsl"
@@ -36,7 +36,7 @@ class Got(NamedTuple):
         return json.loads(self.body)
 
 
-class Receiver:
+class Receiver(Listening):
     """Takes deliveries and answers with the status that the test wants at that moment; `gate` cleared = it does not answer yet."""
 
     def __init__(self, status: int) -> None:
@@ -45,7 +45,7 @@ class Receiver:
         self.gate.set()
         receiver = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 status = receiver.status
@@ -58,21 +58,11 @@ class Receiver:
                 except OSError:
                     pass  # whoever sent it was killed
 
-            def log_message(self, format: str, *args: object) -> None:
-                """Says nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self.thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}/events"
+        super().__init__(Handler)
 
     def close(self) -> None:
         self.gate.set()
-        self.server.shutdown()
-        self.server.server_close()
+        super().close()
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from daemon import DEADLINE_SECONDS, TWISTD, Answer, Daemon, Upstream, ask_on, settings, until
+
+from tests.acceptance.daemon import DEADLINE_SECONDS, TWISTD, Answer, Daemon, Upstream, ask_on, settings, until
 
 pytestmark = pytest.mark.acceptance
 Make = Callable[..., Daemon]
