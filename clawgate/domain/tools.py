@@ -94,6 +94,6 @@ def hashed_name(shown: str, *true_names: str) -> str:
     return f"{_STRANGE.sub('_', shown)[: MAX_NAME_CHARS - _HASH_CHARS - 1]}_{mark}"
 
 
-def digest(call: ToolCall) -> str:
+def arguments_digest(call: ToolCall) -> str:
     """The arguments of a call as the audit log shows them: the SHA-256 of their text, in hexadecimal."""
     return hashlib.sha256(call.arguments.encode("utf-8", "surrogatepass")).hexdigest()

@@ -25,7 +25,7 @@ from clawgate.domain.errors import NotFound
 from clawgate.domain.inbox import Item
 from clawgate.domain.journal import StepState, ToolStep
 from clawgate.domain.messages import PLAIN, TurnOptions
-from clawgate.domain.tools import Risk, Tool, digest
+from clawgate.domain.tools import Risk, Tool, arguments_digest
 from clawgate.domain.turn import ApprovalAsked
 from clawgate.ports.audit import Recorder
 from clawgate.ports.clock import Clock, Ids
@@ -186,9 +186,8 @@ class Approvals:
         now_ms = self.clock.wall_ms()
         expires_ms = now_ms + int(self.timeout_seconds() * 1000)
         asked = msgspec.structs.replace(step, approval_id=self.ids.uuid(), asked_ms=now_ms, expires_ms=expires_ms)
-        deed = self.audit.deed(
-            Action.APPROVAL_ASKED, item.principal, asked.name, Outcome.ASKED, id=asked.approval_id, tool=asked.call.name, arguments=digest(asked.call)
-        )
+        about = {"id": asked.approval_id, "tool": asked.call.name, "arguments": arguments_digest(asked.call)}
+        deed = self.audit.deed(Action.APPROVAL_ASKED, item.principal, asked.name, Outcome.ASKED, **about)
         await written(lambda: self.journal.ask(item.owner, asked, now_ms, deed), self.clock)
         return asked
 

@@ -23,7 +23,7 @@ from clawgate.domain.errors import GatewayError, ToolUncertain
 from clawgate.domain.inbox import Completed, Denied, Item, ToolUnsettled
 from clawgate.domain.journal import StepState, ToolStep
 from clawgate.domain.messages import PLAIN, Attendance
-from clawgate.domain.tools import Tool, ToolContext, ToolResult, bounded, digest
+from clawgate.domain.tools import Tool, ToolContext, ToolResult, arguments_digest, bounded
 from clawgate.domain.turn import Completion, ToolCall, ToolEnded, ToolSpec, ToolStarted
 from clawgate.ports.audit import Recorder
 from clawgate.ports.clock import Clock
@@ -222,7 +222,7 @@ class Rounds:
         """What the audit log says of a call: never its arguments, only their digest."""
         tool = self.toolbox.tools().get(step.call.name)
         risk = None if tool is None else tool.risk.value
-        about = {"tool": step.call.name, "risk": risk, "source": item.source, "arguments": digest(step.call)}
+        about = {"tool": step.call.name, "risk": risk, "source": item.source, "arguments": arguments_digest(step.call)}
         return self.audit.deed(action, item.principal, step.name, outcome, **about)
 
     async def _result(self, item: Item, step: ToolStep) -> ToolResult:
