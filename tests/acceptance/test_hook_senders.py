@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from canaries import told
-from daemon import Answer, Daemon, Upstream, call, settings, until
-from hook_senders import OTHER, OTHER_WHSEC, SECRET, SENDERS, WHSEC, Delivery, openssl
 
 from clawgate.domain.signing.registry import SCHEMES
+from tests.acceptance.canaries import told
+from tests.acceptance.daemon import Answer, Daemon, Upstream, call, settings, until
+from tests.acceptance.hook_senders import OTHER, OTHER_WHSEC, SECRET, SENDERS, WHSEC, Delivery, openssl
 
 pytestmark = pytest.mark.acceptance
 LIMITS = "rate_limit_per_minute = 0\nmax_body_bytes = 1048576\ntolerance_secs = 240"
