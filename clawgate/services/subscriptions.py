@@ -10,6 +10,7 @@ and its record sends again with the same id: at least once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 import msgspec
 from attrs import define, field
@@ -210,11 +211,24 @@ class Subscriptions:
         duration_ms = round((self.clock.monotonic() - began) * 1000)
         attempt = Attempt(id=head.id, kind=head.kind, at_ms=at_ms, duration_ms=duration_ms, status=status, error=error)
         try:
-            moved = await written(lambda: self.rows.settle(name, event, self.clock.wall_ms(), attempt), self.clock)
+            moved = await self._settled(name, event, attempt)
         except NotFound:
             return
         self.meter.count("subscription_deliveries_total", _outcome(moved))
         self._tell(moved)
+
+    async def _settled(self, name: str, event: Answered | Unreached, attempt: Attempt) -> Moved:
+        """What came of an attempt, on record: without that, the head would be sent again at once, and again. Raises NotFound."""
+        while True:
+            try:
+                return await written(partial(self.rows.settle, name, event, self.clock.wall_ms(), attempt), self.clock)
+            except (CancelledError, NotFound):
+                raise
+            except Exception:
+                _log.failure("what came of a delivery to subscription {name} cannot be recorded", name=name)
+                event = Unreached("internal_error", event.jitter)
+                attempt = msgspec.structs.replace(attempt, status=None, error=event.error)
+                await self.clock.sleep(_RETRY_SECONDS)
 
     async def _attempt(self, own: SubscriptionSettings, head: Delivery, at_ms: int) -> Answered | Unreached:
         try:

@@ -6,9 +6,10 @@ read, so that a receiver which is still writing is not cut off at once. No proxy
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from attrs import define
+from attrs import define, field
 from twisted.internet import error as net
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.protocol import Protocol, connectionDone
@@ -26,6 +27,9 @@ from clawgate.system.http_guard import Checkpoint, Content, guarded_agent
 _log = Logger()
 CONNECT_SECONDS = 10.0
 BODY_SECONDS, _BODY_BYTES = 1.0, 16 * 1024
+MOST_BODIES = 32
+"""Answers whose body may still be on its way after their status has counted."""
+_STATUSES = range(100, 600)
 REFUSED, TIMEOUT, NOT_FOUND, NOT_CONNECTED, TLS, BROKEN = "address_refused", "timeout", "name_not_found", "not_connected", "tls_failed", "broken_off"
 
 
@@ -35,6 +39,7 @@ class HttpPoster:
 
     reactor: Any  # Any: IReactorTime, IReactorTCP and a name resolver at once
     clock: Clock
+    _bodies: dict[_Rest, None] = field(factory=dict, init=False)
 
     def post(self, outgoing: Outgoing) -> Deferred[Answered | Unreached]:
         """`ports.subscriptions.Poster.post`."""
@@ -57,15 +62,25 @@ class HttpPoster:
                 return Unreached(TIMEOUT)
             return Unreached(REFUSED if checkpoint.has_refused else _word(problem))
 
-    async def _exchange(self, outgoing: Outgoing, checkpoint: Checkpoint) -> Answered:
+    async def _exchange(self, outgoing: Outgoing, checkpoint: Checkpoint) -> Answered | Unreached:
         from twisted.web.http_headers import Headers  # as in `http_guard`: imported at the first request
 
         agent = guarded_agent(self.reactor, CONNECT_SECONDS, checkpoint)
         headers = Headers({name: [value] for name, value in outgoing.headers.items()})
         response = await agent.request(b"POST", outgoing.url.encode("ascii"), headers, Content(outgoing.body))
         wait = response.headers.getRawHeaders("retry-after", [None])[0]
-        response.deliverBody(_Rest(self.clock))
+        self._let_end(response)
+        if response.code not in _STATUSES:
+            return Unreached(BROKEN)
         return Answered(response.code, retry_after(wait, self.clock.wall_ms() / 1000, MOST_RETRY_AFTER_SECONDS))
+
+    def _let_end(self, response: Any) -> None:  # Any: IResponse
+        """Reads a little of the body; where too many are on their way, the oldest is cut off."""
+        rest = _Rest(self.clock, lambda: self._bodies.pop(rest, None))
+        self._bodies[rest] = None
+        response.deliverBody(rest)
+        if len(self._bodies) > MOST_BODIES:
+            next(iter(self._bodies)).close()
 
 
 class NoPoster:
@@ -83,22 +98,25 @@ def _anywhere(address: str) -> bool:
 class _Rest(Protocol):
     """A body that does not matter: a little of it is read, for a moment."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._left = _BODY_BYTES
-        self._timer = clock.call_later(BODY_SECONDS, self._close)
+    def __init__(self, clock: Clock, over: Callable[[], object]) -> None:
+        self._left, self._over = _BODY_BYTES, over
+        self._timer = clock.call_later(BODY_SECONDS, self.close)
 
     def dataReceived(self, data: bytes) -> None:
         """A piece of it."""
         self._left -= len(data)
         if self._left <= 0:
-            self._close()
+            self.close()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """That was all."""
+        self._over()
         if self._timer.active():
             self._timer.cancel()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Enough."""
+        self._over()
         if self.transport is not None:
             self.transport.loseConnection()
 

@@ -354,3 +354,14 @@ def test_a_poster_that_breaks_its_port_is_a_failed_attempt() -> None:
 def test_of_a_url_only_the_host_is_shown(url: str, plain: str) -> None:
     gate = gate_with(Receiver(), {"main": changed(url=Secret(url))})
     assert shown(gate)["url"] == plain
+
+
+def test_what_cannot_be_recorded_is_not_sent_again_and_again() -> None:
+    receiver = Receiver(Answered(10**30), Answered(200))
+    gate = gate_with(receiver)
+    ask(gate)
+    assert len(receiver.got) == 1
+    gate.clock.advance(2)
+    assert (len(receiver.got), shown(gate)["last_error"], shown(gate)["attempts"]) == (1, "internal_error", 1)
+    gate.clock.advance(6)
+    assert (len(receiver.got), shown(gate)["delivered"]) == (2, 1)

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from clawgate.domain.subscriptions import Answered, Unreached
 from clawgate.ports.subscriptions import Outgoing
-from clawgate.system.poster import HttpPoster
+from clawgate.system.poster import MOST_BODIES, HttpPoster
 from clawgate.testing.clock import ManualClock
 
 
@@ -188,3 +188,30 @@ def test_a_head_without_end_is_broken_off() -> None:
     for _ in range(80):
         scene.answer(b"X-Line: " + b"x" * 1_000 + b"\r\n")
     assert scene.transport.disconnecting
+
+
+@pytest.mark.parametrize("status", [b"000", b"-200", b"99", b"600", b"9" * 30])
+def test_a_status_that_http_does_not_have_is_no_answer(status: bytes) -> None:
+    scene = Scene(["93.184.216.34"])
+    scene.connect()
+    scene.answer(b"HTTP/1.1 %s x\r\nContent-Length: 0\r\n\r\n" % status)
+    assert scene.found == [Unreached("broken_off")]
+
+
+def test_receivers_that_hold_their_answers_hold_only_so_many_connections() -> None:
+    clock = ManualClock()
+    reactor = Reactor(Names(["93.184.216.34"]), clock)
+    poster, found = HttpPoster(reactor, clock), list[object]()
+    outgoing = Outgoing(url="http://hooks.example/in", headers={}, body=b"{}", timeout_seconds=20, allow_private=False)
+    for _ in range(MOST_BODIES + 1):
+        poster.post(outgoing).addBoth(found.append)
+    clock.advance(1)
+    transports = [StringTransport() for _ in reactor.tcpClients]
+    for (*_, factory, _, _), transport in zip(reactor.tcpClients, transports, strict=True):
+        protocol: Any = factory.buildProtocol(None)  # type: ignore[arg-type]  # it looks at no address
+        transport.abortConnection = transport.loseConnection  # type: ignore[method-assign]  # as in `Scene`
+        protocol.makeConnection(transport)
+        clock.advance(0)
+        protocol.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nx")
+    assert found == [Answered(200)] * (MOST_BODIES + 1)
+    assert [bool(transport.disconnecting) for transport in transports] == [True] + [False] * MOST_BODIES
