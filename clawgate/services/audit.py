@@ -6,7 +6,7 @@ Whoever does something that is recorded asks a `Recorder`:
     fail closed     `record`: configuration, commands, logins: no entry, no deed
     in any case     `attempt`, `despite`: revocations, denials, the end of the process, what is already over: without its entry it is said loudly
 
-What strangers can set off at will (lockouts, wrong passwords) is bounded: `attempt` of those actions keeps some a minute, and counts the rest.
+What strangers can set off at will (lockouts, wrong passwords) is bounded: `attempt` keeps some a minute of each such action, and counts the rest.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Audit:
 
     def attempt(self, action: Action, actor: str, subject: str = "", outcome: Outcome = Outcome.OK, **detail: object) -> Deferred[None]:
         """`ports.audit.Recorder.attempt`."""
-        if action in _STRANGERS and not self._strangers.allow("", self.clock.monotonic()):
+        if action in _STRANGERS and not self._strangers.allow(action.value, self.clock.monotonic()):
             self.meter.count("audit_left_out_total")
             return succeed(None)
         return self.record(action, actor, subject, outcome, **detail).addErrback(lambda failure: failure.trap(GatewayError) and None)

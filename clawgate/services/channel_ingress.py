@@ -117,12 +117,12 @@ class ChannelIngress:
                         granted = await self.approvals.granted(inbound.source, sender)
                         await self.ingress.accept(_with_tools(inbound, sender, granted), spends=spends)
                     case Replay() as replay:
-                        await self.approvals.answered(replay.spends, sender, approved=True)
+                        await self.approvals.answered(replay.spends, inbound.source, sender, approved=True)
                         await self._replay(inbound, replay)
                     case Say(text=text, spends=spends):
                         await self._say(inbound, inbound.text, text, spends)
                         if spends is not None:
-                            await self.approvals.answered(spends, sender, approved=False)
+                            await self.approvals.answered(spends, inbound.source, sender, approved=False)
             except Conflict:
                 continue
             return

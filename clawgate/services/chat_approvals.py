@@ -99,7 +99,7 @@ class ChatApprovals:
             return Say(rules.NOT_AN_OWNER)
         return Replay(msgspec.json.decode(found, type=Question), spends, word is Word.ALWAYS)
 
-    async def answered(self, spends: FactKey, sender: str, *, approved: bool) -> None:
+    async def answered(self, spends: FactKey, channel: str, sender: str, *, approved: bool) -> None:
         """Records somebody's word, before anything follows from it.
 
         Raises:
@@ -107,7 +107,7 @@ class ChatApprovals:
         """
         question = msgspec.json.decode(spends.value, type=Question)
         writing, outcome = (self.audit.record, Outcome.APPROVED) if approved else (self.audit.attempt, Outcome.DENIED)
-        await writing(Action.APPROVAL_ANSWERED, sender, question.item_id, outcome, tools=question.tools)
+        await writing(Action.APPROVAL_ANSWERED, f"{channel}:{sender}", question.item_id, outcome, tools=question.tools)
 
     async def granted(self, channel: str, sender: str) -> tuple[str, ...]:
         """Tools that this sender may always use, in alphabetical order."""

@@ -145,17 +145,18 @@ class Onboarding:
         return await self._admit(channel, sender, command.verb, is_owner)
 
     async def _admit(self, channel: str, sender: str, verb: Verb, is_owner: bool) -> str:
-        await self.audit.record(Action.CHANNEL_ADMITTED, sender, channel, Outcome.ASKED, owner=is_owner, verb=verb.value)
+        by = f"{channel}:{sender}"  # whoever names themselves after a caller of ours is not taken for them
+        await self.audit.record(Action.CHANNEL_ADMITTED, by, channel, Outcome.ASKED, owner=is_owner, verb=verb.value)
         try:
             await self.allowlist.admit(channel, sender, is_owner)
         except (CancelledError, StoreUnavailable):
             raise
         except Exception:
             _log.failure("{channel} could not take somebody up: config.toml was not written", channel=channel)
-            await self.audit.attempt(Action.CHANNEL_ADMITTED, sender, channel, Outcome.FAILED)
+            await self.audit.attempt(Action.CHANNEL_ADMITTED, by, channel, Outcome.FAILED)
             return onboarding.NOT_SAVED
         self.admitted(channel, sender, is_owner)
-        await self.audit.attempt(Action.CHANNEL_ADMITTED, sender, channel, owner=is_owner)
+        await self.audit.attempt(Action.CHANNEL_ADMITTED, by, channel, owner=is_owner)
         _log.info("somebody was let in on {channel} by a code (owner: {owner})", channel=channel, owner=is_owner)
         return onboarding.welcome(verb, is_owner=is_owner)
 

@@ -51,7 +51,7 @@ class Recorded(Enum):
     BY_DOOR = "by door"
     """If it changes something, and is for administrators and this machine; others, if they come through the control socket and need `write`."""
     ALWAYS = "always"
-    """Also if it only looks: at a secret."""
+    """Also if it only looks, at a secret; or whoever may: it changes what the agent does by itself, or acts on somebody's machine."""
     IN_ANY_CASE = "in any case"
     """By its door; and it is carried out even if that cannot be recorded: it takes something away."""
     ELSEWHERE = "elsewhere"

@@ -132,6 +132,18 @@ def test_strangers_fill_the_log_only_so_fast() -> None:
     assert len(house.told("locked_out")) == 60
 
 
+def test_strangers_who_lock_themselves_out_do_not_hide_a_burned_code() -> None:
+    gateway = GatewaySettings(pair_rate_limit_per_minute=0, login=LoginSettings(username="ann", password_hash=Secret(PHC)))
+    house = House(MemoryGateway(settings(gateway=gateway)))
+    for number in range(61):
+        house.send("POST", "/login", {"username": "ann", "password": "wrong"}, token=None, peer=f"203.0.113.{number}")
+    house.send("POST", "/admin/paircode/new", {}, peer="operator")
+    for number in range(60):
+        house.send("POST", "/api/pair", {"code": "nope"}, peer=f"198.51.100.{number}")
+    assert len(house.told("login")) == 60
+    assert len(house.told("code_burned")) == 1
+
+
 def test_a_changed_configuration_names_keys_and_no_values() -> None:
     house = House()
     assert house.send("PUT", "/api/v1/secrets", {"api_key": CANARY}).status == 200
@@ -238,6 +250,8 @@ def test_a_word_given_in_a_chat() -> None:
     chat.write("pay 2")
     told = [(action, outcome) for action, outcome, _, _ in house.told() if action.startswith(("approval", "tools"))]
     assert told == [("approval_asked", "asked"), ("approval_answered", "approved"), ("tools_granted", "ok")]
+    (actor,) = [actor for _, _, actor, _ in house.told("approval_answered")]
+    assert actor.startswith("linq:+")  # a sender cannot pass for a caller by their name
 
 
 def test_a_denial_given_in_a_chat() -> None:
@@ -255,8 +269,8 @@ def test_somebody_let_in_on_a_channel() -> None:
     write(road, "linq", f"/bind {code_for(road, 'linq')}", 1)
     assert [row for row in house.told() if row[0] != "command"] == [
         ("code_issued", "ok", "operator", "linq"),
-        ("channel_admitted", "asked", "+555", "linq"),
-        ("channel_admitted", "ok", "+555", "linq"),
+        ("channel_admitted", "asked", "linq:+555", "linq"),
+        ("channel_admitted", "ok", "linq:+555", "linq"),
     ]
 
 
@@ -346,6 +360,13 @@ def test_the_life_of_the_process() -> None:
         ("POST", "/tasks", "operator", "operator"),
         ("DELETE", "/api/v1/cron/no", "operator", "operator"),
         ("PATCH", "/config/tools", "203.0.113.9", ""),
+        ("PUT", "/api/v1/personality", "203.0.113.9", ""),
+        ("POST", "/api/v1/skills", "203.0.113.9", ""),
+        ("POST", "/api/v1/skills/install", "203.0.113.9", ""),
+        ("DELETE", "/api/v1/skills/no", "203.0.113.9", ""),
+        ("POST", "/api/v1/cron", "203.0.113.9", ""),
+        ("POST", "/api/v1/cron/no/run", "203.0.113.9", ""),
+        ("POST", "/api/nodes/no/invoke", "203.0.113.9", ""),
     ],
 )
 def test_a_command(method: str, path: str, peer: str, actor: str) -> None:

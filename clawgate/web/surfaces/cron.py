@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from attrs import define
 
 from clawgate.domain.caller import Scope
@@ -12,7 +14,7 @@ from clawgate.web.call import Call
 from clawgate.web.dialects import cron_wire
 from clawgate.web.dialects.api_wire import failure
 from clawgate.web.documented import documented
-from clawgate.web.router import Handler, Router
+from clawgate.web.router import Handler, Recorded, Router
 
 _PATH = "/api/v1/cron"
 _DEFAULT_RUNS = 50
@@ -30,7 +32,9 @@ class CronSurface:
         """Adds the routes."""
 
         def add(method: str, path: str, handler: Handler, auth: Scope, summary: str, *, timed: bool = True) -> None:
-            router.add(method, _PATH + path, handler, auth=auth, limiter="api", dialect=cron_wire.refusal, timed=timed, summary=summary)
+            recorded = Recorded.BY_DOOR if method == "GET" else Recorded.ALWAYS
+            add_route = partial(router.add, recorded=recorded, summary=summary)
+            add_route(method, _PATH + path, handler, auth=auth, limiter="api", dialect=cron_wire.refusal, timed=timed)
 
         add("GET", "", self.list, Scope.READ, "Scheduled jobs, the next one first")
         add("POST", "", self.create, Scope.WRITE, "Make a scheduled job")

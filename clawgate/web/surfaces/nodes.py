@@ -23,7 +23,7 @@ from clawgate.web.auth import require, socket_token
 from clawgate.web.call import Call
 from clawgate.web.dialects import nodes_wire
 from clawgate.web.documented import documented
-from clawgate.web.router import Door, Router
+from clawgate.web.router import Door, Recorded, Router
 from clawgate.web.sockets import SocketAnswer
 
 NODE = "node"
@@ -58,6 +58,7 @@ class NodesSurface:
             self.invoke,
             auth=Scope.WRITE,
             timed=False,
+            recorded=Recorded.ALWAYS,
             summary="Call a capability of a node and wait for its result",
         )
 

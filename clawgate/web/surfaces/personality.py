@@ -14,7 +14,7 @@ from clawgate.web.call import Call
 from clawgate.web.dialects import api_wire
 from clawgate.web.dialects.personality_wire import shown, written
 from clawgate.web.documented import documented
-from clawgate.web.router import Router
+from clawgate.web.router import Recorded, Router
 
 _PATH = "/api/v1/personality"
 
@@ -29,7 +29,8 @@ class PersonalitySurface:
         """Adds the routes."""
         add = partial(router.add, limiter="api", dialect=api_wire.refusal)
         add("GET", _PATH, self.show, auth=Scope.READ, summary="Who the agent says it is")
-        add("PUT", _PATH, self.change, auth=Scope.WRITE, summary="Change preset, name, role, tone or what to avoid")
+        about = "Change preset, name, role, tone or what to avoid"
+        add("PUT", _PATH, self.change, auth=Scope.WRITE, recorded=Recorded.ALWAYS, summary=about)
 
     async def show(self, call: Call) -> Answer:
         """The personality, or that there is none."""

@@ -14,7 +14,7 @@ from clawgate.web.call import Call
 from clawgate.web.dialects.extractor_wire import wrong_shape
 from clawgate.web.dialects.skills_wire import refusal, skill_item, skill_object
 from clawgate.web.documented import documented
-from clawgate.web.router import Handler, Router
+from clawgate.web.router import Handler, Recorded, Router
 
 _PATH = "/api/v1/skills"
 
@@ -55,7 +55,8 @@ class SkillSurface:
         """Adds the routes."""
 
         def add(method: str, path: str, handler: Handler, auth: Scope, summary: str) -> None:
-            router.add(method, _PATH + path, handler, auth=auth, limiter="api", dialect=refusal, summary=summary)
+            recorded = Recorded.BY_DOOR if method == "GET" else Recorded.ALWAYS
+            router.add(method, _PATH + path, handler, auth=auth, limiter="api", dialect=refusal, recorded=recorded, summary=summary)
 
         add("GET", "", self.list, Scope.READ, "Skills, active ones first")
         add("POST", "", self.create, Scope.WRITE, "Write a skill: a whole SKILL.md")
