@@ -112,7 +112,7 @@ class Subscriptions:
 
     async def settle(self, name: str, event: Event) -> None:
         """Somebody's decision takes effect. Raises NotFound, Conflict."""
-        self._tell(await self.rows.settle(name, event, self.clock.wall_ms()))
+        self._tell(await self._settle(name, event))
         self.wake()
 
     # --- into line
@@ -211,17 +211,20 @@ class Subscriptions:
         duration_ms = round((self.clock.monotonic() - began) * 1000)
         attempt = Attempt(id=head.id, kind=head.kind, at_ms=at_ms, duration_ms=duration_ms, status=status, error=error)
         try:
-            moved = await self._settled(name, event, attempt)
+            moved = await self._recorded(name, event, attempt)
         except NotFound:
             return
         self.meter.count("subscription_deliveries_total", _outcome(moved))
         self._tell(moved)
 
-    async def _settled(self, name: str, event: Answered | Unreached, attempt: Attempt) -> Moved:
+    def _settle(self, name: str, event: Event, attempt: Attempt | None = None) -> Deferred[Moved]:
+        return self.rows.settle(name, event, self.clock.wall_ms(), attempt)
+
+    async def _recorded(self, name: str, event: Answered | Unreached, attempt: Attempt) -> Moved:
         """What came of an attempt, on record: without that, the head would be sent again at once, and again. Raises NotFound."""
         while True:
             try:
-                return await written(partial(self.rows.settle, name, event, self.clock.wall_ms(), attempt), self.clock)
+                return await written(partial(self._settle, name, event, attempt), self.clock)
             except (CancelledError, NotFound):
                 raise
             except Exception:
