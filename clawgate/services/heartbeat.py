@@ -67,19 +67,20 @@ class Heartbeat:
                 self.health.forget(COMPONENT)
             else:
                 ready()
-                if now_ms // interval_ms != self._round:
-                    self._round = now_ms // interval_ms
-                    await self.beat(self._round, interval_ms)
+                number = now_ms // interval_ms
+                if number != self._round:
+                    await self.beat(number, interval_ms)
+                    self._round = number
             left_seconds = (interval_ms - self.clock.wall_ms() % interval_ms) / 1000
             await self.clock.sleep(min(max(left_seconds, 1.0), _LONGEST_NAP_SECONDS))
 
     async def beat(self, number: int, interval_ms: int) -> None:
-        """One round. Raises Draining, Overloaded, StoreUnavailable: what is left of it is not asked."""
-        self.meter.count("heartbeat_ticks_total")
+        """One round. Raises Draining, Overloaded, StoreUnavailable: what is left of it is asked when the component is started again."""
         text = await self.workspace.read(FILE, _MOST_BYTES)
         found = tasks(text) if text is not None else ()
         for task in found:
             await self.ingress.accept(_inbound(task, number, interval_ms))
+        self.meter.count("heartbeat_ticks_total")
         if found:
             _log.info("heartbeat: {count} tasks", count=len(found))
 

@@ -203,6 +203,7 @@ class _Exchange:
     _route: Route | None = None
     _answered: bool = False
     _timer: IDelayedCall | None = None
+    _end_of_credential: IDelayedCall | None = None
     _call: Call | None = None
     _handling: Deferred[AnyAnswer] | None = None
 
@@ -217,12 +218,17 @@ class _Exchange:
             if route.timed:
                 self._timer = self.resource.clock.call_later(self.resource.timeout_seconds, self._expired)
             work.addBoth(self._landed)
+        elif self._end_of_credential is not None:
+            self._end_of_credential.cancel()
         work.addCallback(self.answer).addErrback(self._failed)
 
     async def _work(self, route: Route, call: Call) -> AnyAnswer:
         if route.is_socket:
             check_handshake(call)
         call.caller = await self.resource.doorkeeper.admit(route, call)
+        if call.caller.expires_ms:
+            left = (call.caller.expires_ms - self.resource.clock.wall_ms()) / 1000
+            self._end_of_credential = self.resource.clock.call_later(max(left, 0.0), self.revoked, call.caller.principal)
         if route.is_command(call.caller):
             return await carried_out(self.resource.audit, self.resource.router, route, call)
         return await self.resource.router.execute(route, self.request, call)
@@ -252,8 +258,9 @@ class _Exchange:
 
     def _landed(self, result: AnyAnswer | Failure) -> AnyAnswer | Failure:
         self.resource._in_flight.discard(self)
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        for timer in (self._timer, self._end_of_credential):
+            if timer is not None and timer.active():
+                timer.cancel()
         return result
 
     def _failed(self, failure: Failure) -> None:
@@ -268,7 +275,7 @@ class _Exchange:
             self.answer(json_answer(500, {"error": "Internal error"}))
 
     def revoked(self, principal: str) -> None:
-        """A credential is dead; if it is this one's, nothing that its handler finds is told."""
+        """A credential is dead, revoked or at its end; if it is this one's, nothing that its handler finds is told."""
         route, call = self._route, self._call
         if route is None or call is None or call.caller.principal != principal or call.values.get(route.ends_device) == principal:
             return

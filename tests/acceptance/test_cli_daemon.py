@@ -60,7 +60,8 @@ def running(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]
 
 
 def environment(home: Path) -> dict[str, str]:
-    return {"HOME": str(home), "PATH": os.environ["PATH"], "PYTHONIOENCODING": "utf-8"}
+    inherited = {name: os.environ.get(name, "") for name in ("PATH", "PYTHONPATH")}
+    return inherited | {"HOME": str(home), "PYTHONIOENCODING": "utf-8"}
 
 
 def commands(home: Path) -> Command:

@@ -33,6 +33,7 @@ from clawgate.domain.settings.model import (
     NodesSettings,
     ObservabilitySettings,
     Settings,
+    SubscriptionSettings,
     TasksSettings,
     WebhookChannel,
 )
@@ -54,6 +55,7 @@ _VOLATILE: tuple[tuple[bytes, bytes], ...] = (
     (rb'"code":"[0-9A-Z]{4}-[0-9A-Z]{4}"', b'"code":"{new code}"'),
     (rb'"version":"\d+\.[^"]+"', b'"version":"{version}"'),
     (rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00", b"{moment}"),
+    (rb"\bmsg_[0-9a-f]{32}\b", b"{webhook id}"),
     (rb"\b[0-9a-f]{64}\b", b"{sha256}"),
     (rb"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", b"{uuid}"),
 )
@@ -161,6 +163,11 @@ def _hooks(agent: ScriptedAgent | None = None, **changes: object) -> MemoryGatew
     return MemoryGateway(Settings(hooks=hooks), agent=agent)
 
 
+def _subscriptions() -> MemoryGateway:
+    ops = SubscriptionSettings(url=Secret("https://ops.example/clawgate?key=k"), secret=(Secret("whsec_" + base64.b64encode(b"sk" * 12).decode()),))
+    return MemoryGateway(Settings(subscriptions={"ops": ops, "off": msgspec.structs.replace(ops, enabled=False)}))
+
+
 GATEWAYS: dict[str, Callable[[], MemoryGateway | PlatformGate]] = {
     "plain": MemoryGateway,
     "unlimited": lambda: gateway(pair_rate_limit_per_minute=0, webhook_rate_limit_per_minute=0),
@@ -183,6 +190,7 @@ GATEWAYS: dict[str, Callable[[], MemoryGateway | PlatformGate]] = {
     "hooks": _hooks,
     "hooks-one-a-minute": lambda: _hooks(rate_limit_per_minute=1),
     "hooks-failing": lambda: _hooks(ScriptedAgent([AgentBadRequest("no")])),
+    "subscriptions": _subscriptions,
     "cron-disabled": lambda: MemoryGateway(Settings(cron=CronSettings(enabled=False))),
     "tasks-disabled": lambda: MemoryGateway(Settings(tasks=TasksSettings(enabled=False))),
 }

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, succeed
 
-from clawgate.domain.settings.model import GatewaySettings, HeartbeatSettings, Settings
+from clawgate.domain.settings.model import GatewaySettings, HeartbeatSettings, InboxSettings, Settings
 from clawgate.services.heartbeat import MOST_TASKS, tasks
 from clawgate.system.workspace import read_text
 from clawgate.testing.agents import ScriptedAgent
@@ -85,6 +85,21 @@ def test_restart_within_a_round_asks_nothing_twice() -> None:
     again = gateway(notes, before=gate)
     later(again, 1)
     assert (len(questions(again)), len(notes.asked)) == (2, 2)
+
+
+def test_a_round_that_found_the_inbox_full_goes_on_where_it_was_once_there_is_room() -> None:
+    settings = Settings(gateway=GatewaySettings(require_pairing=False), heartbeat=HeartbeatSettings(enabled=True), inbox=InboxSettings(high_water=1))
+    agent = ScriptedAgent(["first", "second"])
+    agent.is_held = True
+    gate = MemoryGateway(settings, agent=agent, edges={"workspace": OneNote(TEXT)})
+    later(gate, 1)
+    assert questions(gate) == ["look at the mail"]
+    assert gate.client.get("/health").json["runtime"]["components"]["heartbeat"]["status"] == "error"
+    agent.is_held = False
+    agent.release()
+    later(gate, 60)
+    assert (questions(gate), ticks(gate)) == (["look at the mail", "water the plants"], "1.0")
+    assert gate.client.get("/health").json["runtime"]["components"]["heartbeat"]["status"] == "ok"
 
 
 @pytest.mark.parametrize("text", [None, "", "nothing to do"])

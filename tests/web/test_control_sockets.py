@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -271,12 +272,45 @@ def test_rotation_kills_the_old_token_on_every_socket_and_closes_none(scene: Sce
 
 def test_an_expired_token_is_renewed_by_the_operator_only(scene: Scene) -> None:
     client = Client(scene)
+    assert client.ask("ping")["ok"] is True
     scene.gate.clock.advance(24 * 3600)
 
-    assert client.protocol is not None
     assert Client(scene).ask("ping")["error"] == "Unauthorised: Token validation failed: jwt expired"
     token = scene.gate.client.get("/admin/control/token", peer="operator").json["token"]
     assert Client(scene).ask("ping", token=token)["ok"] is True
+
+
+def _none(scene: Scene) -> str:
+    return ""
+
+
+def _wrong(scene: Scene) -> str:
+    return Scene(control=ControlSettings(enabled=True, jwt_secret=Secret("another key " * 4))).token
+
+
+def _expired(scene: Scene) -> str:
+    scene.gate.clock.step_wall(24 * 3600 * 1000)
+    return scene.token
+
+
+def _rotated(scene: Scene) -> str:
+    scene.plane.tokens.rotate()
+    return scene.token
+
+
+@pytest.mark.parametrize("is_open", [True, False], ids=["open connection", "new connection"])
+@pytest.mark.parametrize("presented", [_none, _wrong, _expired, _rotated])
+def test_no_command_is_carried_out_without_the_token_of_the_moment(scene: Scene, presented: Callable[[Scene], str], is_open: bool) -> None:
+    client = Client(scene)
+    assert client.ask("ping")["ok"] is True
+    before = scene.live.default_provider
+    token = presented(scene)
+    if not is_open:
+        client = Client(scene)
+    for command, data in (("switch_provider", {"provider": "gemini"}), ("rotate_token", None), ("status", None)):
+        answer = client.ask(command, data, token)
+        assert (answer["ok"], answer["error"].partition(":")[0]) == (False, "Unauthorised")
+    assert scene.live.default_provider == before
 
 
 def test_a_token_dies_with_its_process_even_when_the_secret_is_set() -> None:

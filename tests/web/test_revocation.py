@@ -191,6 +191,32 @@ def test_whoever_waits_is_told_401_and_the_unpromised_turn_ends(path: str) -> No
     assert waiting(gate, path, other).response.status == 200
 
 
+@pytest.mark.parametrize("path", ["/webhook", "/api/v1/agent/chat"])
+def test_whoever_waits_when_the_token_ends_by_itself_is_told_401_at_that_moment(path: str) -> None:
+    gate = house(Hang(), "for somebody else")
+    other, token = gate.pair(), gate.pair(ttl_secs=10)
+    pending = waiting(gate, path, token)
+    gate.clock.advance(9.9)
+    gate.pump()
+    assert not pending.is_answered
+    gate.clock.advance(0.2)
+    gate.pump()
+    (item,) = gate.client.get("/api/inbox", peer="operator").json["items"]
+    assert (pending.response.status, item["state"]) == (401, "dropped")
+    assert waiting(gate, path, other).response.status == 200
+
+
+def test_token_with_an_end_leaves_no_timer_behind() -> None:
+    def timers(**body: object) -> int:
+        gate = house("the answer")
+        token = gate.pair(**body)
+        assert gate.client.get("/api/devices", token=token).status == 200
+        assert waiting(gate, "/webhook", token).response.status == 200
+        return gate.clock.pending
+
+    assert timers(ttl_secs=10_000) == timers()
+
+
 def test_promised_turn_of_a_dead_device_runs_and_only_an_administrator_reads_it() -> None:
     gate = house("the answer")
     assert isinstance(gate.agent, ScriptedAgent)
