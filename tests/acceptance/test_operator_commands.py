@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from daemon import DEADLINE_SECONDS, Daemon, settings, until
+
+from tests.acceptance.daemon import DEADLINE_SECONDS, Daemon, settings, until
 
 pytestmark = pytest.mark.acceptance
 NOBODY = "http://127.0.0.1:9/events"
