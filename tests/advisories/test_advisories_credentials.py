@@ -275,7 +275,7 @@ def test_cve_2026_44118() -> None:
 OPEN = {
     *("GET /health", "GET /readyz", "GET /metrics", "POST /pair", "POST /api/pair", "GET /pair/page", "POST /login"),
     *("GET /api/v1/version", "GET /api/v1/auth/info", "GET /whatsapp", "POST /whatsapp", "POST /linq", "POST /nextcloud-talk", "POST /wati"),
-    *("POST /hooks/<name>", "GET /hooks/<name>", "GET /ws/nodes"),
+    *("POST /hooks/<name>", "GET /hooks/<name>", "GET /ws/nodes", "GET /api/openapi.json"),
 }
 """Routes that ask for no bearer; those of platforms, hooks and nodes ask for something else."""
 
