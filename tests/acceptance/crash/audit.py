@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import http.client
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from tests.acceptance.crash.heard import misheard, unheard
 from tests.acceptance.crash.house import House
 from tests.acceptance.crash.load import Ack, Load
-from tests.acceptance.crash.peers import TOOLS, bare, mood_of
+from tests.acceptance.crash.peers import TOOLS, mood_of
+from tests.acceptance.crash.recorded import entries, unrecorded
+from tests.acceptance.crash.rows import Row, rows
 from tests.acceptance.daemon import ask_on
 
 _REPLY = "re "
 _CHANNELS = ("linq", "whatsapp")
-
-
-class Row(NamedTuple):
-    """An item as the file has it."""
-
-    id: str
-    text: str
-    state: str
-    answer: str | None
-    error: str | None
-    source: str
-    conversation: str | None
 
 
 class Audit(NamedTuple):
@@ -39,6 +29,8 @@ class Audit(NamedTuple):
         twice: messages with two outcomes. replays: copies that got another outcome, or made another item.
         sent_twice, called_twice: parts that a platform took, and calls that the tool saw, more than once, nobody having decided so.
         unsent, uncalled: replies that count as sent and calls that count as made, which nobody saw.
+        unheard: messages whose outcome no subscriber was told. misheard: those told with another answer, another outcome or twice, and events out of order.
+        unrecorded: what the audit log does not hold, and where it is broken.
         credentials: tokens of revoked devices that are taken, and of paired ones that are not.
         disorder: conversations whose messages, or replies, were not in order.
     """
@@ -52,6 +44,9 @@ class Audit(NamedTuple):
     called_twice: list[str]
     uncalled: list[str]
     disorder: list[str]
+    unheard: list[str]
+    misheard: list[str]
+    unrecorded: list[str]
     credentials: list[str]
     acknowledged: int
     outcomes: dict[str, int]
@@ -63,6 +58,9 @@ class Audit(NamedTuple):
     replayed: int
     lines: int
     devices: int
+    events: int
+    events_again: int
+    entries: int
 
     @property
     def problems(self) -> dict[str, list[str]]:
@@ -96,6 +94,9 @@ def audited(house: House, load: Load, *, replay: bool = True) -> Audit:
         called_twice=[text for text, count in house.noted.items() if count > 1],
         uncalled=_uncalled(house, after),
         disorder=_disorder(house, load),
+        unheard=unheard(house, after),
+        misheard=misheard(house, after),
+        unrecorded=house.broken_logs + unrecorded(house.database),
         credentials=_credentials(house, load),
         acknowledged=len(acks),
         outcomes=dict(Counter(row.state for row in after)),
@@ -107,14 +108,10 @@ def audited(house: House, load: Load, *, replay: bool = True) -> Audit:
         replayed=len(again),
         lines=len({message.line for message in load.texts.values() if message.line}),
         devices=len(load.devices),
+        events=len({event.id for event in house.subscriber.heard}),
+        events_again=len(house.subscriber.heard) - len({event.id for event in house.subscriber.heard}),
+        entries=entries(house.database),
     )
-
-
-def rows(house: House) -> list[Row]:
-    """Every item, in order, from the file itself."""
-    with closing(sqlite3.connect(f"file:{house.database}?mode=ro", uri=True)) as connection:
-        found = connection.execute("SELECT id, text, state, answer, error, source, conversation FROM inbox ORDER BY id")
-        return [Row(f"{number:016x}", bare(text), *rest) for number, text, *rest in found]
 
 
 def _may_fail(text: str) -> bool:

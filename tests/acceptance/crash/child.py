@@ -104,6 +104,12 @@ def _named(name: str, arguments: dict[str, Any], value: Any) -> set[str]:
             return {"keys purged"} if value else set()
         case "Transitions.purge":
             return {"messages forgotten"} if value.removed else set()
+        case "_settled":
+            return {"event settled" if any(effect.name == "NEXT" for effect in value.effects) else "event put off"}
+        case "append":
+            return {"start recorded" if arguments["deed"].action.startswith("gateway_") else "audit entry"}
+        case "_prune":
+            return {"audit pruned"} if value else set()
         case "_replace":
             return {"device revoked"} if arguments["device"].revoked_ms else set()
         case "_add":
@@ -159,6 +165,7 @@ class Connection(sqlite3.Connection):
 
 def watch_the_store(plan: Plan) -> None:
     """Lets the plan happen to every connection that is made from now on."""
+    from clawgate.domain import subscriptions
     from clawgate.services import housekeeping
     from clawgate.stores import migrations, operations, writer
 
@@ -171,7 +178,8 @@ def watch_the_store(plan: Plan) -> None:
             finally:
                 _batch = ()
 
-    housekeeping._PURGE_SECONDS = 0.3
+    housekeeping._PURGE_SECONDS = housekeeping._SWEEP_SECONDS = 0.3
+    subscriptions.SCHEDULE = (0, *[0.2] * 500)  # type: ignore[assignment]  # an event is tried for as long as it takes, and not for days
     Connection.plan = plan
     writer.Committer = Watched  # type: ignore[misc]  # from outside, on purpose
     sqlite3.connect = functools.partial(sqlite3.connect, factory=Connection)  # type: ignore[assignment]  # as above
@@ -183,6 +191,9 @@ def watch_the_store(plan: Plan) -> None:
 
 def shake_the_clock(plan: Plan) -> None:
     """Has the wall clock be off, and jump, until the process ends; the steady one does not."""
+    from clawgate.services import clock_watch
+
+    clock_watch._LOOK_SECONDS = 0.2  # it jumps more often than a clock does
     offset_file, steady = Path(plan.clock), time.time
     offset = float(offset_file.read_text()) if offset_file.exists() else 0.0
 

@@ -1,4 +1,4 @@
-"""A daemon with everything around it that a crash can hurt: a model, platforms, a tool with a ledger. It is killed and comes back on the same state."""
+"""A daemon with everything around it that a crash can hurt: a model, platforms, a subscriber, a tool. It is killed and comes back on the same state."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from clawgate.domain.audit import Link
 from tests.acceptance.crash.child import Plan
 from tests.acceptance.crash.nursery import Nursery
-from tests.acceptance.crash.peers import Model, Platform
+from tests.acceptance.crash.peers import Model, Platform, Subscriber
+from tests.acceptance.crash.recorded import verified
 from tests.acceptance.daemon import Daemon, until
 
 ROOT = Path(__file__).parents[3]
 LEDGER_SERVER = Path(__file__).with_name("ledger_server.py")
 LINQ_SECRET, META_SECRET, HOOK_SECRET = "linq-signing-secret", "meta-app-secret", "whsec_" + "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0"
 PHONE = "15550001"
+_UNSENT = "SELECT (SELECT count(*) FROM outbox WHERE state IN ('pending', 'sending')) + (SELECT count(*) FROM subscription_queue)"
 _CONFIG = """
 default_provider = "{provider}"
 api_key = "sk-upstream-canary"
@@ -61,6 +64,14 @@ secrets = ["{hook}"]
 message = "{{text}}"
 rate_limit_per_minute = 0
 
+[subscriptions.main]
+url = "{subscriber}"
+secret = ["{hook}"]
+include_answer = true
+allow_private = true
+timeout_secs = 5
+max_queued = 1000000
+
 [channels_config]
 approval_owners = ["*"]
 
@@ -101,12 +112,14 @@ class House:
     """One state directory over all kills.
 
     Attributes:
+        broken_logs: what was wrong with the audit log after any of the kills.
+        log_end: where the audit log ended at the last look.
         kills: processes that were killed. starts: those that came up.
     """
 
     def __init__(self, home: Path, nursery: Nursery, *, key_seconds: int = 86_400) -> None:
         home.mkdir(parents=True, exist_ok=True)
-        self.model, self.platform = Model(), Platform()
+        self.model, self.platform, self.subscriber = Model(), Platform(), Subscriber()
         self.ledger, self.mark, self.clock, self.trouble = home / "ledger", home / "mark", home / "clock", home / "trouble"
         config = _CONFIG.format(
             provider=self.model.provider,
@@ -119,9 +132,12 @@ class House:
             meta=META_SECRET,
             phone=PHONE,
             platform=self.platform.url,
+            subscriber=self.subscriber.url,
         )
         self.daemon = Nursling(home / "home", config, nursery)
         self.kills = self.starts = 0
+        self.broken_logs: list[str] = []
+        self.log_end: Link | None = None
 
     def begin(self, plan: Plan) -> None:
         """Starts the daemon with a plan for it."""
@@ -150,6 +166,13 @@ class House:
     def kill(self) -> None:
         self.daemon.kill()
         self.kills += 1
+        self.check_log()
+
+    def check_log(self) -> None:
+        """Looks at the audit log as a process left it: nothing that was there at the last look may be gone."""
+        if self.log_end is not None or self.starts:
+            self.log_end, broken = verified(self.database, self.log_end)
+            self.broken_logs += broken
 
     @property
     def is_dead(self) -> bool:
@@ -170,7 +193,7 @@ class House:
         return self.daemon.state / "clawgate.db"
 
     def settle(self, seconds: float = 120) -> None:
-        """Waits until every message has an outcome and every reply is gone; says yes to whatever is asked about."""
+        """Waits until every message has an outcome, and every reply and event is gone; says yes to whatever is asked about."""
 
         def is_settled() -> bool:
             for question in self.daemon.call("GET", "/api/v1/approvals").json["approvals"]:
@@ -181,15 +204,16 @@ class House:
         until(is_settled, "every message has an outcome", seconds)
 
     def unsent(self) -> int:
-        """Parts of replies that are on their way."""
+        """Parts of replies, and events, that are on their way."""
         with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
-            found: int = connection.execute("SELECT count(*) FROM outbox WHERE state IN ('pending', 'sending')").fetchone()[0]
+            found: int = connection.execute(_UNSENT).fetchone()[0]
             return found
 
     def close(self) -> None:
         self.daemon.close()
         self.model.close()
         self.platform.close()
+        self.subscriber.close()
 
 
 def nursery_environment() -> dict[str, str]:

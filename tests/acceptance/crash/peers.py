@@ -1,10 +1,11 @@
-"""Who the daemon talks to while it is killed: a model that misbehaves, and platforms that take replies. Both remember what they saw.
+"""Who the daemon talks to while it is killed: a model that misbehaves, platforms that take replies, a subscriber. They remember what they saw.
 
 What happens is written in the message itself: `kind-thread-number-mood`. A mood is had once; asked again, the model answers `re <message>`.
 
     model       plain · slow · hang (nothing, then the connection is closed) · fail500 · fail429 (with Retry-After) · cut (the stream breaks off) ·
                 refuse (400, each time) · note, pay (asks for a tool that leaves a mark)
     platform    late (503, nothing was taken) · noack (taken, and the connection is closed without an answer)
+    subscriber  now and then the one, now and then the other
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ class Reply(NamedTuple):
 class Server:
     """An HTTP server on loopback, a thread for each connection."""
 
-    def __init__(self, reply: Callable[[str, dict[str, Any]], Reply]) -> None:
+    def __init__(self, reply: Callable[[str, dict[str, Any], Mapping[str, str]], Reply]) -> None:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
                 asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                answer = reply(self.path, asked)
+                answer = reply(self.path, asked, self.headers)
                 with contextlib.suppress(OSError):
                     self.send(answer)
 
@@ -109,7 +110,7 @@ class Model:
     def close(self) -> None:
         self._server.close()
 
-    def _answer(self, path: str, request: dict[str, Any]) -> Reply:
+    def _answer(self, path: str, request: dict[str, Any], headers: Mapping[str, str]) -> Reply:
         text = bare(next(line["content"] for line in reversed(request["messages"]) if line["role"] == "user"))
         is_round = request["messages"][-1]["role"] == "tool"
         with self._lock:
@@ -187,7 +188,7 @@ class Platform:
     def close(self) -> None:
         self._server.close()
 
-    def _answer(self, path: str, request: dict[str, Any]) -> Reply:
+    def _answer(self, path: str, request: dict[str, Any], headers: Mapping[str, str]) -> Reply:
         part = _part(path, request)
         mood = mood_of(part.text)
         with self._lock:
@@ -200,6 +201,58 @@ class Platform:
         if mood == "noack" and self._tries[part] == 1:
             return Reply(closes_after=0)
         return Reply(body=json.dumps({"messages": [{"id": f"wamid.{number}"}], "message": {"id": f"linq.{number}"}}).encode())
+
+
+class Heard(NamedTuple):
+    """An event that a subscriber took.
+
+    Attributes:
+        id: of the event, the same for each copy. item, answer: of the message whose outcome it is.
+    """
+
+    id: str
+    kind: str
+    item: str
+    answer: str | None
+
+
+class Subscriber:
+    """A receiver of events.
+
+    Attributes:
+        heard: every event that was taken, in order, copies included.
+        is_away: whether it takes nothing at all.
+        arrived: called with each event before it is answered: the bytes have left the daemon.
+    """
+
+    EACH_LATE, EACH_NOACK = 23, 29
+
+    def __init__(self) -> None:
+        self.heard: list[Heard] = []
+        self.is_away = False
+        self.arrived: Callable[[Heard], None] = lambda event: None
+        self._tries: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._server = Server(self._answer)
+
+    @property
+    def url(self) -> str:
+        return f"{self._server.url}/events"
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _answer(self, path: str, request: dict[str, Any], headers: Mapping[str, str]) -> Reply:
+        data = request["data"]
+        event = Heard(headers["webhook-id"], request["type"], data.get("id", ""), data.get("answer"))
+        with self._lock:
+            self._tries[event.id] += 1
+            number, is_first = len(self._tries), self._tries[event.id] == 1
+            if self.is_away or (is_first and number % self.EACH_LATE == 0):
+                return Reply(503)
+            self.heard.append(event)
+        self.arrived(event)
+        return Reply(closes_after=0) if is_first and number % self.EACH_NOACK == 0 else Reply()
 
 
 def _part(path: str, request: dict[str, Any]) -> Taken:

@@ -24,6 +24,8 @@ def table(found: dict[str, Any]) -> str:  # Any: the file's JSON
         ("A copy gets the outcome of the first", f"{count['replayed']:,} copies", 0, count["replays"]),
         ("A reply goes out once, or is `uncertain`", f"{count['deliveries']:,} parts taken", count["unsent"], count["sent_twice"]),
         ("A tool call is made once, or is `uncertain`", f"{count['calls']:,} calls", count["uncalled"], count["called_twice"]),
+        ("An outcome is told to subscribers, in order", f"{count['events']:,} events", count["unheard"], count["misheard"]),
+        ("The audit log is whole", f"{count['entries']:,} entries", f"{count['unrecorded']} missing", 0),
         ("Conversations keep their order", f"{count['lines']:,} conversations and chats", f"{count['disorder']} out of order", 0),
         ("Devices stay paired, or revoked", f"{count['devices']:,} devices", f"{count['credentials']} wrong", 0),
     )
@@ -35,6 +37,7 @@ def _about(found: dict[str, Any]) -> str:  # Any: as above
     return (
         f"Commit `{found['commit']}`, {found['date']}: {found['kills']:,} kills in {found['rounds']:,} rounds and {found['minutes']} minutes. "
         f"Stopped for a person to decide: {found['uncertain_sends']:,} replies and {found['uncertain_calls']:,} tool calls. "
+        f"Events that were told again: {found['events_again']:,}. "
         f"Turns that the model was asked for again: {found['repeated_turns']:,}."
     )
 

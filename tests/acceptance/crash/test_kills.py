@@ -18,10 +18,10 @@ ROUNDS = int(os.environ.get("CLAWGATE_CRASH_ROUNDS", "10"))
 
 def test_nothing_acknowledged_is_lost_or_done_twice_under_kill_9(house: House) -> None:
     load = Load(house)
-    crashed(house, load, ROUNDS, 30, 70, seed=1)
+    crashed(house, load, ROUNDS, 15, 40, seed=1)
     audit = audited(house, load)
     assert audit.problems == {}
-    assert audit.acknowledged >= 30 * ROUNDS
+    assert audit.acknowledged >= 15 * ROUNDS
     assert house.kills >= ROUNDS
     assert audit.replayed > 0
 

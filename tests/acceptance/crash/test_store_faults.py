@@ -100,7 +100,7 @@ def test_a_clock_that_jumps_by_hours_costs_no_promise(house: House) -> None:
     for _ in range(3):
         house.start(Plan(jumps=(0, HOUR, -HOUR), offset=True))
         load.begin()
-        goes_on(load, 50)
+        goes_on(load, 30)
         house.kill()
         load.end()
     house.start(Plan(offset=True))
@@ -112,6 +112,6 @@ def test_a_clock_that_jumps_by_days_loses_nothing(house: House) -> None:
     load = Load(house, is_sent_again=False)
     house.start(Plan(jumps=(0, DAYS, -DAYS)))
     load.begin()
-    goes_on(load, 80)
+    goes_on(load, 50)
     load.end()
     assert audited(house, load, replay=False).problems == {}
