@@ -29,9 +29,9 @@ from clawgate.services.audit import NOT_RECORDED
 from clawgate.web.answers import Answer, empty_answer, json_answer, open_head, retry_after, send
 from clawgate.web.auth import Doorkeeper, Peers, check_handshake
 from clawgate.web.call import Call
-from clawgate.web.commands import carried_out
 from clawgate.web.dialects import root_wire
 from clawgate.web.paths import check_path
+from clawgate.web.recorded import carried_out
 from clawgate.web.router import AnyAnswer, Match, NoRoute, Route, Router
 from clawgate.web.sockets import OpenSockets, SocketAnswer
 from clawgate.web.streams import EVENT_STREAM, OpenStreams, StreamAnswer

@@ -46,7 +46,7 @@ Auth = Door | Scope
 
 
 class Recorded(Enum):
-    """Whether requests of a route stand in the audit log as commands (web/commands.py)."""
+    """Whether requests of a route stand in the audit log as commands (web/recorded.py)."""
 
     BY_DOOR = "by door"
     """If it changes something, and is for administrators and this machine; others, if they come through the control socket and need `write`."""
