@@ -26,7 +26,7 @@ MEND = (
     f"WHERE {_ON_ITS_WAY} AND state = 'pending' AND updated_ms > ?1"
 )
 """As `inbox_rows.MEND`."""
-SENDING = f"SELECT {_COLUMNS} FROM outbox WHERE state = 'sending' ORDER BY id LIMIT ?"  # noqa: S608
+SENDING = f"SELECT {_COLUMNS} FROM outbox INDEXED BY outbox_busy WHERE state = 'sending' LIMIT ?"  # noqa: S608
 BUSY = "SELECT id FROM outbox WHERE channel = ? AND target = ? AND state = 'sending' ORDER BY id LIMIT 1"
 FIRST = f"SELECT id FROM outbox WHERE channel = ? AND target = ? AND {_ON_ITS_WAY} ORDER BY id LIMIT 1"  # noqa: S608
 UNHEAD = f"UPDATE outbox SET head = 0 WHERE channel = ? AND target = ? AND head = 1 AND {_ON_ITS_WAY} AND id <> ?"  # noqa: S608

@@ -31,6 +31,7 @@ _INDEXED = {
     "due parts": (outbox_rows.DUE, "outbox_startable"),
     "next due part": (outbox_rows.NEXT_DUE, "outbox_startable"),
     "part being sent": (outbox_rows.BUSY, "outbox_busy"),
+    "parts being sent": (outbox_rows.SENDING, "outbox_busy"),
     "first part": (outbox_rows.FIRST, "outbox_line"),
     "parts of an item": (outbox_rows.OF_ITEM, "outbox_item"),
     "question by its id": (journal.QUESTION, "tool_steps_asked"),
