@@ -222,6 +222,7 @@ class Subscriber:
     Attributes:
         heard: every event that was taken, in order, copies included.
         is_away: whether it takes nothing at all.
+        is_kind: whether it takes everything at once; each refusal costs the whole line five seconds, and a long run leaves thousands of events in it.
         arrived: called with each event before it is answered: the bytes have left the daemon.
     """
 
@@ -229,7 +230,7 @@ class Subscriber:
 
     def __init__(self) -> None:
         self.heard: list[Heard] = []
-        self.is_away = False
+        self.is_away = self.is_kind = False
         self.arrived: Callable[[Heard], None] = lambda event: None
         self._tries: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -248,11 +249,12 @@ class Subscriber:
         with self._lock:
             self._tries[event.id] += 1
             number, is_first = len(self._tries), self._tries[event.id] == 1
-            if self.is_away or (is_first and number % self.EACH_LATE == 0):
+            is_harsh = is_first and not self.is_kind
+            if self.is_away or (is_harsh and number % self.EACH_LATE == 0):
                 return Reply(503)
             self.heard.append(event)
         self.arrived(event)
-        return Reply(closes_after=0) if is_first and number % self.EACH_NOACK == 0 else Reply()
+        return Reply(closes_after=0) if is_harsh and number % self.EACH_NOACK == 0 else Reply()
 
 
 def _part(path: str, request: dict[str, Any]) -> Taken:
