@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
@@ -47,3 +48,5 @@ def test_the_page_tells_of_each_habit(soaked: Soaked) -> None:
     assert f"{soaked.requests:,} requests" in text
     assert all(f"| {habit.replace('_', ' ')} | {count:,} |" in text for habit, count in soaked.asked.items())
     assert ("kept" if verdict(soaked).is_kept else "broken") in text
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        assert len({line.count("|") for line in table.splitlines()}) == 1

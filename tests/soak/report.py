@@ -127,6 +127,7 @@ def _table(samples: list[Sample]) -> list[str]:
     heads = (
         "requests",
         "s",
+        "s of processor",
         "RSS MiB",
         "PSS MiB",
         "USS MiB",
