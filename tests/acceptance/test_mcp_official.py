@@ -164,8 +164,11 @@ async def test_official_http_server_says_that_its_tools_changed(upstream: Upstre
     async def work() -> None:
         session = await upstream.session()
         await session.list_tools()
-        await session.call("grow", {})
-        await session.changed()
+        news = session.changed()
+        while not news.called:  # what is said before the stream of news is open is heard by nobody
+            await session.call("grow", {})
+            await clock().sleep(0.2)
+        await news
         assert "grown" in [tool.name for tool in await session.list_tools()]
         await session.close()
 
