@@ -28,9 +28,9 @@ run: $(VENV)/.stamp-$(if $(MODEL),local,base) ## run the gateway; MODEL=/path/mo
 	@test -e "$(CONFIG)" || $(BIN)/clawgate init --config "$(CONFIG)"
 	@exec $(BIN)/clawgate run --config "$(CONFIG)" $(if $(MODEL),--provider "local:$$(realpath -- "$(MODEL)")") $(ARGS)
 
-test: $(VENV)/.stamp-test ## run the tests, those in memory in two processes; T=path for some of them
+test: $(VENV)/.stamp-test ## run the tests in two processes; T=path for some of them, in one
 	$(BIN)/python -m pytest -q $(or $(T),-n 2 --dist loadfile --ignore tests/acceptance)
-	$(if $(T),,$(BIN)/python -m pytest -q tests/acceptance)
+	$(if $(T),,$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/acceptance)
 
 crash: $(VENV)/.stamp-test ## kill a daemon under load 200 times, look for what was lost, and write docs/explanation/promises.md; CLAWGATE_CRASH_ROUNDS=n
 	$(BIN)/python -m tests.acceptance.crash
