@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Callable
 
 
-def replace_file(path: str, content: bytes, *, mode: int = 0o600) -> None:
+def replace_file(path: str, content: bytes, *, mode: int = 0o600, check: Callable[[], object] | None = None) -> None:
     """Makes `path` hold `content`, on disk when this returns.
 
     A new file beside it is written, synchronised and renamed over it; a symbolic link is followed first. The owner is kept where the process may.
 
     Args:
         mode: permission bits of the result; the file is never wider than this, at no moment.
+        check: called when the new file is on disk, right before it takes the old one's place; what it raises leaves the old one there.
 
     Raises:
         OSError: nothing was replaced.
@@ -28,6 +30,8 @@ def replace_file(path: str, content: bytes, *, mode: int = 0o600) -> None:
             file.flush()
             _dress(file.fileno(), target, mode)
             os.fsync(file.fileno())
+        if check is not None:
+            check()
         os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):

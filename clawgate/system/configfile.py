@@ -247,9 +247,15 @@ class ConfigFile:
 
     def _replace(self, before: bytes | None, after: bytes) -> None:
         if after != (before or b""):
-            replace_file(self.path, after, mode=0o600 if before is None else (mode_of(self.path) or 0o600))
+            mode = 0o600 if before is None else (mode_of(self.path) or 0o600)
+            replace_file(self.path, after, mode=mode, check=lambda: self._check_still(before))
         if self._seen == _fingerprint(before):
             self._seen = _fingerprint(after if after or before is not None else None)
+
+    def _check_still(self, before: bytes | None) -> None:
+        """Editors know nothing of our lock: what one has saved while our text was on its way to the disk is not undone."""
+        if _read(self.path) != before:
+            raise Conflict(f"{self.path} changed since it was read")
 
 
 class PairedTokensFile:

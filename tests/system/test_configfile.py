@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import tomli
+import tomlkit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, execute
@@ -477,3 +478,15 @@ def test_every_commented_line_of_the_first_config_works_when_uncommented(tmp_pat
 
 def test_a_chosen_provider_is_written_whatever_it_holds() -> None:
     assert tomli.loads(first_config('command:/bin/x "a\\b"'))["default_provider"] == 'command:/bin/x "a\\b"'
+
+
+def test_what_an_editor_saves_while_the_daemon_writes_is_not_undone(config: Path) -> None:
+    saved = config.read_text() + "\n[observability]\nbackend = 'none'\n"
+
+    def change(document: tomlkit.TOMLDocument) -> None:
+        document["default_model"] = "another"
+        config.write_text(saved)
+
+    with pytest.raises(Conflict):
+        ConfigFile(str(config)).edit(change)
+    assert (config.read_text(), [path.name for path in config.parent.glob("*.tmp")]) == (saved, [])
