@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from attrs import define, field
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import Meter
+from clawgate.services.repeating import every
 
 _log = Logger()
 _LOOK_SECONDS = 5.0
@@ -50,8 +50,7 @@ class ClockWatch:
         """Mends what a clock did while nothing ran, and begins to look. Raises StoreUnavailable."""
         self._offset_ms = self._offset()
         await self._mend()
-        loop = self._loop = Deferred.fromCoroutine(self._look_on())
-        loop.addErrback(_ended)
+        self._loop = every(_LOOK_SECONDS, self.look, self.clock)
 
     async def stop(self) -> None:
         """Looks no more."""
@@ -59,7 +58,7 @@ class ClockWatch:
             self._loop.cancel()
 
     async def look(self) -> None:
-        """Compares the clocks, and mends what waits if one was set, or if that was last done long ago."""
+        """Compares the clocks, and mends what waits if one was set, or if that was last done long ago. One that fails is made up for by the next."""
         stepped_ms = self._offset() - self._offset_ms
         self._offset_ms += stepped_ms
         if abs(stepped_ms) > _STEP_MS:
@@ -80,20 +79,5 @@ class ClockWatch:
                 wake()
         self._is_set, self._mended_at = False, self.clock.monotonic()
 
-    async def _look_on(self) -> None:
-        while True:
-            await self.clock.sleep(_LOOK_SECONDS)
-            try:
-                await self.look()
-            except CancelledError:
-                raise
-            except Exception as problem:  # `_is_set` stays: the next look does it
-                _log.warn("what waits could not be mended: {problem} {detail}", problem=str(problem), detail=getattr(problem, "detail", ""))
-
     def _offset(self) -> float:
         return self.clock.wall_ms() - self.clock.monotonic() * 1000
-
-
-def _ended(failure: Failure) -> None:
-    if not failure.check(CancelledError):
-        _log.failure("nobody looks after the clock any more", failure)

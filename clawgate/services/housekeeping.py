@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import define, field
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
+from twisted.internet.defer import Deferred
 
 from clawgate.domain.inbox import OPEN, STOPPED
 from clawgate.domain.messages import CONVERSATION
@@ -14,8 +13,8 @@ from clawgate.ports.clock import Clock
 from clawgate.ports.events import ComponentHealth, Meter
 from clawgate.ports.stores import Store
 from clawgate.services.access import Access
+from clawgate.services.repeating import every
 
-_log = Logger()
 _GAUGE_SECONDS = 5.0
 _SEEN_SECONDS = 30.0
 _PURGE_SECONDS = 60.0
@@ -45,9 +44,7 @@ class Housekeeping:
         """Begins; the first round of each is one interval away."""
         seldom = ((_PURGE_SECONDS, self.purge), *((_SWEEP_SECONDS, work) for work in self.seldom))
         for seconds, work in ((_GAUGE_SECONDS, self.measure), (_SEEN_SECONDS, self.access.write_last_seen), *seldom):
-            loop = Deferred.fromCoroutine(self._loop(seconds, work))
-            loop.addErrback(lambda failure: failure.trap(CancelledError) and None)
-            self._loops.append(loop)
+            self._loops.append(every(seconds, work, self.clock))
 
     async def stop(self) -> None:
         """Ends the loops and writes what is left to write."""
@@ -76,13 +73,3 @@ class Housekeeping:
         await self.store.inbox.purge(self.clock.wall_ms(), self.item_retention_seconds, self.stopped_retention_seconds)
         await self.store.facts.purge(self.clock.wall_ms())
         await self.store.memory.trim(CONVERSATION, self.max_remembered)
-
-    async def _loop(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            await self.clock.sleep(seconds)
-            try:
-                await work()
-            except CancelledError:
-                raise
-            except Exception as problem:
-                _log.warn("{work} failed: {problem} {detail}", work=work.__qualname__, problem=str(problem), detail=getattr(problem, "detail", ""))
