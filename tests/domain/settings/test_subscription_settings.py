@@ -10,6 +10,7 @@ from clawgate.domain.errors import InvalidSettings
 from clawgate.domain.settings import Settings
 from clawgate.domain.settings.changes import Changes, changes
 from clawgate.domain.settings.findings import Facts, Severity, findings
+from clawgate.domain.settings.masking import masked
 from clawgate.domain.settings.parse import build, clear_text_secrets
 from clawgate.domain.settings.subscriptions import is_near, wishes
 from clawgate.domain.subscriptions import OUTCOMES, Wish
@@ -45,6 +46,13 @@ def test_defaults_are_those_of_a_careful_operator() -> None:
 def test_one_secret_is_a_text_or_a_list_and_may_stand_elsewhere(secret: object) -> None:
     own = read(GOOD | {"secret": secret}, environ={"OPS": SECRET}).subscriptions["ops"]
     assert [one.reveal() for one in own.secret] == [SECRET]
+
+
+@pytest.mark.parametrize("place", ["env:PLACE", "https://ops.example/in/key"])
+def test_the_url_is_a_secret_and_may_stand_elsewhere(place: str) -> None:
+    settings = read(GOOD | {"url": place}, environ={"PLACE": "https://ops.example/in/key"})
+    assert settings.subscriptions["ops"].url.reveal() == "https://ops.example/in/key"
+    assert masked(settings)["subscriptions"]["ops"]["url"] == ""  # type: ignore[index]  # JSON values
 
 
 def test_several_secrets_are_a_list() -> None:
