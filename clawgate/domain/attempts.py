@@ -71,9 +71,8 @@ def outcome_of(before: Item, event: Event, after: Item) -> Outcome | None:
     return None
 
 
-def ended(before: Item, event: Event, after: Item) -> Attempt | None:
-    """The attempt that a step ended without an answer; None when it ended none, or with one."""
-    outcome = outcome_of(before, event, after)
+def ended(before: Item, event: Event, after: Item, outcome: Outcome | None) -> Attempt | None:
+    """The attempt that a step ended without an answer; None when it ended none, or with one. `outcome` is what `outcome_of` says of it."""
     if outcome is None or outcome is Outcome.COMPLETED:
         return None
     asked = event if isinstance(event, Failed) else None

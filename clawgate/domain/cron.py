@@ -283,8 +283,8 @@ def _bounded(name: str, text: str | None, most_chars: int) -> None:
 
 
 SHORTEST_MS = 1_000
-SET_BACK_MS = 3 * 3_600_000
 """A rhythm that is quicker is kept as it was written, and run at this one."""
+SET_BACK_MS = 3 * 3_600_000
 
 
 def is_skipped(tick_ms: int, since_ms: int, missed_runs: str) -> bool:

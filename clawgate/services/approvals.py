@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 from attrs import define, field
@@ -151,7 +152,7 @@ class Approvals:
             raise NotFound(_NOT_PENDING)
         resolved = Resolved(approval_id, approve, approve and always)
         deed = self._deed(pending, caller.principal, Outcome.APPROVED if approve else Outcome.DENIED, always=resolved.always or None)
-        answering = self._approved(pending, deed) if approve else self._denied(pending, deed)
+        answering = self._word(pending, deed, approve=True) if approve else self._denied(pending, deed)
         answering.addCallback(self._answered, pending, resolved)
         try:
             has_counted = await shielded(answering)
@@ -191,13 +192,12 @@ class Approvals:
         await written(lambda: self.journal.ask(item.owner, asked, now_ms, deed), self.clock)
         return asked
 
-    def _approved(self, pending: Pending, deed: Deed | None) -> Deferred[bool]:
-        return self.journal.answer(pending.item_id, pending.step, self.clock.wall_ms(), approve=True, deed=deed)
+    def _word(self, pending: Pending, deed: Deed | None, *, approve: bool) -> Deferred[bool]:
+        return self.journal.answer(pending.item_id, pending.step, self.clock.wall_ms(), approve=approve, deed=deed)
 
     def _denied(self, pending: Pending, deed: Deed | None) -> Deferred[bool]:
         """A no counts also when it cannot be recorded."""
-        now_ms = self.clock.wall_ms()
-        return self.audit.despite(deed, lambda kept: self.journal.answer(pending.item_id, pending.step, now_ms, approve=False, deed=kept))
+        return self.audit.despite(deed, partial(self._word, pending, approve=False))
 
     def _deed(self, pending: Pending, by: str, outcome: Outcome, always: bool | None = None) -> Deed | None:
         return self.audit.deed(

@@ -77,7 +77,7 @@ class Audit:
 
     # --- writing
 
-    def deed(self, action: Action, actor: str, subject: str = "", outcome: Outcome = Outcome.OK, **detail: object) -> Deed | None:
+    def deed(self, action: Action, actor: str, subject: str = "", outcome: Outcome = Outcome.OK, **detail: object) -> Deed:
         """`ports.audit.Recorder.deed`."""
         self.meter.count("audit_entries_total", action.value)
         said = {name: value for name, value in detail.items() if value is not None}
@@ -86,7 +86,6 @@ class Audit:
     def record(self, action: Action, actor: str, subject: str = "", outcome: Outcome = Outcome.OK, **detail: object) -> Deferred[None]:
         """`ports.audit.Recorder.record`."""
         deed = self.deed(action, actor, subject, outcome, **detail)
-        assert deed is not None  # this one always makes one
         return self.rows.append(deed).addCallbacks(lambda _: None, self._not_written, errbackArgs=(action,))
 
     def attempt(self, action: Action, actor: str, subject: str = "", outcome: Outcome = Outcome.OK, **detail: object) -> Deferred[None]:

@@ -201,10 +201,12 @@ class Rounds:
         return await self._made(item, step)
 
     async def _made(self, item: Item, step: ToolStep) -> ToolStep:
-        begun = self._deed(item, step, Action.TOOL_BEGUN, Outcome.OK)
+        tool = self.toolbox.tools().get(step.call.name)
+        deed = self._deeds(item, step, tool)
+        begun = deed(Action.TOOL_BEGUN, Outcome.OK)
         await written(lambda: self.journal.begin(item.owner, step, self.clock.wall_ms(), begun), self.clock)
         self.streams.tell(item.id, ToolStarted(step.call))
-        label = step.call.name if step.call.name in self.toolbox.tools() else _UNKNOWN
+        label = step.call.name if tool is not None else _UNKNOWN
         self.tells.tool_started(item, label)
         started = self.clock.monotonic()
         result = await self._result(item, step)
@@ -213,17 +215,16 @@ class Rounds:
         self.meter.observe("tool_duration_seconds", seconds, label)
         self.meter.count("tool_calls_total", label, "true" if result.ok else "false")
         done = msgspec.structs.replace(step, state=StepState.DONE, result=bounded(result.text), ok=result.ok)
-        ended = self._deed(item, step, Action.TOOL_ENDED, Outcome.OK if result.ok else Outcome.FAILED)
+        ended = deed(Action.TOOL_ENDED, Outcome.OK if result.ok else Outcome.FAILED)
         await written(lambda: self.journal.finish(item.owner, done, self.clock.wall_ms(), ended), self.clock)
         self.streams.tell(item.id, ToolEnded(step.call, result.ok, done.result or ""))
         return done
 
-    def _deed(self, item: Item, step: ToolStep, action: Action, outcome: Outcome) -> Deed | None:
-        """What the audit log says of a call: never its arguments, only their digest."""
-        tool = self.toolbox.tools().get(step.call.name)
+    def _deeds(self, item: Item, step: ToolStep, tool: Tool | None) -> Callable[[Action, Outcome], Deed | None]:
+        """What the audit log says of a call, its begin and its end: never its arguments, only their digest."""
         risk = None if tool is None else tool.risk.value
         about = {"tool": step.call.name, "risk": risk, "source": item.source, "arguments": arguments_digest(step.call)}
-        return self.audit.deed(action, item.principal, step.name, outcome, **about)
+        return lambda action, outcome: self.audit.deed(action, item.principal, step.name, outcome, **about)
 
     async def _result(self, item: Item, step: ToolStep) -> ToolResult:
         tool = self.toolbox.tools().get(step.call.name)

@@ -33,7 +33,6 @@ from clawgate.domain.subscriptions import (
     Effect,
     Event,
     Line,
-    Subscriber,
     Unreached,
     kinds_of,
 )
@@ -269,8 +268,7 @@ class Subscriptions:
 
 
 def _last_tried(line: Line) -> int:
-    subscriber: Subscriber = line.subscriber
-    return subscriber.last_attempt_ms
+    return line.subscriber.last_attempt_ms
 
 
 def _outcome(moved: Moved) -> str:

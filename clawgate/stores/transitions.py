@@ -111,7 +111,8 @@ class Transitions:
         after, effects = inbox.step(before, event, now_ms)
         if after != before:
             connection.execute(inbox_rows.UPDATE, inbox_rows.to_change(after))
-        attempt = attempts.ended(before, event, after) or attempts.kept_of(before)
+        outcome = attempts.outcome_of(before, event, after)
+        attempt = attempts.ended(before, event, after, outcome) or attempts.kept_of(before)
         if attempt is not None:
             attempt_rows.add(connection, number, attempt)
         if after.conversation is not None and after.state is not before.state:
@@ -125,7 +126,7 @@ class Transitions:
             connection.execute(journal.WITHDRAW, (number,))
         if sends and not after.is_open:
             outbox_rows.insert(connection, sends)
-        return Moved(Settled(after, effects, attempts.outcome_of(before, event, after)), before.is_open)
+        return Moved(Settled(after, effects, outcome), before.is_open)
 
     def _see_to_sends(self, connection: sqlite3.Connection, after: Item, event: inbox.Event, effects: tuple[Effect, ...], now_ms: int) -> None:
         number = int(after.id, 16)

@@ -16,11 +16,10 @@ import msgspec
 from clawgate.domain.errors import NoSecret
 from clawgate.domain.secret import Secret
 from clawgate.domain.signing import primitives
-from clawgate.domain.signing.standard import SYMMETRIC_PREFIX
+from clawgate.domain.signing.standard import MIN_KEY_BYTES, PRIVATE_PREFIX, SYMMETRIC_PREFIX, signed_bytes
 
-PRIVATE_PREFIX = "whsk_"
 MOST_SECRETS = 8
-_MIN_KEY_BYTES, _MAX_KEY_BYTES, _SEED_BYTES = 16, 64, 32
+_MAX_KEY_BYTES, _SEED_BYTES = 64, 32
 
 
 class SigningKeys(msgspec.Struct, frozen=True):
@@ -55,7 +54,7 @@ def signature(keys: SigningKeys, id: str, timestamp: int, body: bytes) -> str:
         id: without ".".
         timestamp: seconds, of this attempt.
     """
-    message = b".".join((id.encode("ascii"), b"%d" % timestamp, body))
+    message = signed_bytes(id, b"%d" % timestamp, body)
     shared = [f"v1,{_text(hmac.digest(key, message, 'sha256'))}" for key in keys.symmetric]
     return " ".join([*shared, *(f"v1a,{_text(_signed(seed, message))}" for seed in keys.seeds)])
 
@@ -64,8 +63,8 @@ def _symmetric(text: str) -> bytes:
     if not text.startswith(SYMMETRIC_PREFIX):
         raise NoSecret(f"a secret begins neither with {SYMMETRIC_PREFIX} nor with {PRIVATE_PREFIX}")
     key = primitives.base64_key(text.removeprefix(SYMMETRIC_PREFIX))
-    if not _MIN_KEY_BYTES <= len(key) <= _MAX_KEY_BYTES:
-        raise NoSecret(f"a secret has not {_MIN_KEY_BYTES} to {_MAX_KEY_BYTES} bytes")
+    if not MIN_KEY_BYTES <= len(key) <= _MAX_KEY_BYTES:
+        raise NoSecret(f"a secret has not {MIN_KEY_BYTES} to {_MAX_KEY_BYTES} bytes")
     return key
 
 

@@ -20,8 +20,8 @@ from clawgate.domain.signing import primitives, public_keys
 from clawgate.domain.signing.scheme import TOLERANCE_SECONDS, Delivery, Options, Scheme, Verified
 
 SYMMETRIC_PREFIX = "whsec_"
-_PRIVATE_PREFIX = "whsk_"
-_MIN_KEY_BYTES = 16
+PRIVATE_PREFIX = "whsk_"
+MIN_KEY_BYTES = 16
 # With a "." inside, one end of the id could be read as the timestamp and the timestamp as the start of the body.
 _ID = re.compile(r"[!-\-/-~]{1,256}", re.ASCII)
 
@@ -36,13 +36,13 @@ class Keys(msgspec.Struct, frozen=True):
 def keys_of(secrets: tuple[Secret, ...]) -> Keys:
     """The keys in `whsec_…`, `whpk_…` or bare base64 (v1). Raises NoSecret when there is none or one is malformed."""
     texts = [text.strip() for text in primitives.given(secrets)]
-    if any(text.startswith(_PRIVATE_PREFIX) for text in texts):
+    if any(text.startswith(PRIVATE_PREFIX) for text in texts):
         raise NoSecret("a private key (whsk_) signs; give the public one (whpk_)")
     public = tuple(public_keys.ed25519_key(text) for text in texts if text.startswith(public_keys.STANDARD_PREFIX))
     shared = [text.removeprefix(SYMMETRIC_PREFIX) for text in texts if not text.startswith(public_keys.STANDARD_PREFIX)]
     symmetric = tuple(primitives.base64_key(text) for text in shared)
-    if any(len(key) < _MIN_KEY_BYTES for key in symmetric):
-        raise NoSecret(f"a secret has fewer than {_MIN_KEY_BYTES} bytes")
+    if any(len(key) < MIN_KEY_BYTES for key in symmetric):
+        raise NoSecret(f"a secret has fewer than {MIN_KEY_BYTES} bytes")
     return Keys(symmetric, public)
 
 
@@ -52,7 +52,7 @@ def check(delivery: Delivery, keys: Keys, prefix: str, tolerance_seconds: int, n
     if not _ID.fullmatch(name):
         raise Unauthenticated("id missing or malformed")
     stamp = primitives.fresh_timestamp(delivery.header(f"{prefix}-timestamp"), now_seconds, tolerance_seconds)
-    message = b".".join((name.encode("ascii"), stamp, delivery.body))
+    message = signed_bytes(name, stamp, delivery.body)
     parts = delivery.header(f"{prefix}-signature").split(" ")
     primitives.require_few(parts)
     is_shared = primitives.is_hmac(keys.symmetric, message, _decoded(parts, "v1,", 32))
@@ -60,6 +60,11 @@ def check(delivery: Delivery, keys: Keys, prefix: str, tolerance_seconds: int, n
     if not (is_shared or is_public):
         raise Unauthenticated("signature missing or does not match")
     return Verified(primitives.digest(message), id=name, sent_at=float(stamp))
+
+
+def signed_bytes(id: str, timestamp: bytes, body: bytes) -> bytes:
+    """What is signed. The id is without ".", the timestamp in digits."""
+    return b".".join((id.encode("ascii"), timestamp, body))
 
 
 def _decoded(parts: list[str], version: str, length: int) -> list[bytes]:
