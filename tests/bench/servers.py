@@ -11,14 +11,17 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 SERVER_CORE, LOAD_CORE = 0, 1
 _WAIT_SECONDS = 20.0
+_HERE = Path(__file__).parent
 
 PEER = """
 import os, sys
@@ -53,54 +56,78 @@ class Server(msgspec.Struct, frozen=True):
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def _pinned(*command: str) -> list[str]:
-    return ["taskset", "-c", str(SERVER_CORE), *command]
-
-
 @contextlib.contextmanager
-def daemon(directory: Path, extra: str = "", *, tokens: Sequence[str] = ()) -> Iterator[Server]:
-    """The real daemon with its offline agent, paired; unlimited, so that the limiter is not what is measured.
+def daemon(directory: Path, extra: str = "", *, tokens: Sequence[str] = (), upstream: str = "") -> Iterator[Server]:
+    """The real daemon, paired, with its offline agent or an upstream; unlimited, so that the limiter is not what is measured.
 
     Args:
+        directory: its own; a `state` directory that is there already is used.
         extra: further sections of the configuration.
         tokens: those it knows already, instead of pairing.
+        upstream: base URL of an OpenAI-compatible server that answers, such as `Upstream.url`.
     """
     directory.mkdir(parents=True, exist_ok=True)
     config = directory / "config.toml"
+    provider = f'default_provider = "custom:{upstream}"\ndefault_model = "canned"\napi_key = "sk-bench"\n' if upstream else ""
     config.write_text(
-        "[clawgate]\nversion = 1\n[gateway]\nport = 0\nwebhook_rate_limit_per_minute = 0\napi_rate_limit_per_minute = 0\n"
+        provider + "[clawgate]\nversion = 1\n[gateway]\nport = 0\nwebhook_rate_limit_per_minute = 0\napi_rate_limit_per_minute = 0\n"
         f"max_connections_per_client = 0\npaired_tokens = {json.dumps([hashlib.sha256(token.encode()).hexdigest() for token in tokens])}\n" + extra
     )
     config.chmod(0o600)
     environ = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
     twistd = str(Path(sys.executable).parent / "twistd")
-    command = _pinned(twistd, "-n", "--pidfile=", "clawgate", "--config", str(config))
+    command = pinned(SERVER_CORE, twistd, "-n", "--pidfile=", "clawgate", "--config", str(config))
     started = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environ, cwd=directory)
-    try:
+    with child(command, stdout=subprocess.PIPE, text=True, env=environ, cwd=directory) as process:
         url = _announced(directory / "state" / "daemon.json", process)
-        _wait_for(url + "/health")
+        wait_for(url + "/health", process)
         seconds = time.monotonic() - started
         yield Server(process.pid, url, tokens[0] if tokens else _paired(url, process), seconds)
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
+
+
+@contextlib.contextmanager
+def canned_upstream() -> Iterator[Server]:
+    """`upstream.py` on the load's core; its `url` is OpenAI's base URL, `url.replace("/v1", "/sse/v1")` the one that streams."""
+    with child(pinned(LOAD_CORE, sys.executable, str(_HERE / "upstream.py")), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield Server(process.pid, f"http://127.0.0.1:{int(process.stdout.readline())}/v1")
 
 
 @contextlib.contextmanager
 def peer(body: str) -> Iterator[Server]:
     """Plain twisted.web answering a constant, at its fastest settings."""
+    port = free_port()
+    with child(pinned(SERVER_CORE, sys.executable, "-c", PEER, str(port), body), stdout=subprocess.DEVNULL) as process:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(url + "/", process)
+        yield Server(process.pid, url)
+
+
+def pinned(core: int, *command: str) -> list[str]:
+    """The command on one core."""
+    return ["taskset", "-c", str(core), *command]
+
+
+def free_port() -> int:
+    """One that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(_pinned(sys.executable, "-c", PEER, str(port), body), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def child(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[str]]:  # Any: whatever Popen takes
+    """A process that is ended with the block."""
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, **options)
     try:
-        url = f"http://127.0.0.1:{port}"
-        _wait_for(url + "/")
-        yield Server(process.pid, url)
+        yield process
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        try:
+            process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
 
 
 def _announced(path: Path, process: subprocess.Popen[str]) -> str:
@@ -116,13 +143,22 @@ def _announced(path: Path, process: subprocess.Popen[str]) -> str:
     raise RuntimeError("the daemon did not come up")
 
 
-def _wait_for(url: str) -> None:
+def wait_for(url: str, process: subprocess.Popen[str]) -> None:
+    """Until it answers, with whatever status.
+
+    Raises:
+        RuntimeError: it does not, or its process has ended.
+    """
     deadline = time.monotonic() + _WAIT_SECONDS
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:  # our own loopback URL
-            answer.read()
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:  # our own loopback URL
+                answer.read()
+                return
+        except urllib.error.HTTPError:
             return
-        time.sleep(0.002)
+        except OSError:
+            time.sleep(0.002)
     raise RuntimeError(f"{url} did not answer")
 
 

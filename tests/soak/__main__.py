@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench.__main__ import machine
+from tests.bench.machine import machine
 from tests.soak import report
 from tests.soak.run import progress, soak
 
