@@ -18,7 +18,7 @@ PEERS := tests/acceptance
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test crash node-modules golden-update lint format docs bench fuzz soak wheel check-wheel clean distclean
+.PHONY: help run test crash node-modules golden-update lint format docs bench bench-quick fuzz soak wheel check-wheel clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,8 +52,11 @@ format: $(VENV)/.stamp-test ## put the code into its format
 docs: $(VENV)/.stamp-test ## write the generated reference pages anew
 	$(BIN)/python docs/generate.py
 
-bench: $(VENV)/.stamp-test ## measure
-	$(BIN)/python -m tests.bench
+bench: $(VENV)/.stamp-bench .venv-peers/.stamp .venv-litellm/.stamp ## measure beside the peers, and write docs/explanation/performance.md; needs wrk and webhook; ARGS='--only relay'
+	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-quick: $(VENV)/.stamp-test .venv-peers/.stamp ## a few of the rows, a minute; fails when a ratio is broken; needs wrk
+	$(BIN)/python -m tests.bench --quick
 
 fuzz: $(VENV)/.stamp-test ## send every door nonsense, FUZZ_SECONDS=300 for each of three kinds
 	CLAWGATE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -q -s tests/acceptance/test_http_fuzz.py tests/acceptance/test_socket_fuzz.py tests/acceptance/test_openapi_fuzz.py
@@ -73,7 +76,7 @@ clean: ## remove what was built and cached
 	find clawgate tests twisted docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the virtual environment and npm's packages too
-	rm -rf "$(VENV)" $(PEERS)/node_modules
+	rm -rf "$(VENV)" .venv-peers .venv-litellm $(PEERS)/node_modules
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "clawgate needs Python 3.11 or newer; name one, such as: make PYTHON=python3.12 ..." >&2; exit 1; }
@@ -91,6 +94,13 @@ $(VENV)/.stamp-test: $(SOURCES) | $(BIN)/python
 $(VENV)/.stamp-bench: $(SOURCES) | $(BIN)/python
 	$(INSTALL) $(EDITABLE) '.[test,bench]'
 	@touch $@ $(VENV)/.stamp-test $(VENV)/.stamp-base
+
+.venv-peers/.stamp: tests/bench/peers/light.txt
+.venv-litellm/.stamp: tests/bench/peers/litellm.txt
+.venv-peers/.stamp .venv-litellm/.stamp: | $(BIN)/python
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --quiet --disable-pip-version-check install --requirement $<
+	@touch $@
 
 $(VENV)/.stamp-local: $(SOURCES) | $(BIN)/python
 	$(INSTALL) $(EDITABLE) '.[local]'

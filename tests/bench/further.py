@@ -8,15 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.bench.asking import webhook
-from tests.bench.load import Load, side_of
+from tests.bench.load import Load, measured
 from tests.bench.rows import Row, Side
 from tests.bench.servers import Server, canned_upstream, daemon
 from tests.bench.sessions import percentiles
 from tests.bench.sockets import beside, fan_out, idle_sockets
 from tests.bench.tasks import list_rows
-
-HANGING = "default_provider = 'command:sleep 3600'\n"
-PAUSED = "[agent]\nmax_concurrent_turns = 4\n"
 
 
 def start_rows(directory: Path, rounds: int, seconds: int) -> Iterator[Row]:
@@ -39,20 +36,19 @@ def offline_rows(directory: Path, seconds: int) -> Iterator[Row]:
     """Asking and being answered by the offline agent: all of a turn but the upstream."""
     with daemon(directory / "offline") as server:
         for connections in (1, 16, 64):
-            load = webhook(server, connections, is_async=False)(seconds)
-            yield Row(f"offline-{connections}", f"`/webhook` answered offline, {connections} connections", "req/s", side_of(load, server))
+            side = measured(server, webhook(server, connections, is_async=False), seconds)
+            yield Row(f"offline-{connections}", f"`/webhook` answered offline, {connections} connections", "req/s", side)
 
 
 def backlog_rows(directory: Path, seconds: int, waiting: int) -> Iterator[Row]:
     """Intake on an empty backlog, then with `waiting` accepted messages that nobody works off (the agent hangs)."""
-    with daemon(directory / "backlog", HANGING + PAUSED) as server:
+    with daemon(directory / "backlog", is_paused=True) as server:
         ask = webhook(server, 64, is_async=True)
-        first = ask(seconds)
-        empty = side_of(first, server)
-        accepted = first.requests
+        empty = measured(server, ask, seconds)
+        accepted = round(empty.value * seconds)
         while accepted < waiting:
             accepted += ask(seconds).requests
-        full = side_of(ask(seconds), server)
+        full = measured(server, ask, seconds)
         yield Row("backlog", f"202 with {accepted:,} waiting", "req/s", full, "clawgate, empty at first", empty)
 
 

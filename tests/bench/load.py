@@ -107,9 +107,11 @@ Ask = Callable[[int], Load]
 """Loads a server for so many seconds."""
 
 
-def side_of(load: Load, server: Server) -> Side:
-    """What the load made of it, in requests a second, with the server's memory now."""
-    return Side(load.per_second, load.p50_ms, load.p99_ms, server.rss_mib)
+def measured(server: Server, ask: Ask, seconds: int) -> Side:
+    """What a load makes of a server, in requests a second, with its memory afterwards."""
+    before = server.cpu_seconds
+    load = ask(seconds)
+    return Side(load.per_second, load.p50_ms, load.p99_ms, server.rss_mib, (server.cpu_seconds - before) / load.requests * 1e6)
 
 
 def by_turns(contenders: Mapping[str, tuple[Server, Ask]], *, rounds: int, seconds: int) -> dict[str, Side]:
@@ -120,7 +122,7 @@ def by_turns(contenders: Mapping[str, tuple[Server, Ask]], *, rounds: int, secon
     for number in range(rounds):
         order = list(contenders.items())
         for name, (server, ask) in order if number % 2 == 0 else reversed(order):
-            found[name].append(side_of(ask(seconds), server))
+            found[name].append(measured(server, ask, seconds))
     return {name: middle(sides) for name, sides in found.items()}
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import statistics
 import subprocess
+import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,3 +23,15 @@ def machine() -> dict[str, str]:
         "commit": commit or "?",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def disk(directory: Path, writes: int = 200) -> str:
+    """How long the disk takes to make 4 KiB durable, at the median: what every durable write waits for, ours and the peers'."""
+    took = []
+    with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+        for _ in range(writes):
+            file.write(b"x" * 4096)
+            began = time.perf_counter()
+            os.fdatasync(file.fileno())
+            took.append(time.perf_counter() - began)
+    return f"{statistics.median(took) * 1000:.2f} ms to make 4 KiB durable"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
+
+OURS = "clawgate"
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -15,12 +17,14 @@ class Side(msgspec.Struct, frozen=True):
         value: in the row's unit.
         p50_ms, p99_ms: latencies under that load, where there was one.
         rss_mib: of the server's process after it.
+        cpu_us: processor time of the server's process for each answer, whatever it did for it, before or after.
     """
 
     value: float
     p50_ms: float | None = None
     p99_ms: float | None = None
     rss_mib: float | None = None
+    cpu_us: float | None = None
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -55,4 +59,16 @@ def middle(sides: Sequence[Side]) -> Side:
         found = [value for side in sides if (value := getattr(side, name)) is not None]
         return statistics.median(found) if found else None
 
-    return Side(statistics.median(side.value for side in sides), median("p50_ms"), median("p99_ms"), sides[-1].rss_mib)
+    return Side(statistics.median(side.value for side in sides), median("p50_ms"), median("p99_ms"), sides[-1].rss_mib, median("cpu_us"))
+
+
+def beside(key: str, name: str, sides: Mapping[str, Side], notes: Mapping[str, str] | None = None) -> Iterator[Row]:
+    """A row of requests a second for each peer.
+
+    Args:
+        sides: ours as `OURS`, the peers by name.
+        notes: by peer.
+    """
+    for peer, theirs in sides.items():
+        if peer != OURS:
+            yield Row(key, name, "req/s", sides[OURS], peer, theirs, (notes or {}).get(peer, ""))

@@ -19,8 +19,9 @@ from typing import Any
 
 import msgspec
 
-SERVER_CORE, LOAD_CORE = 0, 1
-_WAIT_SECONDS = 20.0
+_CORES = sorted(os.sched_getaffinity(0))
+SERVER_CORE, LOAD_CORE = _CORES[0], _CORES[-1]
+_WAIT_SECONDS = 60.0
 _HERE = Path(__file__).parent
 
 PEER = """
@@ -55,34 +56,45 @@ class Server(msgspec.Struct, frozen=True):
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time that it has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 
 @contextlib.contextmanager
-def daemon(directory: Path, extra: str = "", *, tokens: Sequence[str] = (), upstream: str = "") -> Iterator[Server]:
+def daemon(directory: Path, extra: str = "", *, tokens: Sequence[str] = (), upstream: str = "", is_paused: bool = False) -> Iterator[Server]:
     """The real daemon, paired, with its offline agent or an upstream; unlimited, so that the limiter is not what is measured.
 
     Args:
         directory: its own; a `state` directory that is there already is used.
         extra: further sections of the configuration.
         tokens: those it knows already, instead of pairing.
-        upstream: base URL of an OpenAI-compatible server that answers, such as `Upstream.url`.
+        upstream: base URL of an OpenAI-compatible server that answers, such as `canned_upstream`'s.
+        is_paused: what is accepted waits: four turns that never end have all the places.
     """
     directory.mkdir(parents=True, exist_ok=True)
     config = directory / "config.toml"
-    provider = f'default_provider = "custom:{upstream}"\ndefault_model = "canned"\napi_key = "sk-bench"\n' if upstream else ""
+    provider = "command:sleep 3600" if is_paused else f"custom:{upstream}" if upstream else "offline"
+    hashes = json.dumps([hashlib.sha256(token.encode()).hexdigest() for token in tokens])
     config.write_text(
-        provider + "[clawgate]\nversion = 1\n[gateway]\nport = 0\nwebhook_rate_limit_per_minute = 0\napi_rate_limit_per_minute = 0\n"
-        f"max_connections_per_client = 0\npaired_tokens = {json.dumps([hashlib.sha256(token.encode()).hexdigest() for token in tokens])}\n" + extra
+        f'default_provider = "{provider}"\ndefault_model = "canned"\napi_key = "sk-bench"\n[clawgate]\nversion = 1\n[gateway]\nport = 0\n'
+        f"webhook_rate_limit_per_minute = 0\napi_rate_limit_per_minute = 0\nmax_connections_per_client = 0\npaired_tokens = {hashes}\n"
+        + ("[agent]\nmax_concurrent_turns = 4\n" if is_paused else "")
+        + extra
     )
     config.chmod(0o600)
     environ = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
     twistd = str(Path(sys.executable).parent / "twistd")
     command = pinned(SERVER_CORE, twistd, "-n", "--pidfile=", "clawgate", "--config", str(config))
     started = time.monotonic()
-    with child(command, stdout=subprocess.PIPE, text=True, env=environ, cwd=directory) as process:
+    out = directory / "stdout"  # a file: a pipe that nobody reads would fill with its log, and stop it
+    with out.open("w") as log, child(command, stdout=log, env=environ, cwd=directory) as process:
         url = _announced(directory / "state" / "daemon.json", process)
         wait_for(url + "/health", process)
         seconds = time.monotonic() - started
-        yield Server(process.pid, url, tokens[0] if tokens else _paired(url, process), seconds)
+        yield Server(process.pid, url, tokens[0] if tokens else _paired(url, out), seconds)
 
 
 @contextlib.contextmanager
@@ -143,13 +155,13 @@ def _announced(path: Path, process: subprocess.Popen[str]) -> str:
     raise RuntimeError("the daemon did not come up")
 
 
-def wait_for(url: str, process: subprocess.Popen[str]) -> None:
+def wait_for(url: str, process: subprocess.Popen[str], seconds: float = _WAIT_SECONDS) -> None:
     """Until it answers, with whatever status.
 
     Raises:
         RuntimeError: it does not, or its process has ended.
     """
-    deadline = time.monotonic() + _WAIT_SECONDS
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:  # our own loopback URL
@@ -162,13 +174,14 @@ def wait_for(url: str, process: subprocess.Popen[str]) -> None:
     raise RuntimeError(f"{url} did not answer")
 
 
-def _paired(url: str, process: subprocess.Popen[str]) -> str:
+def _paired(url: str, out: Path) -> str:
     """Reads the code off the daemon's stdout, as a person would, and pairs."""
-    assert process.stdout is not None
-    for line in process.stdout:
-        found = re.search(r"X-Pairing-Code: (\d{6})", line)
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while time.monotonic() < deadline:
+        found = re.search(r"X-Pairing-Code: (\d{6})", out.read_text())
         if found:
             request = urllib.request.Request(url + "/pair", method="POST", headers={"X-Pairing-Code": found[1]})
             with urllib.request.urlopen(request, timeout=5) as answer:
                 return str(json.loads(answer.read())["token"])
+        time.sleep(0.01)
     raise RuntimeError("no pairing code was printed")

@@ -75,3 +75,20 @@ TARGETS = (
 def judged(rows: Sequence[Row]) -> list[tuple[Target, Row, bool]]:
     """Each promise that one of these rows shows, and whether it is kept."""
     return [(target, row, target.is_kept(row)) for target in TARGETS for row in rows if target.is_about(row)]
+
+
+FLOORS = {
+    ("intake", "FastAPI"): 1.8,
+    ("relay-16", "FastAPI + httpx"): 2.0,
+    ("health", "Starlette"): 0.25,
+}
+"""Ratios below which CI fails: about 0.6 of what a quiet machine shows, so that a busy one does not fail. Raise them with the speed."""
+
+
+def broken(rows: Sequence[Row]) -> list[str]:
+    """What is to be said of rows below their floors."""
+    return [
+        f"{row.name}: {row.ratio:.2f} × {row.peer}, at least {floor:g} is expected even of a busy machine"
+        for row in rows
+        if row.ratio is not None and (floor := FLOORS.get((row.key, row.peer))) is not None and row.ratio < floor
+    ]
