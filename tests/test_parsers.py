@@ -38,6 +38,10 @@ PARSERS: dict[str, tuple[str, ...]] = {
         "tests/agents/test_command_agent.py::test_lines_do_not_depend_on_where_the_pipe_cuts",
     ),
     "agents/gemini_wire": VENDORS,
+    "agents/http_wire": (
+        "tests/agents/test_http_wire.py::test_any_answer_is_the_same_however_it_is_cut",
+        "tests/agents/test_http_wire.py::test_any_headers_are_one_line_each_or_refused",
+    ),
     "agents/openai_wire": VENDORS,
     "agents/vendor_wire": (
         "tests/agents/test_vendors.py::test_any_error_body_is_an_agent_error_fit_for_a_log_line",

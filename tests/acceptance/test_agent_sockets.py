@@ -1,4 +1,4 @@
-"""The agents' HTTP client over real sockets: TLS that is not trusted, a refused port, cancelling, warm connections."""
+"""The agents' HTTP client over real sockets: TLS that is not trusted, a refused port, cancelling, warm connections, answers nobody asked for."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol
 
 from clawgate.agents.http import HttpClient
+from clawgate.agents.http_exchange import HeaderLookup
 from clawgate.agents.openai import openai_backend
 from clawgate.agents.vendor import VendorBackend
 from clawgate.domain.errors import AgentUnavailable
@@ -155,3 +156,45 @@ async def test_one_connection_serves_many_and_stopping_closes_it(servers: Server
     assert servers.seen.count("open") == 1
     await within(agent.stop())
     await until(lambda: servers.seen[-1] == "lost")
+
+
+class Keeper:
+    """A receiver that keeps the body."""
+
+    def __init__(self) -> None:
+        self.body = b""
+
+    def head(self, status: int, header: HeaderLookup) -> None: ...
+
+    def data(self, chunk: bytes) -> None:
+        self.body += chunk
+
+    def is_complete(self) -> bool:
+        return False
+
+
+class Doubling(Protocol):
+    """Sends two answers for each request; the first one just fills what the client reads at once, so that the second one waits in the kernel."""
+
+    answers = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        Doubling.answers += 1
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 65000\r\n\r\n"
+        head = head[:-4] + b"\r\nX: " + b"x" * (65_536 - 65_000 - len(head) - 5) + b"\r\n\r\n"
+        self.transport.write(head + b"%d" % (Doubling.answers % 10) * 65_000 + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_request_in_line_does_not_get_what_the_one_before_left_in_the_kernel() -> None:
+    factory = Factory.forProtocol(Doubling)
+    port = reactor.listenTCP(0, factory, interface="127.0.0.1")  # type: ignore[attr-defined]  # the reactor module
+    url = f"http://127.0.0.1:{port.getHost().port}"
+    http = HttpClient(reactor, SystemClock(reactor), base_url=url, max_inflight=1, idle_timeout_seconds=5, response_cap_bytes=1 << 20)
+    keepers = [Keeper() for _ in range(4)]
+    for posted in [http.post("/", {}, b"{}", keeper) for keeper in keepers]:
+        await within(posted)
+    assert [keeper.body[:2] for keeper in keepers] == [b"11", b"22", b"33", b"44"]
+    await within(http.stop())
+    await port.stopListening()

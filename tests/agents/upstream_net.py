@@ -197,8 +197,9 @@ def client(net: Net, clock: ManualClock, **options: Any) -> HttpClient:
         "max_inflight": 4,
         "idle_timeout_seconds": 30,
         "response_cap_bytes": 1 << 20,
+        "endpoint": net,
     }
-    return HttpClient(clock.reactor, clock, endpoint=net, **{**settings, **options})
+    return HttpClient(clock.reactor, clock, **{**settings, **options})
 
 
 def answer(body: bytes, *, status: str = "200 OK", kind: str = "application/json", headers: tuple[str, ...] = ()) -> bytes:

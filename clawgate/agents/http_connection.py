@@ -1,0 +1,134 @@
+"""One connection to a vendor's server, and one request at a time on it. Ring: agents. Source: design §3 (HTTP client).
+
+    idle --send--> busy --answer whole, kept--> idle          busy, idle --anything else--> aborted
+
+Closing never waits: it is always an abort (a polite close of TLS waits for a peer that may not answer). What comes while nothing was asked ends the connection:
+it could only be taken for the answer to the next request.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import ISystemHandle, ITCPTransport
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.python.failure import Failure
+
+from clawgate.agents.http_exchange import Exchange
+from clawgate.domain.errors import AgentUnavailable
+
+EARLY_SECONDS = 1.0
+"""A server that closes a kept connection this soon after an answer does not really keep connections."""
+
+
+class Owner(Protocol):
+    """Who the connections belong to: `HttpClient`."""
+
+    def monotonic(self) -> float:
+        """Seconds."""
+
+    def watch(self, deadline: float) -> None:
+        """There is something to look at then, or before."""
+
+    def ended(self, exchange: Exchange, reason: Exception | Failure | None, kept: Connection | None) -> None:
+        """An answer has ended; its connection may carry another request."""
+
+    def gone(self, connection: Connection) -> None:
+        """It is of no use any more. May be said twice."""
+
+    def closed_early(self) -> None:
+        """A connection was closed right after an answer, unannounced."""
+
+
+class Connection(TwistedProtocol):
+    """One connection.
+
+    Attributes:
+        idle_until: while it is kept, when it is closed.
+    """
+
+    def __init__(self, owner: Owner) -> None:
+        self.idle_until = 0.0
+        self._owner = owner
+        self._exchange: Exchange | None = None
+        self._last_byte: float | None = None
+        self._is_unheard = self._is_aborted = False
+        self._socket: Any = None  # Any: a socket; what is no connection of the system has none
+
+    def connectionMade(self) -> None:
+        """Small requests are not held back."""
+        tcp: Any = getattr(self.transport, "transport", self.transport)  # Any: an ITransport; that of TLS wraps one
+        if ITCPTransport.providedBy(tcp):
+            tcp.setTcpNoDelay(True)
+        if ISystemHandle.providedBy(tcp):
+            self._socket = tcp.getHandle()
+
+    def is_quiet(self) -> bool:
+        """Whether nothing waits to be read: a close, or bytes nobody asked for. Who is not quiet soon says so itself."""
+        if self._socket is None:
+            return True
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def send(self, exchange: Exchange) -> None:
+        """Sends a request, all at once."""
+        self._exchange, self._is_unheard = exchange, True
+        exchange.way = self
+        self.transport.write(exchange.request)  # type: ignore[union-attr]  # it is connected
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes of the answer, or bytes nobody asked for."""
+        if self._is_aborted:
+            return
+        exchange = self._exchange
+        if exchange is None:
+            self.cancel()
+            return
+        self._last_byte = now = self._owner.monotonic()
+        self._is_unheard = False
+        try:
+            is_over = exchange.feed(data, now)
+            reason = None
+        except Exception:
+            is_over, reason = True, Failure()
+        if exchange.is_over:
+            return  # cancelled by what its receiver did
+        if is_over:
+            self._end(exchange, reason)
+        else:
+            self._owner.watch(exchange.deadline)
+
+    def _end(self, exchange: Exchange, reason: Failure | None) -> None:
+        self._exchange = None
+        keeps = reason is None and exchange.keeps
+        if not keeps:
+            self.cancel()
+        self._owner.ended(exchange, reason, self if keeps else None)
+
+    def cancel(self) -> None:
+        """Aborts; nobody is told."""
+        self._is_aborted, self._exchange = True, None
+        self._owner.gone(self)
+        self.transport.abortConnection()  # type: ignore[union-attr]  # every TCP and TLS transport has it
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted's default argument is never used
+        """The end, whoever wanted it."""
+        exchange, self._exchange = self._exchange, None
+        self._socket = None
+        self._owner.gone(self)
+        is_unused = exchange is None or self._is_unheard
+        if is_unused and not self._is_aborted and self._last_byte is not None and self._owner.monotonic() - self._last_byte < EARLY_SECONDS:
+            self._owner.closed_early()
+        if exchange is not None:
+            self._owner.ended(exchange, None if exchange.is_whole() else _lost(reason), None)
+
+
+def _lost(reason: Failure) -> AgentUnavailable:
+    # TLS that fails ends here, too, with OpenSSL's or service_identity's own error.
+    return AgentUnavailable("the provider closed the connection before its answer was whole", detail=repr(reason.value)[:500])
