@@ -34,7 +34,7 @@ _log = Logger()
 _KEPT_SECONDS = 50
 _NEARLY_SECONDS = 0.001
 """The reactor's clock and ours may differ by so much."""
-_PATH = re.compile(r"[!-~]*")
+_PATH = re.compile(r"/[!-\"$-~]*")
 
 
 class HttpClient:
@@ -103,11 +103,12 @@ class HttpClient:
             return fail(_stopped())
         if len(self._line) >= 16 * self._max_inflight:
             return fail(AgentOverloaded("too many requests are waiting for the provider", detail=f"{len(self._line)} in line"))
-        if not _PATH.fullmatch(path):
+        target = self._prefix + path
+        if not _PATH.fullmatch(target):
             return fail(AgentProtocol("the request path is not a URL", detail=repr(path[:200])))
         close = "" if self._keeps_connections else "Connection: close\r\n"
         try:
-            request = request_bytes(f"{method} {self._prefix}{path} HTTP/1.1\r\nHost: {self._host}\r\n{close}", headers, body)
+            request = request_bytes(f"{method} {target} HTTP/1.1\r\nHost: {self._host}\r\n{close}", headers, body)
         except AgentProtocol as problem:
             return fail(problem)
         exchange = Exchange(request, receiver, cap_bytes=self._cap_bytes, idle_seconds=self._idle_seconds, cancel=self._cancelled)

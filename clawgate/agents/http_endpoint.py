@@ -29,9 +29,7 @@ def target_of(url: str) -> tuple[str, str]:
     return slash + path, host
 
 
-def endpoint_of(
-    reactor: Any, url: str, timeout_seconds: float
-) -> IStreamClientEndpoint:  # Any: IReactorTime, IReactorTCP and a name resolver at once
+def endpoint_of(reactor: Any, url: str, timeout_seconds: float) -> IStreamClientEndpoint:  # Any: time, TCP and a name resolver at once
     """The way to the URL's host; over TLS its certificate is checked as browsers do."""
     # Half a second of imports (OpenSSL, cryptography): nobody who only runs offline pays for it.
     from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS

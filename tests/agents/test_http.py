@@ -518,7 +518,7 @@ def test_a_usable_url_loses_only_its_last_slash(url: str) -> None:
     assert checked_url(url + "/") == url
 
 
-@pytest.mark.parametrize("path", ["/a b", "/a\r\nHost: x", "/\u00e4"])
+@pytest.mark.parametrize("path", ["/a b", "/a\r\nHost: x", "/\u00e4", "/a#b", "/a\n"])
 def test_a_path_that_is_none_is_refused_before_anything_is_sent(path: str) -> None:
     clock, upstream = ManualClock(), Upstream()
     http: HttpClient = client(upstream.net, clock)
