@@ -7,7 +7,7 @@ can never both win. The contract suite in `clawgate.testing.store_contract` hold
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -198,8 +198,17 @@ class Devices(Protocol):
     def alive(self, now_ms: int) -> Deferred[tuple[Device, ...]]:
         """Devices whose token opens something, newest first."""
 
-    def all_hashes(self) -> Deferred[dict[str, bool]]:
-        """Every known hash and whether its device is not revoked."""
+    def to_mirror(self, now_ms: int, most: int) -> Deferred[tuple[Device, ...]]:
+        """Living devices for a list of `most` hashes: all that are mirrored, however many, and of the others the first that were paired."""
+
+    def mark_mirrored(self, device_ids: Sequence[str]) -> Deferred[None]:
+        """Says of these devices that their hashes have been written to the file."""
+
+    def paired_until(self, now_ms: int) -> Deferred[int | None]:
+        """When the last living device runs out (wall clock, milliseconds; 0 = never), None when there is none."""
+
+    def known(self, hashes: Iterable[str]) -> Deferred[frozenset[str]]:
+        """Those of the hashes that belong or ever belonged to a device, revoked and rotated ones included."""
 
     def touch(self, seen: dict[str, int]) -> Deferred[None]:
         """Writes `last_seen_ms` of several device ids at once."""

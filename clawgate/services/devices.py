@@ -1,7 +1,7 @@
 """Paired devices: adding, revoking, and their mirror in config.toml. Ring: services. Source: design §4.9–4.10, construct-realtime.md §1.
 
 The store is the truth. `[gateway] paired_tokens` mirrors it: a hash deleted there by hand revokes; a hash that the store has revoked stays revoked even if an
-old file brings it back.
+old file brings it back. The mirror is bounded, since a list is read and written whole: beyond `MOST_MIRRORED` devices, further ones stand in the store alone.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ from clawgate.services.access import Access
 from clawgate.services.audit import NOT_RECORDED
 
 _log = Logger()
+MOST_MIRRORED = 1_000
+"""Hashes that we put into config.toml; writing more of them takes a quarter of a second and more each time. A longer list that was there before stays."""
 
 
 class Issued(msgspec.Struct, frozen=True):
-    """A new token, shown once; `persisted` tells whether its hash reached config.toml."""
+    """A new token, shown once; `persisted` tells whether config.toml holds what it should."""
 
     token: str
     device: Device
@@ -119,9 +121,11 @@ class Devices:
 
     async def revoke_all(self, by: str = GATEWAY) -> int:
         """Revokes every device; returns how many."""
-        devices = await self.listed()
+        devices, now_ms = await self.listed(), self.clock.wall_ms()
         for device in devices:
-            await self.revoke(device.id, by)
+            await self._revoked(device, now_ms, by)
+        await self._mirrored()
+        _log.info("all {count} devices revoked", count=len(devices))
         return len(devices)
 
     @property
@@ -131,7 +135,7 @@ class Devices:
 
     async def any_paired(self) -> bool:
         """Whether any token opens something now."""
-        self._noted(await self.listed())
+        await self._note_paired()
         return self.is_paired
 
     @property
@@ -155,21 +159,20 @@ class Devices:
         is_old = writes != self._writes
         if not is_old:
             self.mirror.acknowledge(tuple(sorted(in_file)))
-        known = await self.rows.all_hashes()
-        for hashed in sorted(in_file - known.keys()):
+        for hashed in sorted(in_file - await self.rows.known(in_file)):
             imported = Device(id=self.ids.uuid(), token_hash=hashed, device_type="legacy", paired_ms=now_ms, last_seen_ms=now_ms, mirrored=True)
             await self.audit.despite(self.audit.deed(Action.DEVICE_IMPORTED, FILES, imported.id), partial(self.rows.add, imported))
         if list_present and not is_old:
             await self._revoke_deleted(in_file, now_ms)
-        alive = await self.rows.alive(now_ms)
-        self._noted(alive)
-        is_mirrored = {device.token_hash for device in alive} == in_file and all(device.mirrored for device in alive)
+        await self._note_paired()
+        listed = await self.rows.to_mirror(now_ms, MOST_MIRRORED)
+        is_mirrored = {device.token_hash for device in listed} == in_file and all(device.mirrored for device in listed)
         if not is_mirrored or any(entry not in in_file for entry in entries):
             await self._write_mirror()
 
     async def _revoke_deleted(self, in_file: set[str], now_ms: int) -> None:
-        for device in await self.rows.alive(now_ms):
-            if device.mirrored and device.token_hash not in in_file:
+        for device in await self.rows.to_mirror(now_ms, 0):
+            if device.token_hash not in in_file:
                 await self._revoked(device, now_ms, FILES)
                 _log.warn("device {device} revoked: its hash was removed from [gateway] paired_tokens", device=device.id)
 
@@ -180,8 +183,9 @@ class Devices:
         self._killed(device)
         return gone
 
-    def _noted(self, alive: tuple[Device, ...]) -> None:
-        self._paired_until_ms = max((device.expires_ms or math.inf for device in alive), default=0)
+    async def _note_paired(self) -> None:
+        until_ms = await self.rows.paired_until(self.clock.wall_ms())
+        self._paired_until_ms = 0 if until_ms is None else until_ms or math.inf
 
     def _killed(self, device: Device) -> None:
         self.access.forget(device.token_hash)
@@ -192,23 +196,24 @@ class Devices:
         return bool(await self._lock.run(self._write_mirror))
 
     async def _write_mirror(self) -> bool:
-        alive = await self.rows.alive(self.clock.wall_ms())
-        self._noted(alive)
+        await self._note_paired()
+        listed = await self.rows.to_mirror(self.clock.wall_ms(), MOST_MIRRORED)
         try:
-            await self.mirror.write(frozenset(device.token_hash for device in alive))
+            await self.mirror.write(frozenset(device.token_hash for device in listed))
         except (GatewayError, OSError) as problem:
             _log.warn("[gateway] paired_tokens was not written: {problem}. Check the path and its permissions.", problem=str(problem))
             return False
         self._writes += 1
-        for device in alive:
-            if not device.mirrored:
-                await self._mark_mirrored(device)
+        await self._mark_mirrored([device for device in listed if not device.mirrored])
         return True
 
-    async def _mark_mirrored(self, device: Device) -> None:
-        """What cannot be marked is marked when the list is next taken up; a device that was revoked or rotated meanwhile stays so (the store sees to it)."""
+    async def _mark_mirrored(self, devices: list[Device]) -> None:
+        """What cannot be marked is marked when the list is next taken up."""
+        if not devices:
+            return
         try:
-            await self.rows.replace(msgspec.structs.replace(device, mirrored=True))
+            await self.rows.mark_mirrored([device.id for device in devices])
         except GatewayError as problem:
-            _log.info("device {device} is not marked as written: {problem}", device=device.id, problem=str(problem))
-        self.access.forget(device.token_hash)
+            _log.info("{count} devices are not marked as written: {problem}", count=len(devices), problem=str(problem))
+        for device in devices:
+            self.access.forget(device.token_hash)

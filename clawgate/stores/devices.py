@@ -7,8 +7,10 @@ neither back (design §4.10).
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Sequence
 from functools import partial
 
+import msgspec
 from attrs import define
 from twisted.internet.defer import Deferred
 
@@ -18,7 +20,7 @@ from clawgate.domain.devices import Device
 from clawgate.domain.errors import Conflict, NotFound
 from clawgate.stores import audit
 from clawgate.stores.operations import Params
-from clawgate.stores.readers import Readers
+from clawgate.stores.readers import Readers, snapshot
 from clawgate.stores.writer import Writer
 
 Row = tuple[str, str, str | None, str | None, str, int, int, str | None, int, int, int]
@@ -33,7 +35,20 @@ UPDATE = (
 BY_HASH = f"SELECT {_COLUMNS} FROM devices WHERE token_hash = ?"  # noqa: S608
 BY_ID = f"SELECT {_COLUMNS} FROM devices WHERE id = ?"  # noqa: S608
 ALIVE = f"SELECT {_COLUMNS} FROM devices WHERE revoked_ms = 0 AND (expires_ms = 0 OR expires_ms > ?) ORDER BY paired_ms DESC, rowid DESC"  # noqa: S608
-HASHES = "SELECT token_hash, 0 FROM retired_hashes UNION ALL SELECT token_hash, revoked_ms = 0 FROM devices"
+MIRRORED = f"SELECT {_COLUMNS} FROM devices WHERE mirrored = 1 AND revoked_ms = 0 AND (expires_ms = 0 OR expires_ms > ?)"  # noqa: S608
+UNMIRRORED = (
+    f"SELECT {_COLUMNS} FROM devices WHERE mirrored = 0 AND revoked_ms = 0 AND (expires_ms = 0 OR expires_ms > ?) "  # noqa: S608
+    "ORDER BY paired_ms, rowid LIMIT ?"
+)
+MARK_MIRRORED = "UPDATE devices SET mirrored = 1 WHERE id = ?"
+PAIRED_UNTIL = (
+    "SELECT coalesce((SELECT 0 FROM devices WHERE revoked_ms = 0 AND expires_ms = 0 LIMIT 1), "
+    "(SELECT max(expires_ms) FROM devices WHERE revoked_ms = 0 AND expires_ms > ?))"
+)
+KNOWN = (
+    "SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM devices WHERE token_hash = value) "
+    "OR EXISTS (SELECT 1 FROM retired_hashes WHERE token_hash = value)"
+)
 TOUCH = "UPDATE devices SET last_seen_ms = ? WHERE id = ? AND last_seen_ms < ?"
 RETIRE = "INSERT OR IGNORE INTO retired_hashes (token_hash, device_id) VALUES (?, ?)"
 IS_RETIRED = "SELECT 1 FROM retired_hashes WHERE token_hash = ?"
@@ -66,14 +81,27 @@ class SqliteDevices:
         """`ports.stores.Devices.alive`."""
         return self.readers.read(lambda connection: tuple(map(from_row, connection.execute(ALIVE, (now_ms,)))))
 
-    def all_hashes(self) -> Deferred[dict[str, bool]]:
-        """`ports.stores.Devices.all_hashes`; hashes that a rotation replaced are there, and dead."""
-        return self.readers.read(lambda connection: {token_hash: bool(alive) for token_hash, alive in connection.execute(HASHES)})
+    def to_mirror(self, now_ms: int, most: int) -> Deferred[tuple[Device, ...]]:
+        """`ports.stores.Devices.to_mirror`."""
+        return self.readers.read(partial(_to_mirror, now_ms=now_ms, most=most))
+
+    def mark_mirrored(self, device_ids: Sequence[str]) -> Deferred[None]:
+        """`ports.stores.Devices.mark_mirrored`."""
+        return self.writer.call(partial(_many, sql=MARK_MIRRORED, rows=[(device_id,) for device_id in device_ids]))
+
+    def paired_until(self, now_ms: int) -> Deferred[int | None]:
+        """`ports.stores.Devices.paired_until`."""
+        return self.readers.read(partial(_paired_until, now_ms=now_ms))
+
+    def known(self, hashes: Iterable[str]) -> Deferred[frozenset[str]]:
+        """`ports.stores.Devices.known`."""
+        asked = msgspec.json.encode(list(hashes)).decode()
+        return self.readers.read(lambda connection: frozenset(value for (value,) in connection.execute(KNOWN, (asked,))))
 
     def touch(self, seen: dict[str, int]) -> Deferred[None]:
         """`ports.stores.Devices.touch`; never moves a time back."""
         rows = [(seen_ms, device_id, seen_ms) for device_id, seen_ms in seen.items()]
-        return self.writer.call(partial(_touch, rows=rows))
+        return self.writer.call(partial(_many, sql=TOUCH, rows=rows))
 
 
 def to_row(device: Device) -> Params:
@@ -135,5 +163,17 @@ def _write(connection: sqlite3.Connection, sql: str, device: Device) -> None:
         raise Conflict("a device with this token or id exists", detail=str(problem)) from problem
 
 
-def _touch(connection: sqlite3.Connection, rows: list[tuple[int, str, int]]) -> None:
-    connection.executemany(TOUCH, rows)
+def _many(connection: sqlite3.Connection, sql: str, rows: Sequence[Params]) -> None:
+    connection.executemany(sql, rows)
+
+
+def _to_mirror(connection: sqlite3.Connection, now_ms: int, most: int) -> tuple[Device, ...]:
+    with snapshot(connection):
+        mirrored = connection.execute(MIRRORED, (now_ms,)).fetchall()
+        others = connection.execute(UNMIRRORED, (now_ms, most - len(mirrored))).fetchall() if len(mirrored) < most else []
+    return tuple(map(from_row, (*mirrored, *others)))
+
+
+def _paired_until(connection: sqlite3.Connection, now_ms: int) -> int | None:
+    until_ms: int | None = connection.execute(PAIRED_UNTIL, (now_ms,)).fetchone()[0]
+    return until_ms

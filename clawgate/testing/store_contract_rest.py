@@ -30,7 +30,7 @@ async def a_hash_is_added_once_even_after_revocation(open_store: OpenStore) -> N
     assert Conflict == await refusal(store.devices.add(a_device("tablet", token_hash=phone.token_hash)))
     await store.devices.replace(_replace(phone, revoked_ms=NOW_MS))
     assert Conflict == await refusal(store.devices.add(a_device("tablet", token_hash=phone.token_hash)))
-    assert {phone.token_hash: False} == await store.devices.all_hashes()
+    assert {phone.token_hash} == await store.devices.known([phone.token_hash, "0" * 64])
 
 
 async def a_revoked_device_stays_so_whatever_was_read_before(open_store: OpenStore) -> None:
@@ -67,7 +67,7 @@ async def a_rotated_hash_opens_nothing_and_never_comes_back(open_store: OpenStor
     await store.devices.add(phone)
     await store.devices.replace(rotated)
     assert (None, rotated) == (await store.devices.by_hash(phone.token_hash), await store.devices.by_hash("f" * 64))
-    assert {phone.token_hash: False, "f" * 64: True} == await store.devices.all_hashes()
+    assert {phone.token_hash, "f" * 64} == await store.devices.known([phone.token_hash, "f" * 64, "0" * 64])
     assert Conflict == await refusal(store.devices.add(a_device("old", token_hash=phone.token_hash)))
     assert Conflict == await refusal(store.devices.replace(phone))
 
@@ -79,6 +79,32 @@ async def only_living_devices_are_listed_newest_first(open_store: OpenStore) -> 
     for device in (old, new, *dead):
         await store.devices.add(device)
     assert (new, old) == await store.devices.alive(NOW_MS)
+
+
+async def a_list_of_hashes_holds_the_mirrored_devices_and_then_the_first_paired(open_store: OpenStore) -> None:
+    store = await open_store()
+    first, second, third = (a_device(name, paired_ms=number) for number, name in enumerate(("first", "second", "third")))
+    listed = a_device("listed", paired_ms=9, mirrored=True)
+    dead = (a_device("revoked", revoked_ms=4, mirrored=True), a_device("expired", expires_ms=NOW_MS))
+    for device in (listed, third, second, first, *dead):
+        await store.devices.add(device)
+    assert (listed, first, second) == await store.devices.to_mirror(NOW_MS, 3)
+    assert (listed,) == await store.devices.to_mirror(NOW_MS, 0)
+    await store.devices.mark_mirrored(["second", "nobody"])
+    assert {listed, _replace(second, mirrored=True)} == set(await store.devices.to_mirror(NOW_MS, 1))
+
+
+async def the_last_device_to_run_out_is_known(open_store: OpenStore) -> None:
+    store = await open_store()
+    assert await store.devices.paired_until(NOW_MS) is None
+    for device in (a_device("expired", expires_ms=NOW_MS), a_device("revoked", revoked_ms=1)):
+        await store.devices.add(device)
+    assert await store.devices.paired_until(NOW_MS) is None
+    for device in (a_device("soon", expires_ms=NOW_MS + 1), a_device("later", expires_ms=NOW_MS + 9)):
+        await store.devices.add(device)
+    assert await store.devices.paired_until(NOW_MS) == NOW_MS + 9
+    await store.devices.add(a_device("always"))
+    assert await store.devices.paired_until(NOW_MS) == 0
 
 
 async def seen_times_are_written_for_several_devices(open_store: OpenStore) -> None:

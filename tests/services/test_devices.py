@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from clawgate.domain.caller import ALL_SCOPES
 from clawgate.domain.errors import Conflict, NotFound, StoreUnavailable
+from clawgate.services import devices
 from clawgate.services.access import Access
 from clawgate.services.devices import Devices, Issued
 from clawgate.testing.clock import CountingIds, FixedEntropy, ManualClock
@@ -197,6 +198,27 @@ def test_a_file_that_says_the_same_is_not_written() -> None:
     issued = now(house.pairing())
     now(house.adopting(hash_of(issued.token)))
     assert house.file.writes == 1
+
+
+def test_beyond_its_bound_the_list_takes_no_more_and_nobody_is_revoked_for_missing_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "MOST_MIRRORED", 2)
+    house = House()
+    issued = [now(house.pairing()) for _ in range(3)]
+    hashes = [hash_of(one.token) for one in issued]
+    assert (house.file.entries, issued[2].persisted) == (set(hashes[:2]), True)
+    now(house.adopting(*hashes[:2]))
+    assert [house.is_good(one.token) for one in issued] == [True] * 3
+    now(house.revoking(issued[0]))
+    assert house.file.entries == set(hashes[1:])
+
+
+def test_a_longer_list_that_was_there_before_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "MOST_MIRRORED", 2)
+    house = House()
+    now(house.adopting(*map(hash_of, ("zc_a", "zc_b", "zc_c"))))
+    assert house.file.writes == 0
+    now(house.adopting(*map(hash_of, ("zc_a", "zc_b"))))
+    assert [house.is_good(token) for token in ("zc_a", "zc_b", "zc_c")] == [True, True, False]
 
 
 def test_an_expired_hash_leaves_the_file() -> None:
