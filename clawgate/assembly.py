@@ -362,7 +362,7 @@ class Assembly:
         edges, own = self.edges, self.settings.gateway
 
         async def recover() -> None:
-            running = (await edges.store.inbox.counts())[State.RUNNING]  # all of them of processes that are gone
+            running = (await edges.store.inbox.counts([State.RUNNING]))[State.RUNNING]  # all of them of processes that are gone
             await edges.store.inbox.recover(self.boot, edges.clock.wall_ms())
             edges.meter.count("turn_attempts_total", Outcome.LOST, by=running)
             self.dispatch.start()

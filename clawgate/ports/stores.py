@@ -123,8 +123,8 @@ class Inbox(Protocol):
     def open_in(self, conversation: str, limit: int) -> Deferred[tuple[Item, ...]]:
         """The first `limit` open items of a conversation, oldest first."""
 
-    def counts(self) -> Deferred[dict[State, int]]:
-        """Items per state; states without items are 0."""
+    def counts(self, states: Iterable[State] = State) -> Deferred[dict[State, int]]:
+        """Items in each of these states, 0 where there are none. It takes as long as there are items: who does not need the ended ones leaves them out."""
 
     def oldest_open_ms(self) -> Deferred[int | None]:
         """When the oldest open item was accepted, or None."""

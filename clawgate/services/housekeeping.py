@@ -61,8 +61,8 @@ class Housekeeping:
         else:
             self.health.ok("store")
         self.meter.gauge("store_queue_depth", condition.queue_depth)
-        counts = await self.store.inbox.counts()
-        self.meter.gauge("queue_depth", sum(count for state, count in counts.items() if state in OPEN))
+        counts = await self.store.inbox.counts(OPEN | STOPPED)
+        self.meter.gauge("queue_depth", sum(counts[state] for state in OPEN))
         for state in STOPPED:
             self.meter.gauge("inbox_stopped_items", counts[state], state)
         oldest_ms = await self.store.inbox.oldest_open_ms()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from attrs import define, field
@@ -18,7 +18,7 @@ from clawgate.domain.inbox import OPEN, Item, State
 from clawgate.domain.messages import DedupeKey, MemoryEntry
 from clawgate.ports.stores import Accepted, FactKey, Page, Settled
 from clawgate.stores import attempt_rows, inbox_rows, memory
-from clawgate.stores.readers import Readers
+from clawgate.stores.readers import Readers, snapshot
 from clawgate.stores.transitions import Chunk, Moved, Transitions
 from clawgate.stores.writer import Writer
 
@@ -155,9 +155,9 @@ class SqliteInbox:
         """`ports.stores.Inbox.open_in`."""
         return self.readers.read(lambda connection: tuple(inbox_rows.many(connection.execute(inbox_rows.OPEN_OF, (conversation, limit)))))
 
-    def counts(self) -> Deferred[dict[State, int]]:
+    def counts(self, states: Iterable[State] = State) -> Deferred[dict[State, int]]:
         """`ports.stores.Inbox.counts`."""
-        return self.readers.read(_counts)
+        return self.readers.read(partial(_counts, states=tuple(states)))
 
     def oldest_open_ms(self) -> Deferred[int | None]:
         """`ports.stores.Inbox.oldest_open_ms`."""
@@ -229,8 +229,9 @@ def _first(row: inbox_rows.Row) -> int:
     return row[0]
 
 
-def _counts(connection: sqlite3.Connection) -> dict[State, int]:
-    return dict.fromkeys(State, 0) | {State(state): count for state, count in connection.execute(inbox_rows.COUNTS)}
+def _counts(connection: sqlite3.Connection, states: Sequence[State]) -> dict[State, int]:
+    with snapshot(connection):
+        return {state: connection.execute(inbox_rows.COUNT, (state.value,)).fetchone()[0] for state in states}
 
 
 def _oldest_open_ms(connection: sqlite3.Connection) -> int | None:

@@ -81,7 +81,7 @@ PAGE_OF_STATE = f"SELECT {_READ} FROM inbox WHERE state = ? AND id < ? AND id >=
 PAGE = f"SELECT {_READ} FROM inbox WHERE id < ? AND id >= ? AND accepted_ms >= ? ORDER BY id DESC LIMIT ?"  # noqa: S608
 HISTORY = f"SELECT {_READ} FROM inbox WHERE conversation = ? AND answer IS NOT NULL AND id < ? ORDER BY id DESC LIMIT ?"  # noqa: S608
 OPEN_OF = f"SELECT {_READ} FROM inbox WHERE conversation = ? AND {_OPEN} ORDER BY id LIMIT ?"  # noqa: S608
-COUNTS = "SELECT state, count(*) FROM inbox GROUP BY state"
+COUNT = "SELECT count(*) FROM inbox WHERE state = ?"
 COUNT_OPEN = f"SELECT count(*) FROM inbox WHERE {_OPEN}"  # noqa: S608
 OLDEST_OF_STATE = "SELECT accepted_ms FROM inbox WHERE state = ? ORDER BY id LIMIT 1"
 NEXT_DUE = "SELECT min(due_ms) FROM inbox INDEXED BY inbox_due WHERE state = 'waiting' AND ready = 1"

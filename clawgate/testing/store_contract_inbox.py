@@ -289,6 +289,7 @@ async def counts_name_every_state(open_store: OpenStore) -> None:
     await run(store, an_item(2))
     await store.inbox.accept(an_item(3))
     assert dict.fromkeys(State, 0) | {State.DONE: 1, State.RUNNING: 1, State.RECEIVED: 1} == await store.inbox.counts()
+    assert await store.inbox.counts((State.DEAD, State.RUNNING)) == {State.DEAD: 0, State.RUNNING: 1}
 
 
 async def the_oldest_open_item_says_how_far_behind_we_are(open_store: OpenStore) -> None:

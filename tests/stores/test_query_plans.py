@@ -21,7 +21,7 @@ _INDEXED = {
     "unready": (inbox_rows.UNREADY, "inbox_lead"),
     "page of a state": (inbox_rows.PAGE_OF_STATE, "inbox_state"),
     "history": (inbox_rows.HISTORY, "inbox_answered"),
-    "counts": (inbox_rows.COUNTS, "inbox_state"),
+    "counts": (inbox_rows.COUNT, "inbox_state"),
     "open": (inbox_rows.COUNT_OPEN, "inbox_state"),
     "oldest of a state": (inbox_rows.OLDEST_OF_STATE, "inbox_state"),
     "recovery": (inbox_rows.OF_STATE, "inbox_state"),
