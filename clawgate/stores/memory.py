@@ -28,7 +28,10 @@ _COLUMNS = "key, category, session, created_ms, content, principal"
 PUT = f"INSERT OR REPLACE INTO memory ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
 GET = f"SELECT {_COLUMNS} FROM memory WHERE key = ?"  # noqa: S608
 FIND = f"SELECT {_COLUMNS} FROM memory WHERE {{matches}} ORDER BY created_ms DESC, id DESC LIMIT ?"  # noqa: S608
-TRIM = "DELETE FROM memory WHERE category = ?1 AND id <= (SELECT id FROM memory WHERE category = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)"
+TRIM = "DELETE FROM memory WHERE id IN (SELECT id FROM memory NOT INDEXED WHERE category = ? ORDER BY id LIMIT ?)"
+"""The first so many. By the table itself, which stops there; the index of categories would be sorted whole."""
+COUNT = "SELECT count(*) FROM memory WHERE category = ?"
+_CHUNK = 500
 REMOVE = "DELETE FROM memory WHERE key = ?"
 _SEEN = "(?1 IS NULL OR principal IS NULL OR principal = ?1)"
 PAGE = f"SELECT {_COLUMNS} FROM memory WHERE {_SEEN} ORDER BY created_ms DESC, id DESC LIMIT ?2 OFFSET ?3"  # noqa: S608
@@ -68,8 +71,18 @@ class SqliteMemory:
         return self.readers.read(partial(_get, key=key))
 
     def trim(self, category: str, keep: int) -> Deferred[int]:
-        """`ports.stores.Memory.trim`; newest is what was put last."""
-        return self.writer.call(lambda connection: connection.execute(TRIM, (category, keep)).rowcount)
+        """`ports.stores.Memory.trim`, a chunk at a time; newest is what was put last."""
+        return Deferred.fromCoroutine(self._trim(category, keep))
+
+    async def _trim(self, category: str, keep: int) -> int:
+        count: int = await self.readers.read(lambda connection: connection.execute(COUNT, (category,)).fetchone()[0])
+        removed = 0
+        while (left := count - keep - removed) > 0:
+            gone = await self.writer.call(partial(_remove_first, category=category, most=min(left, _CHUNK)))
+            if not gone:  # somebody else removed them meanwhile
+                break
+            removed += gone
+        return removed
 
     def page(self, category: str | None, reader: str | None, limit: int, offset: int) -> Deferred[MemoryPage]:
         """`ports.stores.Memory.page`."""
@@ -90,6 +103,10 @@ class SqliteMemory:
     def remove(self, key: str, writer: str | None) -> Deferred[MemoryEntry | None]:
         """`ports.stores.Memory.remove`."""
         return self.writer.call(partial(_remove, key=key, writer=writer))
+
+
+def _remove_first(connection: sqlite3.Connection, category: str, most: int) -> int:
+    return connection.execute(TRIM, (category, most)).rowcount
 
 
 def prepare(connection: sqlite3.Connection) -> None:

@@ -151,6 +151,11 @@ async def memory_is_trimmed_to_the_newest_of_a_category(open_store: OpenStore) -
     assert [await store.memory.trim("conversation", 2), await store.memory.trim("conversation", 2)] == [3, 0]
     assert {"3", "4", "kept"} == {entry.key for entry in await store.memory.find("tea", 10)}
     assert await store.memory.trim("conversation", 0) == 2
+    puts = [store.memory.put(an_entry(str(number), "coffee", -number)) for number in range(1_200)]
+    for put in puts:
+        await put
+    assert await store.memory.trim("conversation", 1) == 1_199
+    assert {"1199"} == {entry.key for entry in await store.memory.find("coffee", 10)}
 
 
 async def a_well_store_says_so(open_store: OpenStore) -> None:

@@ -37,6 +37,8 @@ _INDEXED = {
     "question by its id": (journal.QUESTION, "tool_steps_asked"),
     "device by hash": (devices.BY_HASH, "sqlite_autoindex_devices_2"),
     "newest memory": (memory.FIND.format(matches=memory.LIKE), "memory_newest"),
+    "how much is remembered": (memory.COUNT, "memory_category"),
+    "first memories": (memory.TRIM, "SCAN memory"),
     "page of memory": (memory.PAGE, "memory_newest"),
     "page of a category": (memory.PAGE_OF, "memory_category"),
     "newest sessions": (session_rows.NEWEST, "sessions_newest"),
