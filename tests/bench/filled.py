@@ -32,7 +32,7 @@ class Size(msgspec.Struct, frozen=True):
     items: int = 1_000_000
     devices: int = 100_000
     sessions: int = 100_000
-    mirrored: int = 0
+    mirrored: int = 1_000
 
     @property
     def keys(self) -> int:
@@ -45,7 +45,7 @@ class Size(msgspec.Struct, frozen=True):
         return min(self.items, 100_000)
 
 
-SMALL = Size(10_000, 1_000, 1_000)
+SMALL = Size(10_000, 1_000, 1_000, 100)
 
 
 def fill(path: Path, size: Size, now_ms: int) -> None:
@@ -58,7 +58,8 @@ def fill(path: Path, size: Size, now_ms: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(0o600)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA synchronous = OFF")
+        for setting in ("synchronous = OFF", "journal_mode = OFF", "cache_size = -200000"):
+            connection.execute(f"PRAGMA {setting}")
         migrate(connection, str(path), shipped(), 0, 0)
         connection.execute("BEGIN")
         connection.executemany(inbox_rows.INSERT, (inbox_rows.to_row(item) for item in _items(size, now_ms)))
