@@ -70,7 +70,6 @@ def fill(path: Path, size: Size, now_ms: int) -> None:
         for number in range(size.sessions):
             _session(connection, number, now_ms)
         connection.execute("COMMIT")
-        connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _accepted_ms(number: int, count: int, now_ms: int) -> int:
