@@ -27,27 +27,33 @@ def webhook(server: Server, connections: int, *, is_async: bool, is_drained: boo
 
     def ask(seconds: int) -> Load:
         expected = 202 if is_async else 200
+        before = _ended(server) if is_drained else 0
         load = run(server.url + path, connections=connections, seconds=seconds, method="POST", headers=headers, body=BODY, expected=expected)
         if is_drained:
-            drain(server)
+            _drain(server, before + load.requests)
         return load
 
     return ask
 
 
-def drain(server: Server) -> None:
-    """Waits until the daemon has no open messages.
+def _drain(server: Server, count: int) -> None:
+    """Waits until so many turns have been completed and no more are.
 
     Raises:
         RuntimeError: it takes too long.
     """
-    end = time.monotonic() + _DRAIN_SECONDS
+    end, last = time.monotonic() + _DRAIN_SECONDS, -1
     while time.monotonic() < end:
-        with urllib.request.urlopen(server.url + "/metrics", timeout=30) as answer:
-            found = re.search(r"^clawgate_queue_depth (\S+)", answer.read().decode(), re.MULTILINE)
-        if found is None:
-            raise RuntimeError("there is no clawgate_queue_depth")
-        if float(found[1]) == 0:
+        now = _ended(server)
+        if now >= count and now == last:  # what was accepted when the load ended may be a few more
             return
+        last = now
         time.sleep(0.2)
-    raise RuntimeError("the accepted messages were not worked off")
+    raise RuntimeError(f"of {count} accepted messages {last} have been answered")
+
+
+def _ended(server: Server) -> int:
+    """Turns completed; not the depth of the queue, which is looked at every ten seconds only."""
+    with urllib.request.urlopen(server.url + "/metrics", timeout=30) as answer:
+        found = re.search(r'^clawgate_turn_attempts_total\{outcome="completed"\} (\S+)', answer.read().decode(), re.MULTILINE)
+    return int(float(found[1])) if found else 0

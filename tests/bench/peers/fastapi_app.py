@@ -55,7 +55,8 @@ class Answer(BaseModel):
 def connect() -> sqlite3.Connection:
     connection = sqlite3.connect(DATABASE, isolation_level=None, check_same_thread=False, cached_statements=256)
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
+    for setting in ("synchronous = FULL", "wal_autocheckpoint = 4000", "cache_size = -16000", "temp_store = MEMORY"):  # as clawgate's
+        connection.execute(f"PRAGMA {setting}")
     return connection
 
 
