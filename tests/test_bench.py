@@ -7,11 +7,13 @@ import hashlib
 import hmac
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from tests.bench import __main__ as bench
 from tests.bench import upstream
 from tests.bench.hooks import SIZES, filler, signatures
 from tests.bench.load import parsed
@@ -155,3 +157,28 @@ def test_the_canned_upstream_answers_each_request_once_however_it_comes() -> Non
     canned.data_received(request + request)
     assert wire.sent == upstream.WHOLE * 4
     assert json.loads(upstream.WHOLE.partition(b"\r\n\r\n")[2])["choices"][0]["message"]["content"] == "All is well."
+
+
+@pytest.mark.parametrize(("ratios", "is_wrong"), [([2.9], False), ([0.1, 2.9], False), ([0.1, 0.1], True)])
+def test_the_quick_run_fails_when_a_row_is_too_slow_twice(monkeypatch: pytest.MonkeyPatch, ratios: list[float], is_wrong: bool) -> None:
+    asked: list[Path] = []
+
+    def rows(directory: Path, is_quick: bool) -> Iterator[Row]:
+        asked.append(directory)
+        yield from intake(Side(ratios[len(asked) - 1] * 1000), Side(1000))
+
+    monkeypatch.setitem(bench.MEASURES, "intake", rows)
+    found, complaints = bench.measured(("intake",), is_quick=True)
+    assert [row.ratio for row in found] == [ratios[-1]]
+    assert len(set(asked)) == len(asked) == len(ratios)
+    assert bool(complaints) is is_wrong
+
+
+@pytest.mark.parametrize("is_quick", [True, False])
+def test_a_load_that_breaks_twice_yields_no_rows_and_is_told(monkeypatch: pytest.MonkeyPatch, is_quick: bool) -> None:
+    def rows(directory: Path, is_quick: bool) -> Iterator[Row]:
+        yield from intake(Side(3000), Side(1000))
+        raise RuntimeError("7 of 9 answers were not 202")
+
+    monkeypatch.setitem(bench.MEASURES, "intake", rows)
+    assert bench.measured(("intake",), is_quick=is_quick) == ([], ["intake: 7 of 9 answers were not 202"])

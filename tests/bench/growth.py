@@ -30,7 +30,8 @@ def growth_rows(directory: Path, size: Size, rounds: int, seconds: int) -> Itera
         daemon(directory / "empty", tokens=tokens[:1], upstream=upstream.url) as empty,
     ):
         yield Row("growth-start", "start to first 200, full store", "s", Side(full.start_seconds), _EMPTY, Side(empty.start_seconds), told)
-        rested(full), rested(empty)
+        for each in (full, empty):
+            rested(each)
         yield Row("growth-rss", "memory when idle, full store (RSS)", "MiB", Side(full.rss_mib), _EMPTY, Side(empty.rss_mib), told)
         for key, name, connections, is_async in (
             ("growth-intake", "`/webhook` 202, full store, 64 connections", 64, True),

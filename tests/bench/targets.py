@@ -78,7 +78,7 @@ def judged(rows: Sequence[Row]) -> list[tuple[Target, Row, bool]]:
 
 
 FLOORS = {
-    ("intake", "FastAPI"): 1.8,
+    ("intake", "FastAPI"): 1.2,
     ("relay-16", "FastAPI + httpx"): 2.0,
     ("health", "Starlette"): 0.25,
 }
