@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 from typing import Any, Protocol
 
-from twisted.internet.interfaces import ISystemHandle, ITCPTransport
+from twisted.internet.interfaces import ISystemHandle, ITCPTransport, IWriteDescriptor
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
 
@@ -55,6 +55,7 @@ class Connection(TwistedProtocol):
         self._last_byte: float | None = None
         self._is_unheard = self._is_aborted = False
         self._socket: Any = None  # Any: a socket; what is no connection of the system has none
+        self._writer: Any = None  # Any: IWriteDescriptor: the transport without TLS
 
     def connectionMade(self) -> None:
         """Small requests are not held back."""
@@ -63,6 +64,8 @@ class Connection(TwistedProtocol):
             tcp.setTcpNoDelay(True)
         if ISystemHandle.providedBy(tcp):
             self._socket = tcp.getHandle()
+        if tcp is self.transport and IWriteDescriptor.providedBy(tcp):
+            self._writer = tcp
 
     def is_quiet(self) -> bool:
         """Whether nothing waits to be read: a close, or bytes nobody asked for. Who is not quiet soon says so itself."""
@@ -81,6 +84,8 @@ class Connection(TwistedProtocol):
         self._exchange, self._is_unheard = exchange, True
         exchange.way = self
         self.transport.write(exchange.request)  # type: ignore[union-attr]  # it is connected
+        if self._writer is not None:
+            self._writer.doWrite()  # now, not in the reactor's next round: a fifth of the time to an answer; what fails is found there again
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes of the answer, or bytes nobody asked for."""
@@ -120,7 +125,7 @@ class Connection(TwistedProtocol):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted's default argument is never used
         """The end, whoever wanted it."""
         exchange, self._exchange = self._exchange, None
-        self._socket = None
+        self._socket = self._writer = None
         self._owner.gone(self)
         is_unused = exchange is None or self._is_unheard
         if is_unused and not self._is_aborted and self._last_byte is not None and self._owner.monotonic() - self._last_byte < EARLY_SECONDS:

@@ -9,7 +9,7 @@ chunk, content as a list of parts (Mistral), reasoning as `reasoning_content` (D
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
@@ -114,8 +114,8 @@ class OpenAIDecoder:
         """What an event of the stream adds."""
         if event.data == "[DONE]":
             self._is_done = True
-            return list(self._finished())
-        return list(self._chunk(decoded(event.data, _Chunk)))
+            return self._finished()
+        return self._chunk(decoded(event.data, _Chunk))
 
     def whole(self, body: bytes) -> Iterable[Piece]:
         """What an answer that did not stream holds."""
@@ -144,33 +144,35 @@ class OpenAIDecoder:
             text, stop = "".join(self._refusal), "content"
         return Completion(text=text, model=self._model, usage=self._usage, stop=stop, tool_calls=self._told or ())
 
-    def _chunk(self, chunk: _Chunk) -> Iterator[Piece]:
+    def _chunk(self, chunk: _Chunk) -> list[Piece]:
         if bytes(chunk.error) not in (b"", b"null"):
             raise error_of(0, b'{"error":' + bytes(chunk.error) + b"}")
         self._model = self._model or chunk.model or ""
-        for choice in (chunk.choices or ())[:1]:
-            yield from self._choice(choice)
+        pieces = self._choice(chunk.choices[0]) if chunk.choices else []
         if chunk.usage is not None:
             self._usage = Usage(max(0, chunk.usage.prompt_tokens or 0), max(0, chunk.usage.completion_tokens or 0))
-            yield self._usage
+            pieces.append(self._usage)
+        return pieces
 
-    def _choice(self, choice: _Choice) -> Iterator[Piece]:
+    def _choice(self, choice: _Choice) -> list[Piece]:
+        pieces: list[Piece] = []
         message = choice.delta or choice.message or _Message()
         thought = _reasoning(message)
         if thought:
-            yield Thought(thought)
+            pieces.append(Thought(thought))
         text = _text(message.content)
         if text:
             self._text.append(text)
-            yield text
+            pieces.append(text)
         if message.refusal:
             self._refusal.append(message.refusal)
-            yield message.refusal
+            pieces.append(message.refusal)
         for call in message.tool_calls or ():
             self._draft(call).add(call)
         if choice.finish_reason:
             self._finish = choice.finish_reason
-            yield from self._finished()
+            pieces += self._finished()
+        return pieces
 
     def _draft(self, call: _ToolCall) -> _Draft:
         """The draft this piece belongs to: by index, else a new id begins a new one."""
@@ -184,10 +186,12 @@ class OpenAIDecoder:
         self._calls.append(_Draft(call.index))
         return self._calls[-1]
 
-    def _finished(self) -> Iterator[Piece]:
-        if self._told is None:
-            self._told = tuple(draft.call(number) for number, draft in enumerate(self._calls))
-            yield from self._told
+    def _finished(self) -> tuple[ToolCall, ...]:
+        """The calls, once: there are no more."""
+        if self._told is not None:
+            return ()
+        self._told = tuple(draft.call(number) for number, draft in enumerate(self._calls))
+        return self._told
 
 
 class _Draft:
@@ -233,4 +237,7 @@ def _text(content: str | list[_Part] | None) -> str:
 
 def _reasoning(message: _Message) -> str:
     """Servers that send both fields say the same in them; what is no text is somebody's own extension."""
-    return next((text for text in (message.reasoning_content, message.reasoning) if isinstance(text, str) and text), "")
+    for text in (message.reasoning_content, message.reasoning):
+        if text and isinstance(text, str):
+            return text
+    return ""

@@ -62,39 +62,38 @@ class SseParser:
         if not chunk:
             return []
         self._skip_line_feed = chunk.endswith(b"\r")
-        *lines, rest = _EOL.split(chunk)
+        *lines, rest = _EOL.split(chunk) if b"\r" in chunk else chunk.split(b"\n")
+        if lines and self._partial:
+            self._keep(lines[0])
+            lines[0] = b"".join(self._partial)
+            self._partial, self._partial_bytes = [], 0
         events: list[SseEvent] = []
         for line in lines:
-            event = self._line(self._whole(line))
-            if event is not None:
-                events.append(event)
+            if not line:
+                self._dispatch(events)
+            else:
+                self._line(line)
         self._keep(rest)
         return events
-
-    def _whole(self, end: bytes) -> bytes:
-        self._keep(end)
-        line = b"".join(self._partial)
-        self._partial, self._partial_bytes = [], 0
-        return line
 
     def _keep(self, piece: bytes) -> None:
         self._partial_bytes += len(piece)
         if self._partial_bytes > self._line_cap:
-            raise AgentProtocol("the event stream has a line over its cap", detail=f"more than {self._line_cap} bytes")
+            raise self._too_long()
         if piece:
             self._partial.append(piece)
 
-    def _line(self, line: bytes) -> SseEvent | None:
+    def _too_long(self) -> AgentProtocol:
+        return AgentProtocol("the event stream has a line over its cap", detail=f"more than {self._line_cap} bytes")
+
+    def _line(self, line: bytes) -> None:
+        if len(line) > self._line_cap:
+            raise self._too_long()
         if self._is_first_line:
             self._is_first_line = False
             line = line.removeprefix(_BOM)
-        if not line:
-            return self._dispatch()
         name, _, value = line.partition(b":")
-        self._field(name, value.removeprefix(b" "))
-        return None
-
-    def _field(self, name: bytes, value: bytes) -> None:
+        value = value.removeprefix(b" ")
         if name == b"data":
             self._data_bytes += len(value) + 1
             if self._data_bytes > self._event_cap:
@@ -105,9 +104,9 @@ class SseParser:
         elif name == b"id" and b"\0" not in value:
             self._last_id = value.decode("utf-8", "replace")
 
-    def _dispatch(self) -> SseEvent | None:
+    def _dispatch(self, events: list[SseEvent]) -> None:
+        self._is_first_line = False
         data, name = self._data, self._name
         self._data, self._data_bytes, self._name = [], 0, ""
-        if not data:
-            return None
-        return SseEvent(b"\n".join(data).decode("utf-8", "replace"), name or "message", self._last_id)
+        if data:
+            events.append(SseEvent(b"\n".join(data).decode("utf-8", "replace"), name or "message", self._last_id))
