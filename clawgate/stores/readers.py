@@ -1,6 +1,8 @@
 """Threads that read. Ring: edge. Source: design §3 ("query_only readers in a pool of their own").
 
-Each thread has a connection of its own that cannot write. A read sees everything committed before it began.
+Each thread has a connection of its own that cannot write. A read sees everything committed before it began. Threads are started as they are needed; what has
+been read comes back to the reactor's thread with whatever else has been read meanwhile, by one `callFromThread` (through Twisted's pool, a read among sixteen
+costs three times as much).
 """
 
 from __future__ import annotations
@@ -10,13 +12,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorFromThreads
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
+from twisted.python.failure import Failure
 
 from clawgate.domain.errors import StoreUnavailable
 from clawgate.stores.operations import translated
@@ -36,56 +38,92 @@ def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("RELEASE looking")
 
 
-@define(eq=False)
-class Readers:
-    """A small pool of reading connections. Its methods are called in the reactor's thread, `close` in any other.
+class _Read:
+    """One read and whoever waits for it.
 
     Attributes:
-        connect: opens a reading connection; runs in a thread of the pool.
+        result: what was read, or a Failure.
+    """
+
+    __slots__ = ("deferred", "function", "result")
+
+    def __init__(self, function: Callable[[sqlite3.Connection], object]) -> None:
+        self.deferred: Deferred[Any] = Deferred()  # Any: typed by `Readers.read`
+        self.function = function
+        self.result: object = None
+
+
+@define(eq=False)
+class Readers:
+    """A few reading connections. Its methods are called in the reactor's thread, what `retire` returns in any other.
+
+    Attributes:
+        connect: opens a reading connection; runs in the thread that uses it.
     """
 
     reactor: IReactorFromThreads
     connect: Callable[[], sqlite3.Connection]
-    _pool: ThreadPool | None = field(default=None, init=False)
+    _is_open: bool = field(default=False, init=False)
     _waiting: int = field(default=0, init=False)
-    _own: threading.local = field(factory=threading.local, init=False)
-    _connections: list[sqlite3.Connection] = field(factory=list, init=False)
+    _queue: SimpleQueue[_Read | None] = field(factory=SimpleQueue, init=False)
+    _threads: list[threading.Thread] = field(factory=list, init=False)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False)
+    _done: list[_Read] = field(factory=list, init=False)
 
     def start(self) -> None:
         """Reads are possible from now on."""
-        self._pool = ThreadPool(0, _THREADS, name="clawgate-readers")
-        self._pool.threadFactory = partial(threading.Thread, daemon=True)  # type: ignore[assignment]  # a process that dies without stop must not hang
-        self._pool.start()
+        self._is_open = True
 
     def read(self, function: Callable[[sqlite3.Connection], _T]) -> Deferred[_T]:
         """What `function` returns; `StoreUnavailable` when the database cannot be read or too many reads wait."""
-        if self._pool is None or self._waiting >= _MAX_WAITING:
-            return fail(StoreUnavailable(detail="the store is closed" if self._pool is None else "too many reads wait"))
+        if not self._is_open or self._waiting >= _MAX_WAITING:
+            return fail(StoreUnavailable(detail="too many reads wait" if self._is_open else "the store is closed"))
         self._waiting += 1
-        found: Deferred[_T] = deferToThreadPool(self.reactor, self._pool, self._read, function)
-        return found.addBoth(self._left)
+        read = _Read(function)
+        self._queue.put(read)
+        if len(self._threads) < min(self._waiting, _THREADS):
+            thread = threading.Thread(target=self._live, name="clawgate-reader", daemon=True)  # a process that dies without stop must not hang
+            self._threads.append(thread)
+            thread.start()
+        return read.deferred
 
     def retire(self) -> Callable[[], None]:
-        """Takes no more reads; returns what ends the threads once the reads under way are done. It blocks: not for the reactor's thread."""
-        pool, self._pool = self._pool, None
-        return partial(self._close, pool)
+        """Takes no more reads; returns what waits until the reads under way are done and the threads are gone. It blocks: not for the reactor's thread."""
+        self._is_open = False
+        threads, self._threads = self._threads, []
+        for _ in threads:
+            self._queue.put(None)
+        return partial(_join, threads)
 
-    def _left(self, result: _T) -> _T:
-        self._waiting -= 1
-        return result
+    def _live(self) -> None:
+        connection: sqlite3.Connection | None = None
+        while (read := self._queue.get()) is not None:
+            try:
+                connection = connection or self.connect()
+                read.result = read.function(connection)
+            except sqlite3.Error as problem:
+                read.result = Failure(translated(problem))
+            except BaseException:
+                read.result = Failure()
+            self._bring_back(read)
+        if connection is not None:
+            connection.close()
 
-    def _read(self, function: Callable[[sqlite3.Connection], _T]) -> _T:
-        try:
-            connection: sqlite3.Connection | None = getattr(self._own, "connection", None)
-            if connection is None:
-                connection = self._own.connection = self.connect()
-                self._connections.append(connection)
-            return function(connection)
-        except sqlite3.Error as problem:
-            raise translated(problem) from problem
+    def _bring_back(self, read: _Read) -> None:
+        with self._lock:
+            self._done.append(read)
+            is_first = len(self._done) == 1
+        if is_first:
+            self.reactor.callFromThread(self._deliver)
 
-    def _close(self, pool: ThreadPool | None) -> None:
-        if pool is not None:
-            pool.stop()
-        while self._connections:
-            self._connections.pop().close()
+    def _deliver(self) -> None:
+        with self._lock:
+            done, self._done = self._done, []
+        self._waiting -= len(done)
+        for read in done:
+            read.deferred.callback(read.result)
+
+
+def _join(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        thread.join()
