@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import chain, islice
 
-from attrs import define
-from twisted.internet.defer import Deferred
+from attrs import define, field
+from twisted.internet.defer import Deferred, succeed
 
 from clawgate.domain.errors import Conflict
 from clawgate.domain.memory import MemoryHit, MemoryPage
@@ -33,6 +33,7 @@ TRIM = "DELETE FROM memory WHERE id IN (SELECT id FROM memory NOT INDEXED WHERE 
 COUNT = "SELECT count(*) FROM memory WHERE category = ?"
 _CHUNK = 500
 REMOVE = "DELETE FROM memory WHERE key = ?"
+ANY = "SELECT 1 FROM memory WHERE category = ? LIMIT 1"
 _SEEN = "(?1 IS NULL OR principal IS NULL OR principal = ?1)"
 PAGE = f"SELECT {_COLUMNS} FROM memory WHERE {_SEEN} ORDER BY created_ms DESC, id DESC LIMIT ?2 OFFSET ?3"  # noqa: S608
 PAGE_OF = f"SELECT {_COLUMNS} FROM memory WHERE category = ?4 AND {_SEEN} ORDER BY created_ms DESC, id DESC LIMIT ?2 OFFSET ?3"  # noqa: S608
@@ -46,6 +47,7 @@ SELECT {_COLUMNS}, score FROM found JOIN memory ON memory.id = found.number ORDE
 """  # noqa: S608
 """The newest so many matches, ranked."""
 _CANDIDATES = 1_000
+_MOST_KNOWN_EMPTY = 16
 LIKE = r"content LIKE ? ESCAPE '\'"
 FOLDED_LIKE = r"casefold(content) LIKE ? ESCAPE '\'"
 """For words beyond ASCII, whose case SQLite does not know; `prepare` defines the function."""
@@ -53,14 +55,26 @@ FOLDED_LIKE = r"casefold(content) LIKE ? ESCAPE '\'"
 
 @define(eq=False)
 class SqliteMemory:
-    """Remembered texts."""
+    """Remembered texts.
+
+    Most gateways remember nothing but conversations, and every turn asks for more than that: that there is nothing of a category is known, until something is
+    written here. (What the inbox writes along with a message is of the category "conversation", which no turn asks for.)
+    """
 
     writer: Writer
     readers: Readers
+    _none_of: set[str] = field(factory=set, init=False)
+    _writes: int = field(default=0, init=False)
 
     def put(self, entry: MemoryEntry) -> Deferred[None]:
         """`ports.stores.Memory.put`."""
-        return self.writer.statements((PUT,), (to_row(entry),), None)
+        self._is_written(None, False)
+        return self.writer.statements((PUT,), (to_row(entry),), None, note=self._is_written)
+
+    def _is_written(self, _: None, is_committed: bool) -> None:
+        """Told when a write begins and when it has ended, so that no read in between is believed to have seen it."""
+        self._writes += 1
+        self._none_of.clear()
 
     def find(self, words: str, limit: int) -> Deferred[tuple[MemoryEntry, ...]]:
         """`ports.stores.Memory.find`. Of a very long question the first 32 words count, of a very long word the first 1000 characters."""
@@ -94,11 +108,20 @@ class SqliteMemory:
 
     def related(self, words: Sequence[str], category: str, reader: str, limit: int) -> Deferred[tuple[MemoryEntry, ...]]:
         """`ports.stores.Memory.related`."""
-        return self.readers.read(partial(_related, words=tuple(words), category=category, reader=reader, limit=limit))
+        if category in self._none_of:
+            return succeed(())
+        found = self.readers.read(partial(_related, words=tuple(words), category=category, reader=reader, limit=limit))
+        return found.addCallback(self._related, category, self._writes)
+
+    def _related(self, found: tuple[MemoryEntry, ...] | None, category: str, writes: int) -> tuple[MemoryEntry, ...]:
+        if found is None and writes == self._writes and len(self._none_of) < _MOST_KNOWN_EMPTY:
+            self._none_of.add(category)
+        return found or ()
 
     def create(self, entry: MemoryEntry, writer: str | None) -> Deferred[None]:
         """`ports.stores.Memory.create`."""
-        return self.writer.call(partial(_create, entry=entry, writer=writer))
+        self._is_written(None, False)
+        return self.writer.call(partial(_create, entry=entry, writer=writer), self._is_written)
 
     def remove(self, key: str, writer: str | None) -> Deferred[MemoryEntry | None]:
         """`ports.stores.Memory.remove`."""
@@ -160,8 +183,10 @@ def _search(connection: sqlite3.Connection, query: str, category: str | None, re
     return tuple(islice(chain(hits, rest), limit))
 
 
-def _related(connection: sqlite3.Connection, words: tuple[str, ...], category: str, reader: str, limit: int) -> tuple[MemoryEntry, ...]:
-    return tuple(hit.entry for hit in _ranked(connection, words, category, reader, limit))
+def _related(connection: sqlite3.Connection, words: tuple[str, ...], category: str, reader: str, limit: int) -> tuple[MemoryEntry, ...] | None:
+    """What is found; None when there is nothing of the category at all."""
+    found = tuple(hit.entry for hit in _ranked(connection, words, category, reader, limit))
+    return found if found or connection.execute(ANY, (category,)).fetchone() else None
 
 
 def _ranked(connection: sqlite3.Connection, words: Sequence[str], category: str | None, reader: str | None, limit: int) -> list[MemoryHit]:

@@ -240,6 +240,28 @@ async def a_search_of_memory_minds_category_and_owner(open_store: OpenStore) -> 
     assert await store.memory.related((), "core", BOB, 5) == ()
 
 
+async def what_is_remembered_is_found_also_where_there_was_nothing_before(open_store: OpenStore) -> None:
+    store = await open_store()
+    entry = MemoryEntry(key="created", content="tea", category="core", created_ms=1, principal=ANN)
+
+    async def found() -> list[str]:
+        return sorted([each.key for each in await store.memory.related(("tea",), "core", ANN, 5)])
+
+    assert (await found(), await found()) == ([], [])
+    await _remember(store, "said", "tea", principal=ANN, category="conversation")
+    assert await found() == []
+    await _remember(store, "put", "tea", principal=ANN)
+    assert await found() == ["put"]
+    await store.memory.remove("put", None)
+    assert (await found(), await found()) == ([], [])
+    creating = store.memory.create(entry, ANN)  # asked while it is being written, too
+    asked = [store.memory.related(("tea",), "core", ANN, 5) for _ in range(4)]
+    await creating
+    for each in asked:
+        await each
+    assert await found() == ["created"]
+
+
 async def a_replaced_or_forgotten_memory_is_found_no_more(open_store: OpenStore) -> None:
     store = await open_store()
     await _remember(store, "k", "green tea", principal=ANN)
