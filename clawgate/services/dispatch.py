@@ -93,7 +93,7 @@ class Dispatch:
         self._asked.pop(item_id, None)
 
     def _schedule(self) -> None:
-        if self._pump_call is None and not self._paused:
+        if self._pump_call is None and not self._paused and (self._claimed or self._backlog_pending or self._asked_pending):
             self._pump_call = self.clock.call_later(0, self._pump)
 
     def _pump(self) -> None:

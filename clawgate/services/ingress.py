@@ -145,6 +145,8 @@ class Ingress:
 
     async def _landed(self, committing: Deferred[_T], wait_seconds: float) -> _T:
         """What became of a commit that is not interrupted. Raises StoreHangs when that takes longer than the caller waits."""
+        if committing.called and not committing.paused:
+            return await committing
         try:
             return await within(shielded(committing), wait_seconds, self.clock)
         except Expired:
