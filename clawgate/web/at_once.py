@@ -20,7 +20,7 @@ def write_at_once(transport: Any, data: bytes) -> None:  # Any: TCP, TLS or some
     Args:
         transport: if it has a producer, one that pushes: one that is pulled from is asked for more only by a round of the reactor.
     """
-    if _has_nothing_waiting(transport):
+    if has_nothing_waiting(transport):
         written = transport.writeSomeData(data)
         if isinstance(written, int):
             data = data[written:]
@@ -28,7 +28,8 @@ def write_at_once(transport: Any, data: bytes) -> None:  # Any: TCP, TLS or some
         transport.write(data)
 
 
-def _has_nothing_waiting(transport: Any) -> bool:  # Any: as above
+def has_nothing_waiting(transport: Any) -> bool:  # Any: as above
+    """Whether it is plain TCP, open, and nothing is queued on it."""
     try:
         return (
             type(transport) is tcp.Server

@@ -28,6 +28,7 @@ from twisted.web.resource import IResource
 
 from clawgate.web.http_wire import CRLF, END_OF_HEAD, ChunkedBody, Head, Unreadable, check_partial, malformed, parse_head
 from clawgate.web.limits import Limits
+from clawgate.web.together import Together
 
 _log = Logger()
 LINGER_SECONDS = 1.0
@@ -69,6 +70,7 @@ class ChannelSite(Protocol):
     reactor: IReactorTime
     is_draining: bool
     resource: IResource
+    together: Together
 
     def date_header(self) -> bytes:
         """The Date of an answer."""
@@ -104,6 +106,7 @@ class GatewayChannel(http.HTTPChannel):
     Attributes:
         client_key: under which its site counts it; "" when it is not counted per client.
         served: complete requests so far.
+        is_secure: whether it is TLS.
     """
 
     site: ChannelSite
@@ -111,6 +114,7 @@ class GatewayChannel(http.HTTPChannel):
     callLater: Callable[..., IDelayedCall]
     client_key = ""
     served = 0
+    is_secure = False
     persistent = True
     _phase = Phase.HEAD
     _unread = b""
@@ -138,6 +142,7 @@ class GatewayChannel(http.HTTPChannel):
         """Starts the deadline of the first head."""
         super().connectionMade()  # type: ignore[no-untyped-call]  # untyped upstream
         self._seconds = self.site.reactor.seconds
+        self.is_secure = self.isSecure()  # type: ignore[no-untyped-call]  # untyped upstream
         self.site.opened(self)
         self._set_deadline(self.site.limits.header_timeout_seconds)
 

@@ -21,6 +21,7 @@ from clawgate.web.channel import LINGER_SECONDS, GatewayChannel, half_close
 from clawgate.web.http_wire import refusal_bytes
 from clawgate.web.limits import Limits
 from clawgate.web.request import GatewayRequest
+from clawgate.web.together import Together
 
 MOST_LARGE = 2
 """Bodies beyond the ordinary cap that are read at once for senders nobody knows yet."""
@@ -72,6 +73,7 @@ class GatewaySite(server.Site):
         """
         super().__init__(root_resource, reactor=reactor, timeout=None, parsePOSTFormSubmission=parsePOSTFormSubmission)  # type: ignore[no-untyped-call]  # untyped upstream
         self.limits = limits
+        self.together = Together(reactor)
         self.is_draining = False
         self._cap_for = cap_for
         self._on_event, self._on_connections, self._is_uncapped = on_event, on_connections, is_uncapped
