@@ -47,6 +47,7 @@ class Health:
         """
         self._clock, self._pid, self._started = clock, pid, clock.monotonic()
         self._components: dict[str, Component] = {}
+        self._shown: dict[str, ComponentReport] | None = None
 
     def ok(self, component: str) -> None:
         """It is well; clears its last error."""
@@ -63,6 +64,7 @@ class Health:
     def forget(self, component: str) -> None:
         """It is no longer part of the gateway."""
         self._components.pop(component, None)
+        self._shown = None
 
     def unhealthy(self) -> list[str]:
         """Components in error, sorted; "starting" is not an error."""
@@ -70,11 +72,13 @@ class Health:
 
     def snapshot(self) -> Runtime:
         """Everything as shown now."""
+        if self._shown is None:
+            self._shown = {name: _report(self._components[name]) for name in sorted(self._components)}
         return Runtime(
             pid=self._pid,
             updated_at=times.rfc3339(self._clock.wall_ms()),
             uptime_seconds=int(self._clock.monotonic() - self._started),
-            components={name: _report(self._components[name]) for name in sorted(self._components)},
+            components=self._shown,
         )
 
     def _put(self, name: str, component: Component) -> None:
@@ -82,6 +86,7 @@ class Health:
             _log.warn("more than {bound} components; {name} is not shown", bound=MAX_COMPONENTS, name=name)
             return
         self._components[name] = component
+        self._shown = None
 
 
 def _report(component: Component) -> ComponentReport:

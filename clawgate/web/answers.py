@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 
 import msgspec
-from twisted.web import http
 from twisted.web.server import Request
 
-from clawgate.web.request import GatewayRequest
+from clawgate.web.request import REASONS, GatewayRequest
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
@@ -35,8 +33,8 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"Cache-Control", b"no-store"),
 )
 TRANSPORT_SECURITY = (b"Strict-Transport-Security", b"max-age=63072000; includeSubDomains")
-_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus if status.value not in http.RESPONSES}
-"""What Twisted calls "Unknown Status", such as 429."""
+_LINES = b"".join(b"%b: %b\r\n" % header for header in SECURITY_HEADERS)
+_SECURE_LINES = _LINES + b"%b: %b\r\n" % TRANSPORT_SECURITY
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -84,19 +82,20 @@ def common_headers(request_id: bytes, *, secure: bool = False) -> tuple[tuple[by
 
 def open_head(request: Request, status: int, content_type: bytes, request_id: bytes, *, secure: bool = False) -> None:
     """Sets the head of an answer whose body comes piece by piece; it goes out with the first piece."""
-    request.setResponseCode(status, _REASONS.get(status))
+    request.setResponseCode(status, REASONS.get(status))
     for name, value in (*common_headers(request_id, secure=secure), (b"Content-Type", content_type), (b"X-Accel-Buffering", b"no")):
         request.responseHeaders.setRawHeaders(name, [value])
 
 
 def send(request: Request, answer: Answer, request_id: bytes, *, secure: bool = False) -> None:
     """Writes the answer to a request that has not been answered. A client that has gone gets nothing, silently."""
-    request.setResponseCode(answer.status, _REASONS.get(answer.status))
-    headers = (*common_headers(request_id, secure=secure), (b"Content-Type", answer.content_type), *answer.headers)
+    headers = ((b"Content-Type", answer.content_type), *answer.headers)
     if isinstance(request, GatewayRequest):
-        request.answer(headers, answer.body)
+        request.code, request.code_message = answer.status, REASONS.get(answer.status, b"Unknown Status")
+        request.answer(headers, answer.body, common=b"%bX-Request-Id: %b\r\n" % (_SECURE_LINES if secure else _LINES, request_id))
         return
-    for name, value in headers:
+    request.setResponseCode(answer.status, REASONS.get(answer.status))
+    for name, value in (*common_headers(request_id, secure=secure), *headers):
         request.responseHeaders.setRawHeaders(name, [value])
     request.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % len(answer.body)])
     if request.method != b"HEAD":

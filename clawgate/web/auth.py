@@ -30,19 +30,23 @@ from clawgate.services.guard import Guard
 from clawgate.services.tickets import Tickets
 from clawgate.web.call import Call
 from clawgate.web.dialects.root_wire import LOCAL_ONLY
+from clawgate.web.request import raw_headers
 from clawgate.web.router import Door, Route
 
 _STRANGE_HOST = "Pairing is off, and this name is not the gateway's: name it in gateway.allowed_hosts, or turn pairing on"
-_FORWARDING = (
-    b"x-forwarded-for",
-    b"x-real-ip",
-    b"forwarded",
-    b"via",
-    b"x-forwarded-host",
-    b"x-forwarded-proto",
-    b"cf-connecting-ip",
-    b"true-client-ip",
-    b"tailscale-user-login",
+_MOST_ADDRESS_CHARS = 64
+_FORWARDING = frozenset(
+    (
+        b"X-Forwarded-For",
+        b"X-Real-Ip",
+        b"Forwarded",
+        b"Via",
+        b"X-Forwarded-Host",
+        b"X-Forwarded-Proto",
+        b"Cf-Connecting-Ip",
+        b"True-Client-Ip",
+        b"Tailscale-User-Login",
+    )
 )
 
 
@@ -65,9 +69,9 @@ class Peers:
             return Peer("operator", is_local=True, is_operator=True)
         host = getattr(address, "host", "") or ""
         direct, is_loopback_host = _judged(host)
-        if not any(map(request.requestHeaders.hasHeader, _FORWARDING)):
+        if _FORWARDING.isdisjoint(raw_headers(request)):
             return Peer(direct, is_local=is_loopback_host and not self.has_tunnel and _is_meant_for_here(request))
-        return Peer(client_key(host, _joined(request, b"x-forwarded-for"), _joined(request, b"x-real-ip"), trusted=self.trusted))
+        return Peer(client_key(host, _joined(request, b"X-Forwarded-For"), _joined(request, b"X-Real-Ip"), trusted=self.trusted))
 
     def is_trusted(self, host: str) -> bool:
         """Whether a socket peer is a proxy that many clients come through."""
@@ -80,11 +84,13 @@ def _is_meant_for_here(request: Request) -> bool:
 
     A foreign page can neither choose `Host` nor hide `Origin` and `Sec-Fetch-Site` (DNS rebinding, CSRF).
     """
-    host = _joined(request, b"host") or ""
+    site = _joined(request, b"Sec-Fetch-Site")
+    return _is_of_here(_joined(request, b"Host") or "") and _is_of_this_origin(request) and site in (None, "none", "same-origin")
+
+
+def _is_of_here(host: str) -> bool:
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    site = _joined(request, b"sec-fetch-site")
-    is_ours = name.lower() == "localhost" or is_loopback(name.removeprefix("[").removesuffix("]"))
-    return is_ours and _is_of_this_origin(request) and site in (None, "none", "same-origin")
+    return name.lower() == "localhost" or (len(name) <= _MOST_ADDRESS_CHARS and _judged(name.removeprefix("[").removesuffix("]"))[1])
 
 
 def _is_of_this_origin(request: Request) -> bool:
@@ -92,7 +98,7 @@ def _is_of_this_origin(request: Request) -> bool:
 
     What came in the clear may be of an https page: a proxy may end TLS. What came by TLS is of no http page, which anybody on the way could have written.
     """
-    origin, host = _joined(request, b"origin"), _joined(request, b"host")
+    origin, host = _joined(request, b"Origin"), _joined(request, b"Host")
     if origin is None:
         return True
     scheme, _, name = origin.partition("://")
@@ -106,8 +112,8 @@ def _judged(host: str) -> tuple[str, bool]:
 
 
 def _joined(request: Request, name: bytes) -> str | None:
-    """All lines of a header as one: a proxy that adds a line of its own instead of extending the client's still has the last word."""
-    values = request.requestHeaders.getRawHeaders(name)
+    """All lines of a header, named canonically, as one: a proxy that adds a line of its own instead of extending the client's still has the last word."""
+    values = raw_headers(request).get(name)
     return b",".join(values).decode("latin-1") if values else None
 
 
@@ -189,7 +195,7 @@ class Doorkeeper:
 
     def _check_page(self, call: Call) -> None:
         """Lets no page of elsewhere in: without pairing, everybody's browser is as good as its owner."""
-        if not could_be_ours(_joined(call.request, b"host") or "", self.expected_hosts):
+        if not could_be_ours(_joined(call.request, b"Host") or "", self.expected_hosts):
             raise Forbidden(_STRANGE_HOST)
         if not _is_of_this_origin(call.request):
             raise Forbidden("Origin not allowed")

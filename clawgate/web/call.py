@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,9 +14,12 @@ from clawgate.domain.caller import Caller, Peer
 from clawgate.domain.errors import BadRequest, UnsupportedMedia
 from clawgate.domain.times import parse_rfc3339
 from clawgate.web.dialects.extractor_wire import NO_JSON, bad_query, wrong_shape
+from clawgate.web.http_wire import canonical_name
+from clawgate.web.request import raw_headers
 
 Shape = TypeVar("Shape")
 _VISIBLE = re.compile(rb"[\t -~]*")
+_canonical = lru_cache(maxsize=256)(lambda name: canonical_name(name.encode()))  # of our own code's names
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Everything that hostile JSON makes msgspec raise (reference/libraries.md §6)."""
 
@@ -41,7 +45,7 @@ class Call:
 
     def header(self, name: str) -> str | None:
         """The first value of a header, or None; one with bytes outside visible ASCII, space and tab counts as absent (zeroclaw.md, stack facts)."""
-        values = self.request.requestHeaders.getRawHeaders(name.encode())
+        values = raw_headers(self.request).get(_canonical(name))
         if not values:
             return None
         return values[0].decode("ascii") if _VISIBLE.fullmatch(values[0]) else None

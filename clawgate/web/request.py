@@ -10,6 +10,7 @@ and _inFakeHead.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from io import BytesIO
 from urllib.parse import unquote_to_bytes
 
@@ -22,9 +23,16 @@ from clawgate.web.channel import ChannelSite, GatewayChannel
 from clawgate.web.http_wire import default_refusal
 
 _NO_BODY = frozenset(http.NO_BODY_CODES)
-_STATUS_LINES: dict[int, bytes] = {code: b"HTTP/1.1 %d %b\r\nServer: clawgate\r\nDate: " % (code, text) for code, text in http.RESPONSES.items()}
+REASONS: dict[int, bytes] = {status.value: status.phrase.encode() for status in HTTPStatus} | http.RESPONSES
+"""Twisted has no words for some, such as 429."""
+_STATUS_LINES = {code: b"HTTP/1.1 %d %b\r\nServer: clawgate\r\nDate: " % (code, text) for code, text in REASONS.items()}
 _OURS = frozenset((b"Server", b"Date", b"Transfer-Encoding"))
 _UNSAFE = b"\r\n\x00"
+
+
+def raw_headers(request: http.Request) -> dict[bytes, list[bytes]]:
+    """The headers of a request, ours or Twisted's own, by canonical name (`X-Forwarded-For`); without a copy, so nobody changes them."""
+    return request.requestHeaders._rawHeaders
 
 
 class GatewayRequest(server.Request):
@@ -71,6 +79,11 @@ class GatewayRequest(server.Request):
     def args(self, value: dict[bytes, list[bytes]] | None) -> None:
         self._args = value
 
+    def isSecure(self) -> bool:
+        """Whether it came by TLS, or `setHost` says so."""
+        channel = getattr(self, "channel", None)  # gone after the answer
+        return bool(self._forceSSL) or (channel is not None and channel.is_secure)
+
     def process(self) -> None:
         """Renders the site's resource: straight if it reads raw paths (`renders_raw_path`), else through Twisted's traversal."""
         site = self.channel.site
@@ -101,31 +114,33 @@ class GatewayRequest(server.Request):
 
     # -- out
 
-    def answer(self, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+    def answer(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, *, common: bytes = b"") -> None:
         """Sends a whole answer in one write and finishes; the status is `code`.
 
         Args:
             headers: sent as they are, after those of `responseHeaders`; Content-Length is added here.
             body: left out for HEAD.
+            common: further header lines, whole, of which nothing comes from outside.
 
         Raises:
             ValueError: a value holds CR, LF or NUL; nothing was sent.
         """
-        extra = []
+        extra = [common]
         for name, value in headers:
             if len(value.translate(None, _UNSAFE)) != len(value):
                 raise ValueError(f"header {name!r} would break the answer's head")
             extra.append(b"%b: %b\r\n" % (name, value))
         if self._disconnected:
             return
-        if self.code not in _NO_BODY:
-            extra.append(b"Content-Length: %d\r\n" % len(body))
-        self.startedWriting = 1
-        head = self._head(extra)
-        if self.method == b"HEAD" or self.code in _NO_BODY:
+        if self.code in _NO_BODY:
             self._is_bodyless, body = True, b""
+        else:
+            extra.append(b"Content-Length: %d\r\n" % len(body))
+        if self.method == b"HEAD":
+            self._is_bodyless, body = True, b""
+        self.startedWriting = 1
         self.sentLength = len(body)
-        self.channel.write(head + body)  # type: ignore[no-untyped-call]  # untyped upstream
+        self.channel.site.together.write(self.channel.transport, self._head(extra) + body)
         self.finish()  # type: ignore[no-untyped-call]  # untyped upstream
 
     def write(self, data: bytes) -> None:
@@ -195,7 +210,7 @@ class GatewayRequest(server.Request):
     def _status_line(self) -> bytes:
         known = _STATUS_LINES.get(self.code)
         reason = self.code_message
-        if known is not None and reason is http.RESPONSES[self.code]:
+        if known is not None and reason is REASONS[self.code]:
             return known
         return b"HTTP/1.1 %d %b\r\nServer: clawgate\r\nDate: " % (self.code, b" ".join(reason.replace(b"\x00", b" ").splitlines()))
 

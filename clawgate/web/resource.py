@@ -26,18 +26,19 @@ from clawgate.ports.audit import Recorder
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import Meter
 from clawgate.services.audit import NOT_RECORDED
+from clawgate.services.eager import eagerly
 from clawgate.web.answers import Answer, empty_answer, json_answer, open_head, retry_after, send
 from clawgate.web.auth import Doorkeeper, Peers, check_handshake
 from clawgate.web.call import Call
 from clawgate.web.dialects import root_wire
 from clawgate.web.paths import check_path
 from clawgate.web.recorded import carried_out
+from clawgate.web.refusals import RefusalLog
 from clawgate.web.router import AnyAnswer, Match, NoRoute, Route, Router
 from clawgate.web.sockets import OpenSockets, SocketAnswer
 from clawgate.web.streams import EVENT_STREAM, OpenStreams, StreamAnswer
 
 _log = Logger()
-_SHOWN_CHARS = 256
 _NOBODY = Caller("anonymous", frozenset(), "")
 DRAINING = json_answer(503, {"error": "The gateway is stopping. Please retry."}, (b"Retry-After", b"5"))
 NOT_FOUND = json_answer(404, {"error": "Not found"})
@@ -66,6 +67,7 @@ class GatewayResource:
     draining: bool = False
     streams: OpenStreams = field(init=False)
     sockets: OpenSockets = field(init=False)
+    refusals: RefusalLog = field(init=False)
     _served: int = field(default=0, init=False)
     _in_flight: set[_Exchange] = field(factory=set, init=False)
     server: Site | None = field(default=None, init=False)
@@ -76,6 +78,7 @@ class GatewayResource:
 
     def __attrs_post_init__(self) -> None:
         self.streams = OpenStreams(self.clock)
+        self.refusals = RefusalLog(self.clock)
         self.sockets = OpenSockets(self.clock, lambda count: self.meter.gauge("sockets_open", count))
 
     def getChildWithDefault(self, name: bytes, request: Request) -> GatewayResource:
@@ -141,7 +144,8 @@ class GatewayResource:
         return NOT_DONE_YET
 
     def _base(self, request: Request) -> str:
-        mount = b"/".join(request.path.split(b"/")[: 1 + _mounted(request)])
+        depth = _mounted(request)
+        mount = b"/".join(request.path.split(b"/")[: 1 + depth]) if depth else b""
         return (mount + self.prefix).decode("latin-1")
 
     def _find(self, request: Request) -> tuple[Route, dict[str, object]]:
@@ -164,7 +168,7 @@ class GatewayResource:
 
 def _mounted(request: Request) -> int:
     """How many segments of the path lead to our mount point."""
-    return sum(1 for segment in request.prepath or () if segment)
+    return sum(1 for segment in request.prepath if segment) if request.prepath else 0
 
 
 def _raw_path(request: Request) -> bytes:
@@ -210,16 +214,27 @@ class _Exchange:
     def begin(self, route: Route, call: Call) -> None:
         """Runs the guards and the handler."""
         self._route, self._call = route, call
-        work = Deferred.fromCoroutine(self._work(route, call))
-        if not work.called:
-            self._handling = work
-            self.resource._in_flight.add(self)
-            self.request.notifyFinish().addErrback(self._client_left, work)
-            if route.timed:
-                self._timer = self.resource.clock.call_later(self.resource.timeout_seconds, self._expired)
-            work.addBoth(self._landed)
-        elif self._end_of_credential is not None:
-            self._end_of_credential.cancel()
+        try:
+            found = eagerly(self._work(route, call))
+            if isinstance(found, Deferred):
+                self._wait(route, found)
+                return
+            self._stop_timers()
+            self.answer(found)
+        except GatewayError as problem:
+            self._stop_timers()
+            self._refused(problem)
+        except Exception:
+            self._stop_timers()
+            self._failed(Failure())
+
+    def _wait(self, route: Route, work: Deferred[AnyAnswer]) -> None:
+        self._handling = work
+        self.resource._in_flight.add(self)
+        self.request.notifyFinish().addErrback(self._client_left, work)
+        if route.timed:
+            self._timer = self.resource.clock.call_later(self.resource.timeout_seconds, self._expired)
+        work.addBoth(self._landed)
         work.addCallback(self.answer).addErrback(self._failed)
 
     async def _work(self, route: Route, call: Call) -> AnyAnswer:
@@ -249,7 +264,8 @@ class _Exchange:
         self._answered = True
         self.resource.meter.count("http_requests_total", str(answer.status))
         if answer.status >= 400:
-            self._note(answer.status, why)
+            peer = self.resource.peers.of(self.request) if self._call is None else self._call.peer
+            self.resource.refusals.note(self.request, self.request_id, answer.status, peer.client, why)
         if isinstance(answer, StreamAnswer):
             open_head(self.request, answer.status, EVENT_STREAM, self.request_id, secure=self.request.isSecure())
             self.resource.streams.begin(self.request, answer)
@@ -258,19 +274,22 @@ class _Exchange:
 
     def _landed(self, result: AnyAnswer | Failure) -> AnyAnswer | Failure:
         self.resource._in_flight.discard(self)
+        self._stop_timers()
+        return result
+
+    def _stop_timers(self) -> None:
         for timer in (self._timer, self._end_of_credential):
             if timer is not None and timer.active():
                 timer.cancel()
-        return result
+
+    def _refused(self, problem: GatewayError) -> None:
+        dialect = self._route.dialect if self._route is not None else root_wire.refusal
+        self.answer(refused(problem, dialect), f"{problem}: {problem.detail}" if problem.detail else "")
 
     def _failed(self, failure: Failure) -> None:
-        if failure.check(CancelledError):
-            return
-        dialect = self._route.dialect if self._route is not None else root_wire.refusal
         if isinstance(failure.value, GatewayError):
-            detail = failure.value.detail
-            self.answer(refused(failure.value, dialect), f"{failure.value}: {detail}" if detail else "")
-        else:
+            self._refused(failure.value)
+        elif not failure.check(CancelledError):
             _log.failure("{id} the handler broke", failure, id=self.request_id.decode())
             self.answer(json_answer(500, {"error": "Internal error"}))
 
@@ -290,15 +309,3 @@ class _Exchange:
         self._answered = True
         if self._route is not None and self._route.leaves_with_client:
             work.cancel()
-
-    def _note(self, status: int, why: str) -> None:
-        request = self.request
-        _log.info(
-            "{id} {method} {path} {status} {client}: {why}" if why else "{id} {method} {path} {status} {client}",
-            id=self.request_id.decode(),
-            method=request.method.decode("latin-1")[:16],
-            path=request.path.decode("latin-1")[:_SHOWN_CHARS],
-            status=status,
-            client=self.resource.peers.of(request).client,
-            why=why,
-        )

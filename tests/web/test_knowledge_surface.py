@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
+from twisted.web.http_headers import Headers
 
 from clawgate.domain.caller import Caller
 from clawgate.domain.errors import GatewayError
@@ -371,10 +372,7 @@ def raw_call(body: bytes) -> Call:
 
 
 class _Request:
-    class requestHeaders:  # Twisted's name
-        @staticmethod
-        def getRawHeaders(name: str) -> Sequence[bytes]:
-            return [f"multipart/form-data; boundary={BOUNDARY}".encode()]
+    requestHeaders = Headers({b"Content-Type": [f"multipart/form-data; boundary={BOUNDARY}".encode()]})  # Twisted's name
 
 
 FORM = multipart(('name="title"', b"T"), ('name="file"; filename="a.txt"', b"hello"))
