@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from attrs import define, field
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
@@ -49,6 +50,8 @@ _log = Logger()
 EX_CONFIG = 78
 EX_FAILED = 1
 _DRAIN_MARGIN_SECONDS = 30.0
+_TUNE_SECONDS = 0.25
+"""From being ready to the collector's look at everything: whoever waits for the start is answered first."""
 
 
 def check_startable(settings: Settings) -> None:
@@ -88,6 +91,7 @@ class Daemon:
     _is_ready: bool = field(default=False, init=False)
     _reload_wanted: bool = field(default=False, init=False)
     _notifier: Notifier = field(init=False)
+    _tuning: IDelayedCall | None = field(default=None, init=False)
     _finished: Callable[[], None] = field(default=lambda: None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -167,7 +171,7 @@ class Daemon:
 
     async def _ready(self) -> None:
         raise_nofile()
-        tune_gc()
+        self._tuning = self.gateway.edges.clock.call_later(_TUNE_SECONDS, tune_gc)
         globalLogPublisher.addObserver(UnhandledErrors(self.gateway.edges.meter))
         self._notifier.ready(f"listening on {self._listener.url}")
         _log.info("listening on {url}", url=self._listener.url)
@@ -177,6 +181,8 @@ class Daemon:
 
     async def _ending(self) -> None:
         self._is_ready = False
+        if self._tuning is not None and self._tuning.active():
+            self._tuning.cancel()
         self._notifier.stopping()
         self._finished = force_exit_after(self.settings.gateway.drain_secs + _DRAIN_MARGIN_SECONDS, EX_FAILED)
         signal.signal(signal.SIGTERM, lambda *_: os._exit(EX_FAILED))
