@@ -15,6 +15,7 @@ import pytest
 
 from tests.bench import __main__ as bench
 from tests.bench import upstream
+from tests.bench.chat import added
 from tests.bench.hooks import SIZES, filler, signatures
 from tests.bench.load import parsed
 from tests.bench.peers import HOOK_SECRET
@@ -182,3 +183,8 @@ def test_a_load_that_breaks_twice_yields_no_rows_and_is_told(monkeypatch: pytest
 
     monkeypatch.setitem(bench.MEASURES, "intake", rows)
     assert bench.measured(("intake",), is_quick=is_quick) == ([], ["intake: 7 of 9 answers were not 202"])
+
+
+def test_added_latency_is_what_a_turn_takes_longer_than_the_middle_of_the_upstream() -> None:
+    side = added([float(took) for took in range(10, 110)], [1.0, 5.0, 900.0])
+    assert (side.value, side.p50_ms, side.p99_ms) == (54.5, 54.5, 104.0)

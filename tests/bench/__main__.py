@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from tests.bench import further, peers
+from tests.bench.chat import chat_rows
 from tests.bench.filled import SMALL, Size
 from tests.bench.growth import growth_rows
 from tests.bench.hooks import hook_rows
@@ -38,6 +39,7 @@ MEASURES: dict[str, Measure] = {
     "relay": lambda directory, is_quick: relay_rows(directory, *_extent(is_quick), is_whole=not is_quick),
     "hooks": lambda directory, is_quick: hook_rows(directory, *_extent(is_quick)),
     "plain": lambda directory, is_quick: plain_rows(directory, *_extent(is_quick), is_whole=not is_quick),
+    "chat": lambda directory, is_quick: chat_rows(directory, *((64, 1) if is_quick else (400, 3))),
     "growth": lambda directory, is_quick: growth_rows(directory, SMALL if is_quick else Size(), *reversed(_extent(is_quick))),
     "events": lambda directory, is_quick: further.event_rows(directory, *((200, 1) if is_quick else (1_000, 10))),
     "sockets": lambda directory, is_quick: further.socket_rows(directory, *((500, 1) if is_quick else (5_000, 25))),

@@ -85,7 +85,7 @@ def daemon(directory: Path, extra: str = "", *, tokens: Sequence[str] = (), upst
         + extra
     )
     config.chmod(0o600)
-    environ = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+    environ = plain_environment()
     twistd = str(Path(sys.executable).parent / "twistd")
     command = pinned(SERVER_CORE, twistd, "-n", "--pidfile=", "clawgate", "--config", str(config))
     started = time.monotonic()
@@ -113,6 +113,11 @@ def peer(body: str) -> Iterator[Server]:
         url = f"http://127.0.0.1:{port}"
         wait_for(url + "/", process)
         yield Server(process.pid, url)
+
+
+def plain_environment() -> dict[str, str]:
+    """Ours for a server: without keys, and so that modules are compiled once, as they are where a package is installed."""
+    return {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY") and name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def pinned(core: int, *command: str) -> list[str]:

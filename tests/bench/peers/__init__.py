@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import secrets
 import shutil
 import subprocess
@@ -13,7 +12,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.bench.servers import SERVER_CORE, Server, child, free_port, pinned, wait_for
+from tests.bench.servers import SERVER_CORE, Server, child, free_port, pinned, plain_environment, wait_for
 
 ROOT = Path(__file__).parents[3]
 LIGHT, LITELLM = ROOT / ".venv-peers" / "bin", ROOT / ".venv-litellm" / "bin"
@@ -38,8 +37,8 @@ def versions() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def fastapi(directory: Path, upstream: str = "") -> Iterator[Server]:
-    """FastAPI on uvicorn, which writes to SQLite as clawgate does; see `fastapi_app.py`."""
+def fastapi(directory: Path, upstream: str = "", module: str = "fastapi_app") -> Iterator[Server]:
+    """FastAPI on uvicorn, which writes to SQLite as clawgate does; see `fastapi_app.py`, and for the chat socket `chat_app.py`."""
     directory.mkdir(parents=True, exist_ok=True)
     token = secrets.token_hex(32)
     own = {
@@ -48,7 +47,7 @@ def fastapi(directory: Path, upstream: str = "") -> Iterator[Server]:
         "PEER_UPSTREAM": upstream,
         "PEER_DATABASE": str(directory / "peer.db"),
     }
-    with _uvicorn("fastapi_app", own, token) as server:
+    with _uvicorn(module, own, token) as server:
         yield server
 
 
@@ -112,7 +111,7 @@ def _uvicorn(module: str, own: Mapping[str, str], token: str = "") -> Iterator[S
 
 @contextlib.contextmanager
 def _process(command: Sequence[str], port: int, own: Mapping[str, str], *, path: str = "/", seconds: float = 20) -> Iterator[Server]:
-    environ = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY") and name != "PYTHONPATH"} | dict(own)
+    environ = {name: value for name, value in plain_environment().items() if name != "PYTHONPATH"} | dict(own)
     url = f"http://127.0.0.1:{port}"
     with child(pinned(SERVER_CORE, *command), stdout=subprocess.DEVNULL, env=environ) as process:
         wait_for(url + path, process, seconds)
