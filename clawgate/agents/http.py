@@ -5,8 +5,8 @@ that dies before the answer is `AgentUnavailable`, and who may repeat it is deci
 
 Every wait ends: the head of the answer and every gap in its body have `idle_timeout_seconds`; heads and bodies have caps. One timer watches all deadlines.
 
-Before, this was Twisted's `Agent`, which parses the URL of each request, reads heads line by line and goes through a dozen Deferreds: with 16 requests at
-once a POST over warm connections took it four times the processor time, and twice that at one.
+Before, this was Twisted's `Agent`, which parses the URL of each request, reads heads line by line and goes through a dozen Deferreds: a POST over a warm
+connection took it about three times the processor time, and twice the time.
 """
 
 from __future__ import annotations
