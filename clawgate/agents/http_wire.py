@@ -26,8 +26,7 @@ _START = b"HTTP/1."
 _CRLF = b"\r\n"
 _END = b"\r\n\r\n"
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\x00-\x08\x0a-\x1f\x7f]*)?\r\n")
-_FIELD = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\x00-\x08\x0a-\x1f\x7f]*)\r\n")
-_FIELDS = re.compile(rf"(?:{_FIELD.pattern})*")
+_FIELDS = re.compile(r"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 # The line end of the data before belongs to a size: where one is missing, the sizes are not where they seem to be.
@@ -93,9 +92,9 @@ def parse_head(raw: bytes) -> AnswerHead:
     is_modern, status = first[1] == "1", int(first[2])
     fields: dict[str, str] = {}
     keeps = is_modern
-    for name, value in _FIELD.findall(text, first.end()):
-        name = name.lower()
-        value = value.strip(" \t")
+    for line in text[first.end() :].split("\r\n")[:-1]:
+        name, _, value = line.partition(":")
+        name, value = name.lower(), value.strip(" \t")
         if name == "connection" and "close" in value.lower():
             keeps = False  # any word with "close" in it: the worst that comes of it is another connection
         if name not in fields:
