@@ -7,6 +7,7 @@ unknown ones stay as they are; what was filled in is not looked at again
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
@@ -17,6 +18,8 @@ from clawgate.domain.errors import NotFound, TooLarge
 
 MOST_PROMPT_CHARS = 262_144
 """A message may name one long value many times."""
+_SHALLOW = 100
+"""Brackets of a kind; with fewer, nothing is nested too deep."""
 _PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_][A-Za-z0-9_.-]{0,63})\}")
 Body = dict[str, object]
 
@@ -74,9 +77,9 @@ def read_body(raw: bytes) -> Body:
 def parsed(raw: bytes) -> object:
     """The JSON value that stands in `raw`, if it can be written down again. Raises ValueError for everything else."""
     try:
-        found: object = json.loads(raw.decode(), parse_constant=_refuse)
-        json.dumps(found, allow_nan=False)  # 1e999 is a number and cannot be written
-        json.dumps(found, ensure_ascii=False).encode()
+        found: object = json.loads(raw.decode(), parse_constant=_refuse, parse_float=_finite)
+        if b"\\u" in raw or _may_be_deep(raw):  # half a surrogate pair, or deeper than can be written
+            json.dumps(found, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("too deep") from None
     return found
@@ -129,6 +132,25 @@ def _scalar(value: object) -> str | None:
     if isinstance(value, str):
         return value
     return json.dumps(value) if isinstance(value, bool | int | float) else None
+
+
+def _may_be_deep(raw: bytes) -> bool:
+    for bracket in (b"[", b"{"):
+        at = -1
+        for _ in range(_SHALLOW):  # not `count`, which reads a long body ten times slower than this
+            at = raw.find(bracket, at + 1)
+            if at < 0:
+                break
+        else:
+            return True
+    return False
+
+
+def _finite(number: str) -> float:
+    found = float(number)
+    if not math.isfinite(found):
+        raise ValueError(f"{number[:32]} is a number that cannot be written")
+    return found
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -75,7 +75,7 @@ class Peers:
 
     def is_trusted(self, host: str) -> bool:
         """Whether a socket peer is a proxy that many clients come through."""
-        address = parse_address(host)
+        address = parse_address(host) if self.trusted else None
         return address is not None and is_in(address, self.trusted)
 
 

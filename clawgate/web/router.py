@@ -2,7 +2,7 @@
 
 `Router.add` needs to be told who may come in: `auth` has no default. Each route becomes a rule of Klein's table under the endpoint "METHOD path", so
 two handlers of one name can never answer for each other (T1). Matching happens on the raw path: routes without converters by one dictionary look-up,
-the others by the werkzeug map that Klein keeps.
+the others by the werkzeug map that Klein keeps, whose answers for recent paths are remembered.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from klein import Klein
 from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import Map, Rule
+from werkzeug.routing import MapAdapter, Rule
 
 from clawgate.domain.caller import OPERATOR, Caller, Scope
 from clawgate.domain.errors import GatewayError
@@ -27,6 +27,8 @@ from clawgate.web.sockets import SocketAnswer
 from clawgate.web.streams import StreamAnswer
 
 AnyAnswer = Answer | StreamAnswer | SocketAnswer
+_MOST_REMEMBERED, _REMEMBERED_BYTES = 1_024, 128
+"""Paths with converters whose route is remembered, the oldest given up first, and the longest of them: clients choose them."""
 Handler = Callable[[Call], Awaitable[AnyAnswer]]
 Dialect = Callable[[GatewayError], root_wire.Refusal]
 
@@ -146,7 +148,9 @@ class Router:
         self.klein: Any = Klein()  # klein ships no types for its app
         self.klein.url_map.merge_slashes = False
         self.klein.url_map.strict_slashes = True
+        self._adapter: MapAdapter = self.klein.url_map.bind("gateway.invalid")
         self._plain: dict[bytes, dict[str, Route]] = {}
+        self._recent: dict[tuple[str, bytes], Match] = {}
         self._routes: dict[str, Route] = {}
 
     @property
@@ -174,6 +178,7 @@ class Router:
         if route.endpoint in self._routes:
             raise ValueError(f"{route.endpoint} is registered twice")
         self._routes[route.endpoint] = route
+        self._recent.clear()
 
         def endpoint(app: object, request: IRequest, call: Call) -> Awaitable[AnyAnswer]:
             return route.handler(call)
@@ -196,16 +201,25 @@ class Router:
         if methods is not None:
             route = methods.get(wanted)
             return Match(route, {}) if route is not None else NoRoute(_allow(methods))
-        return self._match_converters(wanted, path.decode("utf-8"))
+        recent = self._recent.get((wanted, path))
+        if recent is not None:
+            return Match(recent.route, dict(recent.values))
+        found = self._match_converters(wanted, path.decode("utf-8"))
+        if isinstance(found, Match) and len(path) <= _REMEMBERED_BYTES:
+            self._remember((wanted, path), Match(found.route, dict(found.values)))
+        return found
 
     def _match_converters(self, method: str, path: str) -> Match | NoRoute:
-        url_map: Map = self.klein.url_map
-        adapter = url_map.bind("gateway.invalid")
         try:
-            endpoint, values = adapter.match(_unquoted(path), method=method)
+            endpoint, values = self._adapter.match(_unquoted(path), method=method)
         except HTTPException:
-            return NoRoute(_allow(adapter.allowed_methods(_unquoted(path))))
+            return NoRoute(_allow(self._adapter.allowed_methods(_unquoted(path))))
         return Match(self._routes[endpoint], dict(values))
+
+    def _remember(self, key: tuple[str, bytes], found: Match) -> None:
+        if len(self._recent) >= _MOST_REMEMBERED:
+            del self._recent[next(iter(self._recent))]
+        self._recent[key] = found
 
 
 def _allow(methods: Any) -> tuple[str, ...]:  # any iterable of method names
