@@ -1,7 +1,8 @@
 """The one thread that writes. Ring: edge. Source: design §3 (durable store).
 
-A write is queued in the reactor's thread, committed in the writer's thread together with whatever else is waiting, and answered in the reactor's thread by
-one `callFromThread` for the whole batch. Nothing is answered before COMMIT. The thread is our own: the reactor's pool also resolves names.
+The writes of one round of the reactor are handed over together, committed in the writer's thread with whatever else is waiting, and answered in the reactor's
+thread by one `callFromThread` for the whole batch: a thread woken for each write would cost more than the write. Nothing is answered before COMMIT. The thread
+is our own: the reactor's pool also resolves names.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 
 from clawgate.domain.errors import GatewayError, StoreUnavailable
@@ -25,6 +25,7 @@ from clawgate.stores.readers import Readers
 _log = Logger()
 _T = TypeVar("_T")
 MAX_BATCH = 500
+"""Writes in one transaction, give or take those of a round."""
 _STOP, _LOOK = object(), object()
 
 
@@ -46,7 +47,7 @@ class Writer:
         problem: why the last transaction failed, "" when it was committed.
     """
 
-    reactor: IReactorFromThreads
+    reactor: Any  # IReactorFromThreads and IReactorTime at once
     open: Callable[[], sqlite3.Connection]
     look: Callable[[], None]
     rolled_back: Callable[[], None]
@@ -60,6 +61,7 @@ class Writer:
     _stopping: bool = field(default=False, init=False)
     _looking: bool = field(default=False, init=False)
     _close_readers: Callable[[], None] = field(default=_nothing, init=False)
+    _fresh: list[Operation] = field(factory=list, init=False)
     _queue: SimpleQueue[object] = field(factory=SimpleQueue, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
     _ended: Deferred[None] = field(factory=Deferred, init=False)
@@ -111,6 +113,7 @@ class Writer:
     def _end(self) -> None:
         self._accepting = False
         self._close_readers = self.readers.retire()
+        self._hand_over()
         self._queue.put(_STOP)
 
     def _submit(self, operation: Operation) -> Deferred[_T]:
@@ -120,8 +123,15 @@ class Writer:
                 operation.note(None, False)
             return fail(error)
         self._depth += 1
-        self._queue.put(operation)
+        if not self._fresh:
+            self.reactor.callLater(0, self._hand_over)
+        self._fresh.append(operation)
         return operation.deferred
+
+    def _hand_over(self) -> None:
+        fresh, self._fresh = self._fresh, []
+        if fresh:
+            self._queue.put(fresh)
 
     # --- in the writer's thread
 
@@ -163,9 +173,9 @@ class Writer:
         while True:
             if entry is _STOP:
                 return batch, True
-            if isinstance(entry, Operation):
-                batch.append(entry)
-            if len(batch) == MAX_BATCH:
+            if isinstance(entry, list):
+                batch += entry
+            if len(batch) >= MAX_BATCH:
                 return batch, False
             try:
                 entry = self._queue.get_nowait()
@@ -203,12 +213,14 @@ class Writer:
         self._accepting = False
         if not self._stopping:  # it broke; whoever reads may take a while to end
             threading.Thread(target=self.readers.retire(), name="clawgate-readers-end", daemon=True).start()
+        self._hand_over()
         left: list[Operation] = []
         while not self._queue.empty():
             entry = self._queue.get_nowait()
-            if isinstance(entry, Operation):
-                entry.error = StoreUnavailable(detail="the store is closed")
-                left.append(entry)
+            if isinstance(entry, list):
+                left += entry
+        for operation in left:
+            operation.error = StoreUnavailable(detail="the store is closed")
         self._deliver(left, Tally(0, len(left), self.problem))
         self._ended.callback(None)
 
