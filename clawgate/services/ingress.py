@@ -9,6 +9,7 @@ import msgspec
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from clawgate.domain import inbox
 from clawgate.domain.delivery import Send
@@ -63,7 +64,7 @@ class Ingress:
         self._closed = True
 
     async def accept(self, message: Inbound, *, spends: FactKey | None = None) -> Accepted:
-        """Accepts a message whose sender is promised an outcome; fires after the commit.
+        """Accepts a message whose sender is promised an outcome; fires after the commit. A sender that leaves before (cancellation) does not undo it.
 
         Args:
             spends: a fact that goes with the same commit.
@@ -75,7 +76,11 @@ class Ingress:
         self._check_open()
         accepting = self.inbox.accept(self._new(message, promised=True), message.dedupe, self._memory(message), spends=spends)
         accepting.addCallback(self._woken)
-        accepted = await self._landed(accepting, _LANDING_SECONDS)
+        try:
+            accepted = await self._landed(accepting, _LANDING_SECONDS)
+        except (CancelledError, StoreHangs):
+            accepting.addErrback(_nobody_waits)
+            raise
         if not accepted.is_duplicate:
             return accepted
         self.meter.count("inbox_duplicates_total", message.source)
@@ -201,10 +206,14 @@ class Ingress:
 
     async def _promised(self, item: Item) -> Item:
         """The stored item, from now on promised; one that ended meanwhile is returned as it ended."""
+        promising = self.inbox.settle(item.id, Promise(), self.clock.wall_ms())
         try:
-            return (await self._landed(self.inbox.settle(item.id, Promise(), self.clock.wall_ms()), _PROMISE_SECONDS)).item
+            return (await self._landed(promising, _PROMISE_SECONDS)).item
         except (Conflict, NotFound):
             return await self.inbox.get(item.id) or item
+        except (CancelledError, StoreHangs):
+            promising.addErrback(_nobody_waits)
+            raise
 
     def _caller_left(self, accepted: Accepted) -> None:
         if not accepted.is_duplicate:
@@ -247,3 +256,7 @@ class Ingress:
             created_ms=self.clock.wall_ms(),
             principal=message.principal,
         )
+
+
+def _nobody_waits(failure: Failure) -> None:
+    _log.info("a commit failed, and nobody waits for it any more: {problem}", problem=failure.getErrorMessage())

@@ -8,21 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from attrs import define
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
 
 from clawgate.domain.errors import Conflict
 from clawgate.domain.inbox import Item, State
 from clawgate.domain.messages import Inbound
 from clawgate.ports.journal import Journal
-from clawgate.ports.stores import Accepted
 from clawgate.services.ingress import Asked, Ingress
-from clawgate.services.shield import shielded
 from clawgate.web.answers import Answer, empty_answer, json_answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import root_wire
-
-_log = Logger()
 
 
 @define
@@ -50,18 +44,9 @@ class Asking:
             Conflict: the message was dropped, or nobody knows what came of it.
         """
         if not waits or _prefers_async(call):
-            accepted = await self._accepted(message)
+            accepted = await self.ingress.accept(message)
             return await self._asked(call, Asked(accepted.item, accepted.is_duplicate), more or {}, accepted_only=True)
         return await self._asked(call, await self.ingress.ask(message, self.wait_seconds), more or {}, accepted_only=False)
-
-    async def _accepted(self, message: Inbound) -> Accepted:
-        """A client that leaves during the commit does not undo it: what was written down is carried on."""
-        accepting = Deferred.fromCoroutine(self.ingress.accept(message))
-        try:
-            return await shielded(accepting)
-        except CancelledError:
-            accepting.addErrback(lambda failure: _log.info("not accepted for a client that left: {problem}", problem=failure.getErrorMessage()))
-            raise
 
     async def _asked(self, call: Call, asked: Asked, more: Mapping[str, object], *, accepted_only: bool) -> Answer:
         item = asked.item
