@@ -34,6 +34,8 @@ from clawgate.services.waiters import Waiters
 _log = Logger()
 _STORE_RETRY_SECONDS = 1.0
 _PAGE = 32
+_FEW, _PAUSE_SECONDS = 8, 0.005
+"""While half a page of the backlog runs, fewer free places than this wait so long for others: a claim costs as much as a message, for one place or for many."""
 _DRAIN_POLL_SECONDS = 0.05
 UNRECORDABLE = "unrecordable"
 """The error of an item whose outcome no store or channel could take."""
@@ -70,6 +72,8 @@ class Dispatch:
     _is_over: bool = field(default=False, init=False)
     _pump_call: IDelayedCall | None = field(default=None, init=False)
     _due_call: IDelayedCall | None = field(default=None, init=False)
+    _pause_call: IDelayedCall | None = field(default=None, init=False)
+    _has_paused: bool = field(default=False, init=False)
 
     # --- the backlog
 
@@ -106,10 +110,20 @@ class Dispatch:
         elif not self._claiming:
             asked = tuple(islice(self._asked, _PAGE)) if self._asked_pending else ()
             room = self._room() if self._backlog_pending else 0
-            if asked or room > 0:
-                self._claiming, self._asked_pending = True, False
+            if not asked and 0 < room < _FEW and len(self._from_backlog) >= _PAGE // 2 and not self._has_paused:
+                self._pause()
+            elif asked or room > 0:
+                self._claiming, self._asked_pending, self._has_paused = True, False, False
                 self._backlog_pending = self._backlog_pending and room <= 0
                 Deferred.fromCoroutine(self._claim(max(room, 0), asked)).addErrback(self._claim_failed)
+
+    def _pause(self) -> None:
+        if self._pause_call is None:
+            self._pause_call = self.clock.call_later(_PAUSE_SECONDS, self._pause_over)
+
+    def _pause_over(self) -> None:
+        self._pause_call, self._has_paused = None, True
+        self._schedule()
 
     @property
     def _free(self) -> int:
@@ -300,7 +314,7 @@ class Dispatch:
     async def drain(self, seconds: float) -> None:
         """Starts nothing more, lets turns finish for `seconds`, then parks the rest: what must finish is received again at the next start."""
         self._paused = True
-        for call in (self._pump_call, self._due_call):
+        for call in (self._pump_call, self._due_call, self._pause_call):
             if call is not None and call.active():
                 call.cancel()
         stopping = Draining("the gateway is stopping")
