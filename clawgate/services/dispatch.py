@@ -175,8 +175,8 @@ class Dispatch:
     # --- one item
 
     def reserve(self) -> bool:
-        """Takes a slot for an item that is about to be accepted as running; `run` or `release` gives it back."""
-        if self._paused or len(self._running) + len(self._claimed) + self._reserved >= self.slots:
+        """Takes a slot for an item about to be accepted as running; `run` or `release` gives it back. Who waits for one already is not overtaken."""
+        if self._paused or self._free - len(self._claimed) <= min(len(self._asked), _FEW):
             return False
         self._reserved += 1
         return True

@@ -90,6 +90,37 @@ def test_a_callers_conversation_that_is_busy_holds_up_no_other_caller() -> None:
     assert all(caller.is_answered for caller in waiting)
 
 
+def test_a_caller_who_waits_for_a_slot_is_not_overtaken() -> None:
+    road = gate(held=True, slots=1)
+    first, second = ask(road, "first"), ask(road, "second")
+    agent = agent_of(road)
+    agent.release()  # the slot is free, and the second one's claim still to come
+    third = ask(road, "third")
+    agent.release()
+    road.pump()
+    assert (first.is_answered, second.is_answered, third.is_answered) == (True, True, False)
+
+
+def settle(road: MemoryGateway) -> None:
+    road.clock.advance(0.01)
+    road.pump()
+
+
+def test_few_free_places_of_a_busy_backlog_are_filled_together() -> None:
+    road = gate(held=True, slots=64)
+    for number in range(60):
+        tell(road, str(number))
+    agent = agent_of(road)
+    settle(road)
+    assert agent.running == 48
+    for _ in range(3):
+        agent.release()
+        road.pump()
+    assert agent.running == 45
+    settle(road)
+    assert agent.running == 48
+
+
 def test_one_start_a_reactor_turn() -> None:
     road = gate(held=True, slots=8)
     road.store.hold_writes()
