@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -84,6 +84,8 @@ from clawgate.services.waiters import Waiters
 from clawgate.services.workflow_approvals import WorkflowApprovals
 from clawgate.system.memoryconfig import MemoryConfigStore
 from clawgate.web.resource import GatewayResource
+
+_T = TypeVar("_T")
 
 
 class Assembly:
@@ -449,6 +451,19 @@ def _sends(settings: Settings) -> RetryPolicy:
     return RetryPolicy(max_attempts=own.channel_max_attempts, initial_seconds=first, max_seconds=longest)
 
 
+def _made_once(make: Callable[[Settings], _T]) -> Callable[[Settings], _T]:
+    """`make`, but for the same settings as the last time it is what it was then: every turn asks, and settings hardly ever change."""
+    last: list[tuple[Settings, _T]] = []
+
+    def made(settings: Settings) -> _T:
+        if not last or last[0][0] is not settings:
+            last[:] = [(settings, make(settings))]
+        return last[0][1]
+
+    return made
+
+
+@_made_once
 def _tool_policy(settings: Settings) -> ToolPolicy:
     own, channels = settings.autonomy, settings.channels_config
     return ToolPolicy(
