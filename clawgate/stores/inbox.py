@@ -77,9 +77,10 @@ class SqliteInbox:
 
     def _insert(self, item: Item, entry: MemoryEntry | None) -> Deferred[Accepted]:
         row, accepted = inbox_rows.to_row(item), Accepted(item, False)
+        may_wait = item.state is State.RUNNING and not item.promised  # it is committed beside its turn, at the latest with the outcome
         if entry is None:
-            return self.writer.statements(_ACCEPT, (row,), accepted, note=self._accepted)
-        return self.writer.statements(_ACCEPT_AND_REMEMBER, (row, memory.to_row(entry)), accepted, note=self._accepted)
+            return self.writer.statements(_ACCEPT, (row,), accepted, note=self._accepted, may_wait=may_wait)
+        return self.writer.statements(_ACCEPT_AND_REMEMBER, (row, memory.to_row(entry)), accepted, note=self._accepted, may_wait=may_wait)
 
     def _accepted(self, accepted: Accepted | None, is_committed: bool) -> None:
         if not is_committed or accepted is None or accepted.is_duplicate:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from clawgate.domain.errors import GatewayError, StoreUnavailable
@@ -26,6 +27,7 @@ _log = Logger()
 _T = TypeVar("_T")
 MAX_BATCH = 500
 """Writes in one transaction, give or take those of a round."""
+_MOMENT_SECONDS = 0.002
 _STOP, _LOOK = object(), object()
 
 
@@ -62,6 +64,8 @@ class Writer:
     _looking: bool = field(default=False, init=False)
     _close_readers: Callable[[], None] = field(default=_nothing, init=False)
     _fresh: list[Operation] = field(factory=list, init=False)
+    _hand_over_call: IDelayedCall | None = field(default=None, init=False)
+    _is_soon: bool = field(default=False, init=False)
     _queue: SimpleQueue[object] = field(factory=SimpleQueue, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
     _ended: Deferred[None] = field(factory=Deferred, init=False)
@@ -96,9 +100,15 @@ class Writer:
         value: _T,
         otherwise: Callable[[sqlite3.Connection], _T] | None = None,
         note: Note | None = None,
+        *,
+        may_wait: bool = False,
     ) -> Deferred[_T]:
-        """`value`, once the statements are committed (`operations.Statements`)."""
-        return self._submit(Statements(sqls, params, value, otherwise, note))
+        """`value`, once the statements are committed (`operations.Statements`).
+
+        Args:
+            may_wait: nobody has been promised anything yet: it may be written a moment later, together with what follows from it.
+        """
+        return self._submit(Statements(sqls, params, value, otherwise, note), may_wait=may_wait)
 
     def call(self, function: Callable[[sqlite3.Connection], _T], note: Note | None = None) -> Deferred[_T]:
         """What `function` returned, once it is committed (`operations.Call`)."""
@@ -116,19 +126,24 @@ class Writer:
         self._hand_over()
         self._queue.put(_STOP)
 
-    def _submit(self, operation: Operation) -> Deferred[_T]:
+    def _submit(self, operation: Operation, *, may_wait: bool = False) -> Deferred[_T]:
         if not self._accepting or self._depth >= self.queue_max:
             error = StoreUnavailable(detail="the write queue is full" if self._accepting else "the store is closed")
             if operation.note is not None:
                 operation.note(None, False)
             return fail(error)
         self._depth += 1
-        if not self._fresh:
-            self.reactor.callLater(0, self._hand_over)
         self._fresh.append(operation)
+        if not may_wait and self._hand_over_call is not None and not self._is_soon:
+            self._hand_over_call.cancel()
+            self._hand_over_call = None
+        if self._hand_over_call is None:
+            self._is_soon = not may_wait
+            self._hand_over_call = self.reactor.callLater(_MOMENT_SECONDS if may_wait else 0, self._hand_over)
         return operation.deferred
 
     def _hand_over(self) -> None:
+        self._hand_over_call = None
         fresh, self._fresh = self._fresh, []
         if fresh:
             self._queue.put(fresh)

@@ -83,7 +83,7 @@ class _InlineWriter(Writer):
     def look_soon(self) -> None:
         """There is nothing to look at."""
 
-    def _submit(self, operation: Operation) -> Deferred[_T]:
+    def _submit(self, operation: Operation, *, may_wait: bool = False) -> Deferred[_T]:
         self._depth += 1
         if self.held is not None:
             self.held.append(lambda: self._commit(operation))
