@@ -114,11 +114,16 @@ def test_few_free_places_of_a_busy_backlog_are_filled_together() -> None:
     settle(road)
     assert agent.running == 48
     for _ in range(3):
-        agent.release()
+        agent.release(1)
         road.pump()
     assert agent.running == 45
     settle(road)
     assert agent.running == 48
+    agent.release()
+    settle(road)
+    agent.release()
+    road.pump()
+    assert states(road) == [State.DONE] * 60
 
 
 def test_one_start_a_reactor_turn() -> None:
