@@ -17,6 +17,7 @@ from tests.bench import __main__ as bench
 from tests.bench import upstream
 from tests.bench.chat import added
 from tests.bench.hooks import SIZES, filler, signatures
+from tests.bench.inside import Inside
 from tests.bench.load import parsed
 from tests.bench.peers import HOOK_SECRET
 from tests.bench.report import Report, number, page, table, targets_table
@@ -188,3 +189,13 @@ def test_a_load_that_breaks_twice_yields_no_rows_and_is_told(monkeypatch: pytest
 def test_added_latency_is_what_a_turn_takes_longer_than_the_middle_of_the_upstream() -> None:
     side = added([float(took) for took in range(10, 110)], [1.0, 5.0, 900.0])
     assert (side.value, side.p50_ms, side.p99_ms) == (54.5, 54.5, 104.0)
+
+
+@pytest.mark.parametrize("kind", ["health", "refused", "accepted"])
+def test_inside_measures_answers_of_the_right_status(kind: str) -> None:
+    inside = Inside()
+    assert inside.cost_us(kind, 3, 2) > 0
+    wrong = {"health": "refused", "refused": "accepted", "accepted": "health"}[kind]
+    inside.requests[kind] = (inside.requests[kind][0], inside.requests[wrong][1])
+    with pytest.raises(RuntimeError, match=kind):
+        inside.ask(kind, 1)
