@@ -28,6 +28,7 @@ _T = TypeVar("_T")
 MAX_BATCH = 500
 """Writes in one transaction, give or take those of a round."""
 _MOMENT_SECONDS = 0.002
+"""How long a write that may wait does, if nothing else is written."""
 _STOP, _LOOK = object(), object()
 
 
@@ -123,7 +124,9 @@ class Writer:
     def _end(self) -> None:
         self._accepting = False
         self._close_readers = self.readers.retire()
-        self._hand_over()
+        if self._hand_over_call is not None:
+            self._hand_over_call.cancel()
+            self._hand_over()
         self._queue.put(_STOP)
 
     def _submit(self, operation: Operation, *, may_wait: bool = False) -> Deferred[_T]:
@@ -134,12 +137,12 @@ class Writer:
             return fail(error)
         self._depth += 1
         self._fresh.append(operation)
-        if not may_wait and self._hand_over_call is not None and not self._is_soon:
-            self._hand_over_call.cancel()
-            self._hand_over_call = None
         if self._hand_over_call is None:
-            self._is_soon = not may_wait
             self._hand_over_call = self.reactor.callLater(_MOMENT_SECONDS if may_wait else 0, self._hand_over)
+            self._is_soon = not may_wait
+        elif not may_wait and not self._is_soon:
+            self._hand_over_call.reset(0)
+            self._is_soon = True
         return operation.deferred
 
     def _hand_over(self) -> None:
