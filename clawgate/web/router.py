@@ -27,7 +27,7 @@ from clawgate.web.sockets import SocketAnswer
 from clawgate.web.streams import StreamAnswer
 
 AnyAnswer = Answer | StreamAnswer | SocketAnswer
-_MOST_REMEMBERED, _REMEMBERED_BYTES = 1_024, 128
+_MOST_REMEMBERED, _REMEMBERED_BYTES = 64, 128
 """Paths with converters whose route is remembered, the oldest given up first, and the longest of them: clients choose them."""
 Handler = Callable[[Call], Awaitable[AnyAnswer]]
 Dialect = Callable[[GatewayError], root_wire.Refusal]
