@@ -54,4 +54,4 @@ class RefusalLog:
     def _tell_counted(self) -> None:
         counted, self._counted = self._counted, Counter()
         statuses = ", ".join(f"{count} × {status}" for status, count in sorted(counted.items()))
-        _log.warn("{count} more requests were refused within a second: {statuses}", count=counted.total(), statuses=statuses)
+        _log.info("{count} more requests were refused within a second: {statuses}", count=counted.total(), statuses=statuses)
