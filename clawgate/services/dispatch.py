@@ -34,6 +34,8 @@ from clawgate.services.waiters import Waiters
 _log = Logger()
 _STORE_RETRY_SECONDS = 1.0
 _PAGE = 32
+_LEFT_FREE = 8
+"""Slots that callers who wait for theirs are left, at most: some wait for another message of their conversation, and need none yet."""
 _FEW, _PAUSE_SECONDS = 8, 0.005
 """While half a page of the backlog runs, fewer free places than this wait so long for others: a claim costs as much as a message, for one place or for many."""
 _DRAIN_POLL_SECONDS = 0.05
@@ -176,7 +178,7 @@ class Dispatch:
 
     def reserve(self) -> bool:
         """Takes a slot for an item about to be accepted as running; `run` or `release` gives it back. Who waits for one already is not overtaken."""
-        if self._paused or self._free - len(self._claimed) <= min(len(self._asked), _FEW):
+        if self._paused or self._free - len(self._claimed) <= min(len(self._asked), _LEFT_FREE):
             return False
         self._reserved += 1
         return True

@@ -111,9 +111,9 @@ class SqliteMemory:
         if category in self._none_of:
             return succeed(())
         found = self.readers.read(partial(_related, words=tuple(words), category=category, reader=reader, limit=limit))
-        return found.addCallback(self._related, category, self._writes)
+        return found.addCallback(self._noted, category, self._writes)
 
-    def _related(self, found: tuple[MemoryEntry, ...] | None, category: str, writes: int) -> tuple[MemoryEntry, ...]:
+    def _noted(self, found: tuple[MemoryEntry, ...] | None, category: str, writes: int) -> tuple[MemoryEntry, ...]:
         if found is None and writes == self._writes and len(self._none_of) < _MOST_KNOWN_EMPTY:
             self._none_of.add(category)
         return found or ()
