@@ -11,7 +11,6 @@ from tests.bench.filled import Size, fill, token
 from tests.bench.load import Ask, Load, by_turns
 from tests.bench.rows import Row, Side
 from tests.bench.servers import Server, canned_upstream, daemon
-from tests.bench.sockets import cpu_seconds
 
 _EMPTY = "clawgate, empty store"
 _LOOK_SECONDS = 0.25
@@ -58,10 +57,10 @@ def _alone(server: Server, ask: Ask) -> Ask:
 
 def rested(server: Server) -> None:
     """Waits until the server has nothing to do. Raises RuntimeError: it is busy for two minutes."""
-    deadline, before = time.monotonic() + _REST_SECONDS, cpu_seconds(server.pid)
+    deadline, before = time.monotonic() + _REST_SECONDS, server.cpu_seconds
     while time.monotonic() < deadline:
         time.sleep(_LOOK_SECONDS)
-        now = cpu_seconds(server.pid)
+        now = server.cpu_seconds
         if now - before < _BUSY * _LOOK_SECONDS:
             return
         before = now

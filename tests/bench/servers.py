@@ -42,6 +42,12 @@ reactor.run()
 """
 
 
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has used, of all cores."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Server(msgspec.Struct, frozen=True):
     """A running server."""
 
@@ -59,8 +65,7 @@ class Server(msgspec.Struct, frozen=True):
     @property
     def cpu_seconds(self) -> float:
         """Processor time that it has used."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.pid)
 
 
 @contextlib.contextmanager

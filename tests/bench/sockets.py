@@ -209,7 +209,7 @@ def _measured(server: Server, crowd: Crowd, per_second: int, count: int) -> FanO
     publisher = _Publisher(crowd.address)
     seen = dict.fromkeys(crowd.clients, 0)
     waits: list[float] = []
-    began, cpu, own = time.monotonic(), cpu_seconds(server.pid), time.process_time()
+    began, cpu, own = time.monotonic(), server.cpu_seconds, time.process_time()
     posted, expected = 0, count * len(crowd.clients)
     while len(waits) < expected and time.monotonic() < began + count / per_second + 10:
         now = time.monotonic()
@@ -227,7 +227,7 @@ def _measured(server: Server, crowd: Crowd, per_second: int, count: int) -> FanO
         p50_ms=waits[len(waits) // 2] * 1000,
         p99_ms=waits[int(len(waits) * 0.99)] * 1000,
         most_ms=waits[-1] * 1000,
-        server_cpu=(cpu_seconds(server.pid) - cpu) / took,
+        server_cpu=(server.cpu_seconds - cpu) / took,
         client_cpu=(time.process_time() - own) / took,
     )
 
@@ -244,12 +244,6 @@ def _take(client: Client, piece: bytes, seen: dict[int, int], waits: list[float]
         waits.append(now - float(found[2]))
     seen[client.socket.fileno()] = number
     client.received = data[max(end, len(data) - 80) :]  # an event may have begun that goes on in the next piece
-
-
-def cpu_seconds(pid: int) -> float:
-    """What a process has used of any core so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class _Publisher:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 import msgspec
+
+from tests.bench.servers import cpu_seconds
 
 GAUGES = (
     "clawgate_http_connections",
@@ -58,15 +59,10 @@ def taken(pid: int, state: Path, exposition: str, requests: int, seconds: float)
         uss_kib=rollup["Private_Clean"] + rollup["Private_Dirty"],
         fds=sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()),
         threads=int(threads[1]) if threads else 0,
-        cpu_seconds=_cpu_seconds(pid),
+        cpu_seconds=cpu_seconds(pid),
         database_bytes=sum(path.stat().st_size for path in state.glob("clawgate.db*")),
         gauges=gauges(exposition),
     )
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def gauges(exposition: str) -> dict[str, float]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import pytest
+from counting import Counting
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 
@@ -18,25 +19,6 @@ from clawgate.stores.migrations import Migration, shipped
 from clawgate.stores.sqlite import SqliteStore
 from clawgate.testing.sqlite_stores import SqliteStores
 from clawgate.testing.store_builders import NOW_MS, OWNER, a_device, a_key, a_send, an_entry, an_item, completed, item_id, refusal, run
-
-
-class Counting:
-    """A meter that only counts."""
-
-    def __init__(self) -> None:
-        self.counted: dict[str, float] = {}
-
-    def count(self, name: str, *labels: str, by: float = 1) -> None:
-        self.counted[name] = self.counted.get(name, 0) + by
-
-    def gauge(self, name: str, value: float, *labels: str) -> None:
-        raise AssertionError(name)
-
-    def observe(self, name: str, value: float, *labels: str) -> None:
-        raise AssertionError(name)
-
-    def exposition(self) -> bytes:
-        raise AssertionError
 
 
 @contextmanager
