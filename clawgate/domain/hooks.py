@@ -121,8 +121,10 @@ def conversation(hook: str, template: Template, body: object) -> str | None:
     Raises:
         TooLarge: as `prompt`.
     """
+    if not template.conversation.strip():
+        return None
     fields, scalars = _values(template, body)
-    if not template.conversation.strip() or unfilled(template.conversation, fields, scalars):
+    if unfilled(template.conversation, fields, scalars):
         return None
     name = fill(template.conversation, fields, scalars)
     if len(name) > _MOST_CONVERSATION_CHARS:

@@ -7,10 +7,8 @@ unknown ones stay as they are; what was filled in is not looked at again
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
 
 import msgspec
 
@@ -77,11 +75,11 @@ def read_body(raw: bytes) -> Body:
 def parsed(raw: bytes) -> object:
     """The JSON value that stands in `raw`, if it can be written down again. Raises ValueError for everything else."""
     try:
-        found: object = json.loads(raw.decode(), parse_constant=_refuse, parse_float=_finite)
-        if b"\\u" in raw or _may_be_deep(raw):  # half a surrogate pair, or deeper than can be written
-            json.dumps(found, ensure_ascii=False).encode()
-    except RecursionError:
-        raise ValueError("too deep") from None
+        found: object = msgspec.json.decode(raw)  # knows no NaN, no number beyond the finite ones and no half of a surrogate pair
+        if _may_be_deep(raw):  # deeper than can be written
+            json.dumps(found)
+    except (msgspec.DecodeError, RecursionError) as problem:
+        raise ValueError(str(problem)) from None
     return found
 
 
@@ -144,14 +142,3 @@ def _may_be_deep(raw: bytes) -> bool:
         else:
             return True
     return False
-
-
-def _finite(number: str) -> float:
-    found = float(number)
-    if not math.isfinite(found):
-        raise ValueError(f"{number[:32]} is a number that cannot be written")
-    return found
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)

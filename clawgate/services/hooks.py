@@ -18,13 +18,14 @@ from attrs import define, field
 from clawgate.domain import hooks
 from clawgate.domain.caller import Peer
 from clawgate.domain.errors import NoSecret, NotFound, RateLimited, Unauthenticated
+from clawgate.domain.hooks import Template
 from clawgate.domain.idempotency import from_signature
 from clawgate.domain.messages import Attendance, Inbound, TurnOptions
 from clawgate.domain.ratelimit import WINDOW_SECONDS, SlidingWindow
 from clawgate.domain.settings.hooks import options_of, template_of
 from clawgate.domain.settings.model import HookSettings
 from clawgate.domain.signing.registry import SCHEMES
-from clawgate.domain.signing.scheme import Delivery, Verified
+from clawgate.domain.signing.scheme import Delivery, Options, Scheme, Verified
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import Meter
 
@@ -32,10 +33,18 @@ LIMITER = "hook"
 
 
 class Hook(msgspec.Struct, frozen=True):
-    """A hook as it is configured now."""
+    """A hook as it is configured now.
+
+    Attributes:
+        scheme, options: how its deliveries are signed.
+        template: what its messages are made of.
+    """
 
     name: str
     settings: HookSettings
+    scheme: Scheme
+    options: Options
+    template: Template
 
     @property
     def is_sync(self) -> bool:
@@ -64,6 +73,7 @@ class Hooks:
     max_keys: int
     clock: Clock
     meter: Meter
+    _known: dict[str, Hook] = field(factory=dict, init=False)
     _windows: dict[str, _Windows] = field(factory=dict, init=False)
 
     def find(self, name: str) -> Hook:
@@ -71,7 +81,8 @@ class Hooks:
         found = self.configured().get(name)
         if found is None:
             raise NotFound("hook")
-        return Hook(name, found)
+        known = self._known.get(name)
+        return known if known is not None and known.settings is found else self._read(name, found)
 
     def cap(self, name: str) -> int:
         """The largest body of a hook, in bytes; 0 where there is none of that name."""
@@ -84,10 +95,9 @@ class Hooks:
         Raises:
             NoSecret: nothing could prove anything. Unauthenticated: it is not genuine. RateLimited: this client has sent too many, of its kind.
         """
-        own = hook.settings
         windows = self._windows_of(hook)
         try:
-            verified = SCHEMES[own.verify].verify(delivery, own.secrets, options_of(own), self.clock.wall_ms() / 1000)
+            verified = hook.scheme.verify(delivery, hook.settings.secrets, hook.options, self.clock.wall_ms() / 1000)
         except (NoSecret, Unauthenticated):
             self.meter.count("auth_failures_total", "/hooks")
             self._count(windows.others, peer)
@@ -101,17 +111,24 @@ class Hooks:
         Raises:
             UnsupportedMedia, BadRequest: the body cannot be read, or has nothing to ask. TooLarge: the message would be.
         """
-        own, template = hook.settings, template_of(hook.settings)
+        template = hook.template
         value = hooks.read(body, content_type)
-        tolerance = options_of(own).tolerance_seconds if verified.sent_at is not None else None
+        tolerance = hook.options.tolerance_seconds if verified.sent_at is not None else None
         return Inbound(
             source="hook",
             principal=f"hook:{hook.name}",
             text=hooks.prompt(hook.name, template, value),
             conversation=hooks.conversation(hook.name, template, value),
             dedupe=from_signature(hook.name, signed_id=verified.id, digest=verified.digest, tolerance_seconds=tolerance),
-            options=TurnOptions(skill=own.skill, attendance=Attendance.NOBODY),
+            options=TurnOptions(skill=hook.settings.skill, attendance=Attendance.NOBODY),
         )
+
+    def _read(self, name: str, settings: HookSettings) -> Hook:
+        """A hook that is new, or configured anew; those of names that are there no longer are forgotten."""
+        hook = Hook(name, settings, SCHEMES[settings.verify], options_of(settings), template_of(settings))
+        configured = self.configured()
+        self._known = {other: known for other, known in self._known.items() if other in configured} | {name: hook}
+        return hook
 
     def _count(self, window: SlidingWindow, peer: Peer) -> None:
         if not window.allow(peer.client, self.clock.monotonic()):

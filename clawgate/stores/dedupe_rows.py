@@ -13,12 +13,15 @@ from clawgate.domain.errors import Overloaded
 from clawgate.domain.inbox import Item
 from clawgate.domain.messages import DedupeKey
 from clawgate.stores import inbox_rows
+from clawgate.stores.operations import Params
 
 _ENDED = "NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.id = dedupe.item_id AND inbox.state IN ('received', 'running', 'waiting'))"
 _CHUNK = 500
 
 FIND = "SELECT item_id, expires_ms, bounded FROM dedupe WHERE scope = ? AND key = ?"
 INSERT = "INSERT INTO dedupe (scope, key, item_id, expires_ms, bounded) VALUES (?, ?, ?, ?, ?)"
+INSERT_NEW = f"{INSERT} ON CONFLICT (scope, key) DO NOTHING"
+"""One row, unless the key names something, which may not count any more."""
 DELETE = "DELETE FROM dedupe WHERE scope = ? AND key = ?"
 BOUNDED_OF = "SELECT count(*), coalesce(sum(bounded), 0) FROM dedupe WHERE item_id = ?"
 RELEASE = "DELETE FROM dedupe WHERE item_id = ?"
@@ -64,10 +67,10 @@ class Keys:
         Raises:
             Overloaded: the bound is reached and every key belongs to an open item.
         """
-        bounded = dedupe.scope.startswith("key:")
+        bounded = is_bounded(dedupe)
         if bounded:
             self._make_room(connection, now_ms)
-        connection.execute(INSERT, (dedupe.scope, dedupe.key, number, now_ms + dedupe.retention_seconds * 1000, bounded))
+        connection.execute(INSERT, to_row(dedupe, number, now_ms))
         self._count = None if self._count is None else self._count + bounded
 
     def release(self, connection: sqlite3.Connection, number: int) -> None:
@@ -104,6 +107,16 @@ class Keys:
         connection.executemany(DELETE, [row[:2] for row in rows])
         if self._count is not None:
             self._count -= sum(bounded for _, _, bounded in rows)
+
+
+def is_bounded(dedupe: DedupeKey) -> bool:
+    """Whether it is an idempotency key."""
+    return dedupe.scope.startswith("key:")
+
+
+def to_row(dedupe: DedupeKey, number: int, now_ms: int) -> Params:
+    """The parameters of `INSERT`."""
+    return (dedupe.scope, dedupe.key, number, now_ms + dedupe.retention_seconds * 1000, is_bounded(dedupe))
 
 
 def is_named(connection: sqlite3.Connection, number: int) -> bool:

@@ -17,13 +17,14 @@ from clawgate.domain.errors import BadRequest, GatewayError, NotFound, Overloade
 from clawgate.domain.inbox import OPEN, Item, State
 from clawgate.domain.messages import DedupeKey, MemoryEntry
 from clawgate.ports.stores import Accepted, FactKey, Page, Settled
-from clawgate.stores import attempt_rows, inbox_rows, memory
+from clawgate.stores import attempt_rows, dedupe_rows, inbox_rows, memory
 from clawgate.stores.readers import Readers, snapshot
 from clawgate.stores.transitions import Chunk, Moved, Transitions
 from clawgate.stores.writer import Writer
 
 _ACCEPT = (inbox_rows.INSERT,)
 _ACCEPT_AND_REMEMBER = (inbox_rows.INSERT, memory.PUT)
+_ACCEPT_ONCE = (dedupe_rows.INSERT_NEW, inbox_rows.INSERT)
 _COMPLETE = (inbox_rows.COMPLETE,)
 _NO_ID = 1 << 62
 _AFTER_ALL = (1 << 63) - 1
@@ -66,10 +67,13 @@ class SqliteInbox:
         if dedupe is None and is_full:
             return fail(Overloaded("the inbox is full"))
         self.open_items += 1
-        if dedupe is not None or spends is not None or (item.conversation is not None and item.state is State.RUNNING):
-            work = partial(self.transitions.accept, item=item, dedupe=dedupe, entry=memory, is_full=is_full, sends=sends, spends=spends)
+        is_plain = spends is None and (item.conversation is None or item.state is not State.RUNNING)
+        if dedupe is None and is_plain:
+            return self._insert(item, memory)
+        work = partial(self.transitions.accept, item=item, dedupe=dedupe, entry=memory, is_full=is_full, sends=sends, spends=spends)
+        if dedupe is None or not is_plain or is_full or memory is not None or sends or dedupe_rows.is_bounded(dedupe):
             return self.writer.call(work, self._accepted)
-        return self._insert(item, memory)
+        return self._insert_once(item, dedupe, work)
 
     def find(self, dedupe: DedupeKey, now_ms: int) -> Deferred[Item | None]:
         """`ports.stores.Inbox.find`; asked of the writer, which forgets a key that no longer counts."""
@@ -81,6 +85,11 @@ class SqliteInbox:
         if entry is None:
             return self.writer.statements(_ACCEPT, (row,), accepted, note=self._accepted, may_wait=may_wait)
         return self.writer.statements(_ACCEPT_AND_REMEMBER, (row, memory.to_row(entry)), accepted, note=self._accepted, may_wait=may_wait)
+
+    def _insert_once(self, item: Item, dedupe: DedupeKey, otherwise: Callable[[sqlite3.Connection], Accepted]) -> Deferred[Accepted]:
+        """For a key that is new, as it is mostly; `otherwise` looks what it names."""
+        rows = (dedupe_rows.to_row(dedupe, int(item.id, 16), item.accepted_ms), inbox_rows.to_row(item))
+        return self.writer.statements(_ACCEPT_ONCE, rows, Accepted(item, False), otherwise, self._accepted)
 
     def _accepted(self, accepted: Accepted | None, is_committed: bool) -> None:
         if not is_committed or accepted is None or accepted.is_duplicate:

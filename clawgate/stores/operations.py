@@ -1,6 +1,8 @@
 """What is asked of the writer, and how a batch of it is committed. Ring: edge. Source: design §3 (durable store), libraries.md §3.
 
     group commit    one BEGIN IMMEDIATE … COMMIT for a batch; neighbours with the same SQL go through one executemany
+    one is not new  a grouped statement whose result was known beforehand came to another one (`Statements.otherwise`): the batch is rolled back, and carried
+                    out once more in one transaction, one operation after the other
     one is wrong    a refusal (`Conflict`, `NotFound`, `Overloaded`) undoes its own savepoint; anything else rolls the batch back, and each operation is
                     done again in a transaction of its own, so that only the wrong one fails
     no commit       BEGIN or COMMIT failed: nobody in the batch got anything, and nothing is tried again one by one (a locked file would be waited for
@@ -50,10 +52,11 @@ class Statements(Operation):
 
     Attributes:
         params: one tuple for each statement.
+        known: the result.
         otherwise: the first statement must change exactly one row; where it does not, this decides in its place.
     """
 
-    __slots__ = ("otherwise", "params")
+    __slots__ = ("known", "otherwise", "params")
 
     def __init__(
         self,
@@ -64,7 +67,7 @@ class Statements(Operation):
         note: Note | None = None,
     ) -> None:
         super().__init__(sqls, value, note)
-        self.params, self.otherwise = params, otherwise
+        self.params, self.known, self.otherwise = params, value, otherwise
 
 
 class Call(Operation):
@@ -112,10 +115,16 @@ class Committer:
         except sqlite3.Error as problem:
             return self._nobody(batch, problem)
         try:
-            self._run(batch)
+            try:
+                self._run(batch)
+            except _Miscounted:
+                self._undo()
+                connection.execute("BEGIN IMMEDIATE")
+                for operation in batch:
+                    self._guarded(operation)
         except Exception as problem:
             self._undo()
-            if len(batch) == 1 and not isinstance(problem, _Miscounted):
+            if len(batch) == 1:
                 return self._failed(batch[0], problem)
             return self._singly(batch)
         try:
@@ -129,16 +138,17 @@ class Committer:
         for sqls, group in groupby(batch, _sqls):
             if sqls is None:
                 for operation in group:
-                    self._call(operation)
+                    self._guarded(operation)
             else:
                 self._many(sqls, list(group))
 
-    def _call(self, operation: Operation) -> None:
-        assert isinstance(operation, Call)  # only calls have no SQL of their own
+    def _guarded(self, operation: Operation) -> None:
+        """Carries one out, or undoes it alone where it is refused."""
+        operation.error = None
         execute = self._connection.execute
         execute("SAVEPOINT operation")
         try:
-            operation.value = operation.function(self._connection)
+            self._carry_out(operation)
         except GatewayError as refusal:
             operation.error = refusal
             execute("ROLLBACK TO operation")
@@ -167,22 +177,25 @@ class Committer:
 
     def _alone(self, operation: Operation) -> Tally:
         try:
-            if isinstance(operation, Statements):
-                self._one_by_one(operation)
-            elif isinstance(operation, Call):
-                operation.value = operation.function(self._connection)
+            self._carry_out(operation)
             self._connection.execute("COMMIT")
         except Exception as problem:
             self._undo()
             return self._failed(operation, problem)
         return Tally(1, 0, "")
 
-    def _one_by_one(self, operation: Statements) -> None:
+    def _carry_out(self, operation: Operation) -> None:
+        if isinstance(operation, Statements):
+            operation.value = self._one_by_one(operation)
+        elif isinstance(operation, Call):
+            operation.value = operation.function(self._connection)
+
+    def _one_by_one(self, operation: Statements) -> object:
         for position, (sql, params) in enumerate(zip(operation.sqls or (), operation.params, strict=True)):
             cursor = self._connection.execute(sql, params)
             if position == 0 and operation.otherwise is not None and cursor.rowcount != 1:
-                operation.value = operation.otherwise(self._connection)
-                return
+                return operation.otherwise(self._connection)
+        return operation.known
 
     def _undo(self) -> None:
         self._rolled_back()

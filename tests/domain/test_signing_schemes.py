@@ -44,6 +44,16 @@ def refused(name: str, delivery: Delivery, *secrets: str) -> str:
     return str(caught.value)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_only_who_says_so_looks_at_the_url(name: str) -> None:
+    case = CASES[name]
+    without_url = changed(case.delivery(), url="")
+    if not SCHEMES[case.scheme].reads_url:
+        assert case.verify(without_url) == case.verify(case.delivery())
+    elif case.scheme != "meta":  # only for GET
+        refused(name, without_url)
+
+
 # --- answers that are due at once, and ids in bodies ------------------------------------------------------------------------------------
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clawgate.domain.errors import TooLarge
-from clawgate.domain.triggers import MOST_PROMPT_CHARS, NoTrigger, TriggerRoute, fill, find, prompt, read_body
+from clawgate.domain.triggers import MOST_PROMPT_CHARS, NoTrigger, TriggerRoute, fill, find, parsed, prompt, read_body
 
 ROUTES = (TriggerRoute("/ci/done", "ci", "one"), TriggerRoute("ci/done", "ci", "two"), TriggerRoute("//Odd", "s", "three"))
 TEXT = st.text(max_size=8)
@@ -74,6 +74,21 @@ def test_every_object_is_read_and_every_truncation_is_no_body(found: dict[str, o
     raw = json.dumps(found, ensure_ascii=False).encode()
     assert read_body(raw) == found
     assert all(read_body(raw[:length]) == {} for length in range(len(raw)))
+
+
+@given(st.text(alphabet=r'"\ud83de0[]{}:,1-.eaNnulI' + "\n\x1fé\x00", max_size=12))
+@example('"\\ud83d\\ude00"')
+@example('{"a":1,"b":2,"a":3}')
+@example("[-0,-0.0,18446744073709551616,1e-400,0.1]")
+def test_what_is_read_is_what_json_says(text: str) -> None:
+    try:
+        expected: object = json.loads(text)
+        text.encode(), json.dumps(expected, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
+        with pytest.raises(ValueError):
+            parsed(text.encode())
+    else:
+        assert repr(parsed(text.encode())) == repr(expected)
 
 
 @given(st.text(alphabet="{}ab.", max_size=60), st.dictionaries(st.sampled_from(["a", "b", "ab"]), st.text(max_size=5)))

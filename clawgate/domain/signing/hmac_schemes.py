@@ -162,6 +162,7 @@ META = Scheme(
     0,
     _verify_meta,
     lambda secrets, _: primitives.symmetric_keys(secrets),
+    reads_url=True,
 )
 STRIPE = Scheme(
     "stripe",

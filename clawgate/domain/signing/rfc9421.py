@@ -164,4 +164,5 @@ RFC9421 = Scheme(
     TOLERANCE_SECONDS,
     verify,
     keys_of,
+    reads_url=True,
 )

@@ -96,7 +96,7 @@ class KeyType(Enum):
     ECDSA_P256_SHA256 = "ecdsa-p256-sha256"
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class Options(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """What an operator may set; most schemes read the tolerance only.
 
     Attributes:
@@ -147,6 +147,7 @@ class Scheme(msgspec.Struct, frozen=True):
         verify: `(delivery, secrets, options, now_seconds)` → Verified. Raises NoSecret when nothing can be verified as configured,
             and Unauthenticated when this delivery is not genuine. Nothing else.
         check: reads the secrets and options as `verify` would; raises NoSecret.
+        reads_url: `verify` looks at the URL; to others it may be "".
     """
 
     name: str
@@ -155,6 +156,7 @@ class Scheme(msgspec.Struct, frozen=True):
     tolerance_seconds: int
     verify: Verifier
     check: KeyCheck
+    reads_url: bool = False
 
     def verify_post(self, header: Callable[[str], str | None], body: bytes, secrets: tuple[Secret, ...], now_seconds: float) -> Verified:
         """`verify` for a channel of ours: a POST to a scheme that does not sign the URL, with the platform's own tolerance.

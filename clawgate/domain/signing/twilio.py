@@ -80,4 +80,5 @@ TWILIO = Scheme(
     0,
     _verify,
     lambda secrets, _: primitives.symmetric_keys(secrets),
+    reads_url=True,
 )

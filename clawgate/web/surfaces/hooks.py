@@ -88,7 +88,9 @@ class HooksSurface:
             raise
 
     def _url(self, hook: Hook, call: Call) -> str:
-        """The hook's own with the query that came: senders add to it what they sign."""
+        """The hook's own with the query that came: senders add to it what they sign. "" where nobody looks at it."""
+        if not hook.scheme.reads_url:
+            return ""
         if not hook.settings.url:
             return self.url_of(call)
         _, mark, query = call.request.uri.decode("latin-1").partition("?")
