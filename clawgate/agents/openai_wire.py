@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 import msgspec
 
@@ -85,7 +86,7 @@ class OpenAIDialect:
         if prompt.temperature is not None and not _FIXED_TEMPERATURE.match(model):
             body["temperature"] = prompt.temperature
         if prompt.tools:
-            body["tools"] = [_tool(tool) for tool in prompt.tools]
+            body["tools"] = _tools(prompt.tools)
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
         if key:
             headers["Authorization"] = f"Bearer {key}"
@@ -222,6 +223,12 @@ def _message(line: Line) -> dict[str, object]:
         return {"role": line.role.value, "content": line.text}
     calls = [{"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}} for call in line.tool_calls]
     return {"role": line.role.value, "content": line.text or None, "tool_calls": calls}
+
+
+@lru_cache(maxsize=4)
+def _tools(tools: tuple[ToolSpec, ...]) -> msgspec.Raw:
+    """Encoded once: nearly every turn offers the same."""
+    return msgspec.Raw(msgspec.json.encode([_tool(tool) for tool in tools]))
 
 
 def _tool(tool: ToolSpec) -> dict[str, object]:

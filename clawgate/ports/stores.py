@@ -242,6 +242,9 @@ class Memory(Protocol):
         What is remembered by itself (category "conversation") is found the second way only.
         """
 
+    def is_empty(self, category: str) -> bool:
+        """Whether there is certainly nothing of a category (not "conversation"); free of I/O, so False says only that one has to look."""
+
     def related(self, words: Sequence[str], category: str, reader: str, limit: int) -> Deferred[tuple[MemoryEntry, ...]]:
         """Entries of a category (not "conversation") that hold any of the words, best first."""
 

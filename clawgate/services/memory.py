@@ -72,8 +72,10 @@ class Memory:
         Raises:
             StoreUnavailable: they cannot be read.
         """
+        if not self.is_on or limit <= 0 or self.rows.is_empty(CORE):
+            return ()
         words = telling_words(question)
-        if not self.is_on or not words or limit <= 0:
+        if not words:
             return ()
         return worth_recalling(words, await self.rows.related(words, CORE, principal, _CONSIDERED), limit)
 

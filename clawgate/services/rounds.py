@@ -10,19 +10,19 @@ chat's (services/chat_approvals.py): they end the turn, and nothing of the round
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 from attrs import define, field
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from clawgate.domain.approvals import Verdict
+from clawgate.domain.approvals import ToolPolicy, Verdict
 from clawgate.domain.audit import Action, Deed, Outcome
 from clawgate.domain.errors import GatewayError, ToolUncertain
 from clawgate.domain.inbox import Completed, Denied, Item, ToolUnsettled
 from clawgate.domain.journal import StepState, ToolStep
-from clawgate.domain.messages import PLAIN, Attendance
+from clawgate.domain.messages import PLAIN, Attendance, TurnOptions
 from clawgate.domain.tools import Tool, ToolContext, ToolResult, arguments_digest, bounded
 from clawgate.domain.turn import Completion, ToolCall, ToolEnded, ToolSpec, ToolStarted
 from clawgate.ports.audit import Recorder
@@ -82,6 +82,7 @@ class Rounds:
     tells: TurnEvents
     audit: Recorder = NOT_RECORDED
     _journalled: set[str] = field(factory=set, init=False)
+    _told: tuple[Mapping[str, Tool], ToolPolicy, tuple[ToolSpec, ...]] | None = field(default=None, init=False)
 
     def has_journalled(self, item_id: str) -> bool:
         """Whether calls of the turn that has just ended are written down and allowed; asked once."""
@@ -91,8 +92,15 @@ class Rounds:
 
     def offered(self, item: Item) -> tuple[ToolSpec, ...]:
         """The tools that the model is told of: those that are not refused anyway."""
-        tools = self.toolbox.tools().values()
-        return tuple(tool.spec for tool in tools if self.approvals.verdict(tool, item.options) is not Verdict.DENY)
+        tools, policy = self.toolbox.tools(), self.approvals.policy()
+        if item.options is not None:
+            return self._not_refused(tools, item.options)
+        if self._told is None or self._told[0] is not tools or self._told[1] is not policy:
+            self._told = tools, policy, self._not_refused(tools, None)
+        return self._told[2]
+
+    def _not_refused(self, tools: Mapping[str, Tool], options: TurnOptions | None) -> tuple[ToolSpec, ...]:
+        return tuple(tool.spec for tool in tools.values() if self.approvals.verdict(tool, options) is not Verdict.DENY)
 
     async def earlier(self, item: Item) -> tuple[ToolStep, ...]:
         """The steps of an earlier try, brought to an end: results are replayed, open questions asked again, what may be called again is.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain, islice
 
 import msgspec
 from attrs import define, field
@@ -22,18 +23,22 @@ class Toolbox:
     """Tools by name; of two of one name the source that was added first has it."""
 
     _sources: list[ToolSource] = field(factory=list)
+    _offered: tuple[Tool, ...] = field(default=(), init=False)
+    _found: Mapping[str, Tool] = field(factory=dict, init=False)
 
     def add(self, source: ToolSource) -> None:
         """One more source, for good; what it offers may change."""
         self._sources.append(source)
 
-    def tools(self) -> dict[str, Tool]:
-        """What can be called now, at most `MOST_TOOLS`, in the order of the sources."""
-        found: dict[str, Tool] = {}
-        for source in self._sources:
-            for tool in source.tools():
+    def tools(self) -> Mapping[str, Tool]:
+        """What can be called now, at most `MOST_TOOLS`, in the order of the sources; the very same as before while it has not changed."""
+        offered = tuple(chain.from_iterable(source.tools() for source in self._sources))
+        if offered != self._offered:
+            found: dict[str, Tool] = {}
+            for tool in offered:
                 found.setdefault(tool.name, tool)
-        return dict(list(found.items())[:MOST_TOOLS])
+            self._offered, self._found = offered, dict(islice(found.items(), MOST_TOOLS))
+        return self._found
 
     def call(self, name: str, arguments: str, context: ToolContext) -> Deferred[ToolResult]:
         """Calls a tool; one that does not exist, or arguments that are no JSON object, are results that say so.

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import chain, islice
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 
 from clawgate.domain.errors import Conflict
 from clawgate.domain.memory import MemoryHit, MemoryPage
@@ -106,10 +106,12 @@ class SqliteMemory:
         """`ports.stores.Memory.search`. Of a very long query the first 32 words count."""
         return self.readers.read(partial(_search, query=query, category=category, reader=reader, limit=limit))
 
+    def is_empty(self, category: str) -> bool:
+        """`ports.stores.Memory.is_empty`: known from the last look."""
+        return category in self._none_of
+
     def related(self, words: Sequence[str], category: str, reader: str, limit: int) -> Deferred[tuple[MemoryEntry, ...]]:
         """`ports.stores.Memory.related`."""
-        if category in self._none_of:
-            return succeed(())
         found = self.readers.read(partial(_related, words=tuple(words), category=category, reader=reader, limit=limit))
         return found.addCallback(self._noted, category, self._writes)
 
