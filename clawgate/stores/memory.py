@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 
 from clawgate.domain.errors import Conflict
 from clawgate.domain.memory import MemoryHit, MemoryPage
-from clawgate.domain.messages import MemoryEntry
+from clawgate.domain.messages import CONVERSATION, MemoryEntry
 from clawgate.stores import fulltext
 from clawgate.stores.operations import Params
 from clawgate.stores.readers import Readers
@@ -27,18 +27,23 @@ _COLUMNS = "key, category, session, created_ms, content, principal"
 
 PUT = f"INSERT OR REPLACE INTO memory ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
 GET = f"SELECT {_COLUMNS} FROM memory WHERE key = ?"  # noqa: S608
-FIND = f"SELECT {_COLUMNS} FROM memory WHERE {{matches}} ORDER BY created_ms DESC, id DESC LIMIT ?"  # noqa: S608
+FIND = f"SELECT {_COLUMNS} FROM memory WHERE {{matches}} ORDER BY id DESC LIMIT ?"  # noqa: S608
 TRIM = "DELETE FROM memory WHERE id IN (SELECT id FROM memory NOT INDEXED WHERE category = ? ORDER BY id LIMIT ?)"
-"""The first so many. By the table itself, which stops there; the index of categories would be sorted whole."""
-COUNT = "SELECT count(*) FROM memory WHERE category = ?"
+"""The first so many. By the table itself, which stops there."""
+_KEPT = "category <> 'conversation'"  # word for word as in the index memory_kept, or it is not used
+COUNT = f"SELECT count(*) FROM memory WHERE category = ? AND {_KEPT}"  # noqa: S608
+COUNT_SAID = f"SELECT (SELECT count(*) FROM memory) - (SELECT count(*) FROM memory WHERE {_KEPT})"  # noqa: S608
+"""How much there is of the category "conversation"."""
 _CHUNK = 500
 REMOVE = "DELETE FROM memory WHERE key = ?"
-ANY = "SELECT 1 FROM memory WHERE category = ? LIMIT 1"
+ANY = f"SELECT 1 FROM memory WHERE category = ? AND {_KEPT} LIMIT 1"  # noqa: S608
 _SEEN = "(?1 IS NULL OR principal IS NULL OR principal = ?1)"
-PAGE = f"SELECT {_COLUMNS} FROM memory WHERE {_SEEN} ORDER BY created_ms DESC, id DESC LIMIT ?2 OFFSET ?3"  # noqa: S608
-PAGE_OF = f"SELECT {_COLUMNS} FROM memory WHERE category = ?4 AND {_SEEN} ORDER BY created_ms DESC, id DESC LIMIT ?2 OFFSET ?3"  # noqa: S608
+PAGE = f"SELECT {_COLUMNS} FROM memory WHERE {_SEEN} ORDER BY id DESC LIMIT ?2 OFFSET ?3"  # noqa: S608
+PAGE_OF = f"SELECT {_COLUMNS} FROM memory WHERE category = ?4 AND {_KEPT} AND {_SEEN} ORDER BY id DESC LIMIT ?2 OFFSET ?3"  # noqa: S608
+PAGE_SAID = f"SELECT {_COLUMNS} FROM memory WHERE category = ?4 AND {_SEEN} ORDER BY id DESC LIMIT ?2 OFFSET ?3"  # noqa: S608
 TOTAL = f"SELECT count(*) FROM memory WHERE {_SEEN}"  # noqa: S608
-TOTAL_OF = f"SELECT count(*) FROM memory WHERE category = ?2 AND {_SEEN}"  # noqa: S608
+TOTAL_OF = f"SELECT count(*) FROM memory WHERE category = ?2 AND {_KEPT} AND {_SEEN}"  # noqa: S608
+TOTAL_SAID = f"SELECT count(*) FROM memory WHERE category = ?2 AND {_SEEN}"  # noqa: S608
 RANKED = f"""
 WITH found AS MATERIALIZED (
     SELECT rowid AS number, bm25(memory_search, 1.0, 0.0) AS score FROM memory_search WHERE memory_search MATCH ? ORDER BY rowid DESC LIMIT ?
@@ -89,7 +94,7 @@ class SqliteMemory:
         return Deferred.fromCoroutine(self._trim(category, keep))
 
     async def _trim(self, category: str, keep: int) -> int:
-        count: int = await self.readers.read(lambda connection: connection.execute(COUNT, (category,)).fetchone()[0])
+        count = await self.readers.read(partial(_count, category=category))
         removed = 0
         while (left := count - keep - removed) > 0:
             gone = await self.writer.call(partial(_remove_first, category=category, most=min(left, _CHUNK)))
@@ -130,6 +135,12 @@ class SqliteMemory:
         return self.writer.call(partial(_remove, key=key, writer=writer))
 
 
+def _count(connection: sqlite3.Connection, category: str) -> int:
+    found = connection.execute(COUNT_SAID) if category == CONVERSATION else connection.execute(COUNT, (category,))
+    count: int = found.fetchone()[0]
+    return count
+
+
 def _remove_first(connection: sqlite3.Connection, category: str, most: int) -> int:
     return connection.execute(TRIM, (category, most)).rowcount
 
@@ -159,7 +170,8 @@ def _page(connection: sqlite3.Connection, category: str | None, reader: str | No
     if category is None:
         rows, total = connection.execute(PAGE, (reader, limit, offset)), connection.execute(TOTAL, (reader,))
     else:
-        rows, total = connection.execute(PAGE_OF, (reader, limit, offset, category)), connection.execute(TOTAL_OF, (reader, category))
+        page_of, total_of = (PAGE_SAID, TOTAL_SAID) if category == CONVERSATION else (PAGE_OF, TOTAL_OF)
+        rows, total = connection.execute(page_of, (reader, limit, offset, category)), connection.execute(total_of, (reader, category))
     return MemoryPage(tuple(MemoryHit(from_row(row)) for row in rows), total.fetchone()[0])
 
 
