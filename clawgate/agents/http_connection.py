@@ -11,7 +11,8 @@ from __future__ import annotations
 import socket
 from typing import Any, Protocol
 
-from twisted.internet.interfaces import ISystemHandle, ITCPTransport, IWriteDescriptor
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.interfaces import ISystemHandle, ITCPTransport
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
 
@@ -55,7 +56,7 @@ class Connection(TwistedProtocol):
         self._last_byte: float | None = None
         self._is_unheard = self._is_aborted = False
         self._socket: Any = None  # Any: a socket; what is no connection of the system has none
-        self._writer: Any = None  # Any: IWriteDescriptor: the transport without TLS
+        self._tcp: FileDescriptor | None = None  # the transport, without TLS and with nothing queued
 
     def connectionMade(self) -> None:
         """Small requests are not held back."""
@@ -64,8 +65,8 @@ class Connection(TwistedProtocol):
             tcp.setTcpNoDelay(True)
         if ISystemHandle.providedBy(tcp):
             self._socket = tcp.getHandle()
-        if tcp is self.transport and IWriteDescriptor.providedBy(tcp):
-            self._writer = tcp
+        if tcp is self.transport and isinstance(tcp, FileDescriptor):
+            self._tcp = tcp
 
     def is_quiet(self) -> bool:
         """Whether nothing waits to be read: a close, or bytes nobody asked for. Who is not quiet soon says so itself."""
@@ -83,9 +84,13 @@ class Connection(TwistedProtocol):
         """Sends a request, all at once."""
         self._exchange, self._is_unheard = exchange, True
         exchange.way = self
-        self.transport.write(exchange.request)  # type: ignore[union-attr]  # it is connected
-        if self._writer is not None:
-            self._writer.doWrite()  # now, not in the reactor's next round: a fifth of the time to an answer; what fails is found there again
+        rest = exchange.request
+        if self._tcp is not None:  # now, not in the reactor's next round: a fifth of the time to an answer
+            sent = self._tcp.writeSomeData(rest)
+            rest = rest[sent:] if isinstance(sent, int) else rest  # what fails, fails again below
+        if rest:
+            self._tcp = None
+            self.transport.write(rest)  # type: ignore[union-attr]  # it is connected
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes of the answer, or bytes nobody asked for."""
@@ -125,7 +130,7 @@ class Connection(TwistedProtocol):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted's default argument is never used
         """The end, whoever wanted it."""
         exchange, self._exchange = self._exchange, None
-        self._socket = self._writer = None
+        self._socket = self._tcp = None
         self._owner.gone(self)
         is_unused = exchange is None or self._is_unheard
         if is_unused and not self._is_aborted and self._last_byte is not None and self._owner.monotonic() - self._last_byte < EARLY_SECONDS:

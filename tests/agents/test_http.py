@@ -3,13 +3,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 from upstream_net import End, Net, Scripted, Upstream, answer, chunk, client, stream_head
 
 from clawgate.agents.http import HttpClient, checked_url
-from clawgate.agents.http_exchange import LINGER_SECONDS, HeaderLookup
+from clawgate.agents.http_connection import Connection
+from clawgate.agents.http_exchange import LINGER_SECONDS, Exchange, HeaderLookup
 from clawgate.agents.http_wire import HEAD_CAP_BYTES
 from clawgate.domain.errors import AgentAuth, AgentOverloaded, AgentProtocol, AgentTimeout, AgentUnavailable, Invalid
 from clawgate.testing.case import TestCase
@@ -49,6 +54,58 @@ class Angry(Keeper):
     def data(self, chunk: bytes) -> None:
         if self.where == "data":
             raise AgentAuth("no")
+
+
+class Narrow(FileDescriptor):
+    """A socket that takes so many bytes of a write at once, an error instead for -1, and queues the rest."""
+
+    connected = True
+
+    def __init__(self, room: int) -> None:
+        super().__init__(Clock())
+        self.room = room
+        self.at_once: list[bytes] = []
+        self.queued: list[bytes] = []
+
+    def writeSomeData(self, data: bytes) -> int | Exception:
+        if self.room < 0:
+            return ConnectionLost()
+        self.at_once.append(data[: self.room])
+        return len(self.at_once[-1])
+
+    def write(self, data: bytes) -> None:
+        self.queued.append(data)
+
+
+class Nobody:
+    """An owner that wants to know nothing."""
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    def watch(self, deadline: float) -> None:
+        pass
+
+    def ended(self, exchange: Exchange, reason: Exception | Failure | None, kept: Connection | None) -> None:
+        pass
+
+    def gone(self, connection: Connection) -> None:
+        pass
+
+    def closed_early(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("room", "at_once", "queued"),
+    [(9, [b"abc", b"def"], []), (2, [b"ab"], [b"c", b"def"]), (0, [b""], [b"abc", b"def"]), (-1, [], [b"abc", b"def"])],
+)
+def test_what_a_socket_does_not_take_at_once_is_queued_and_nothing_overtakes_it(room: int, at_once: list[bytes], queued: list[bytes]) -> None:
+    connection, narrow = Connection(Nobody()), Narrow(room)
+    connection.makeConnection(narrow)
+    for request in (b"abc", b"def"):
+        connection.send(Exchange(request, Keeper(), cap_bytes=9, idle_seconds=9, cancel=lambda _: None))
+    assert (narrow.at_once, narrow.queued) == (at_once, queued)
 
 
 class Http(TestCase):
