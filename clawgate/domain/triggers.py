@@ -129,7 +129,9 @@ def _value(name: str, query: Mapping[str, str], body: Body) -> str | None:
 def _scalar(value: object) -> str | None:
     if isinstance(value, str):
         return value
-    return json.dumps(value) if isinstance(value, bool | int | float) else None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, int | float) else None
 
 
 def _may_be_deep(raw: bytes) -> bool:

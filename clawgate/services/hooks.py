@@ -11,9 +11,9 @@ not even from behind the same proxy.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
-import msgspec
-from attrs import define, field
+from attrs import define, field, frozen
 
 from clawgate.domain import hooks
 from clawgate.domain.caller import Peer
@@ -32,11 +32,13 @@ from clawgate.ports.events import Meter
 LIMITER = "hook"
 
 
-class Hook(msgspec.Struct, frozen=True):
+@frozen
+class Hook:
     """A hook as it is configured now.
 
     Attributes:
         scheme, options: how its deliveries are signed.
+        keys: what may have signed; None = nothing that the scheme could use.
         template: what its messages are made of.
     """
 
@@ -44,6 +46,7 @@ class Hook(msgspec.Struct, frozen=True):
     settings: HookSettings
     scheme: Scheme
     options: Options
+    keys: object = field(repr=False)
     template: Template
 
     @property
@@ -97,7 +100,8 @@ class Hooks:
         """
         windows = self._windows_of(hook)
         try:
-            verified = hook.scheme.verify(delivery, hook.settings.secrets, hook.options, self.clock.wall_ms() / 1000)
+            keys = hook.keys if hook.keys is not None else hook.scheme.keys_of(hook.settings.secrets, hook.options)
+            verified = hook.scheme.prove(delivery, keys, hook.options, self.clock.wall_ms() / 1000)
         except (NoSecret, Unauthenticated):
             self.meter.count("auth_failures_total", "/hooks")
             self._count(windows.others, peer)
@@ -125,7 +129,10 @@ class Hooks:
 
     def _read(self, name: str, settings: HookSettings) -> Hook:
         """A hook that is new, or configured anew; those of names that are there no longer are forgotten."""
-        hook = Hook(name, settings, SCHEMES[settings.verify], options_of(settings), template_of(settings))
+        scheme, options, keys = SCHEMES[settings.verify], options_of(settings), None
+        with suppress(NoSecret):
+            keys = scheme.keys_of(settings.secrets, options)
+        hook = Hook(name, settings, scheme, options, keys, template_of(settings))
         configured = self.configured()
         self._known = {other: known for other, known in self._known.items() if other in configured} | {name: hook}
         return hook

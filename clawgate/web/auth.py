@@ -89,7 +89,8 @@ def _is_meant_for_here(request: Request) -> bool:
 
 
 def _is_of_here(host: str) -> bool:
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    name, _, port = host.rpartition(":")
+    name = name if port.isdigit() else host
     return name.lower() == "localhost" or (len(name) <= _MOST_ADDRESS_CHARS and _judged(name.removeprefix("[").removesuffix("]"))[1])
 
 
@@ -98,9 +99,10 @@ def _is_of_this_origin(request: Request) -> bool:
 
     What came in the clear may be of an https page: a proxy may end TLS. What came by TLS is of no http page, which anybody on the way could have written.
     """
-    origin, host = _joined(request, b"Origin"), _joined(request, b"Host")
+    origin = _joined(request, b"Origin")
     if origin is None:
         return True
+    host = _joined(request, b"Host")
     scheme, _, name = origin.partition("://")
     return bool(host) and name == host and (scheme == "https" or (scheme == "http" and not request.isSecure()))
 

@@ -19,7 +19,8 @@ from clawgate.web.request import raw_headers
 
 Shape = TypeVar("Shape")
 _VISIBLE = re.compile(rb"[\t -~]*")
-_canonical = lru_cache(maxsize=256)(lambda name: canonical_name(name.encode()))  # of our own code's names
+canonical = lru_cache(maxsize=256)(lambda name: canonical_name(name.encode()))
+"""The name under which a header is filed. Raises Unreadable."""
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Everything that hostile JSON makes msgspec raise (reference/libraries.md §6)."""
 
@@ -45,7 +46,7 @@ class Call:
 
     def header(self, name: str) -> str | None:
         """The first value of a header, or None; one with bytes outside visible ASCII, space and tab counts as absent (zeroclaw.md, stack facts)."""
-        values = raw_headers(self.request).get(_canonical(name))
+        values = raw_headers(self.request).get(canonical(name))
         if not values:
             return None
         return values[0].decode("ascii") if _VISIBLE.fullmatch(values[0]) else None

@@ -23,8 +23,7 @@ def _keys(secrets: tuple[Secret, ...], _: Options) -> tuple[bytes, ...]:
     return tuple(public_keys.ed25519_key(text) for text in primitives.given(secrets))
 
 
-def _verify(delivery: Delivery, secrets: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
-    keys = _keys(secrets, options)
+def _prove(delivery: Delivery, keys: tuple[bytes, ...], options: Options, now_seconds: float) -> Verified:
     stamp = primitives.fresh_timestamp(delivery.header(_TIMESTAMP), now_seconds, options.tolerance_seconds)
     signature = primitives.from_hex(delivery.header(_SIGNATURE), public_keys.SIGNATURE_BYTES)
     message = stamp + delivery.body
@@ -47,6 +46,6 @@ DISCORD = Scheme(
     "hex Ed25519 of timestamp and body, the application's public key as secret; PING is answered",
     (_SIGNATURE, _TIMESTAMP),
     TOLERANCE_SECONDS,
-    _verify,
+    _prove,
     _keys,
 )

@@ -29,9 +29,8 @@ _CONVOY_HEADER = "x-convoy-signature"
 _CONVOY_ITEM = re.compile(r"t=[0-9]{1,12}|v[0-9]{1,2}=[0-9A-Za-z+/]{1,128}={0,2}", re.ASCII)
 
 
-def _verify_meta(delivery: Delivery, secrets: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
+def _prove_meta(delivery: Delivery, keys: tuple[bytes, ...], options: Options, now_seconds: float) -> Verified:
     """A delivery, or with GET the subscription check, which carries the verify token instead of a signature."""
-    keys = primitives.symmetric_keys(secrets)
     if delivery.method != "GET":
         return check(_HUB, keys, delivery, 0, now_seconds)
     try:
@@ -82,9 +81,8 @@ def _finish_linq(verified: Verified, delivery: Delivery, options: Options, now_s
     return msgspec.structs.replace(verified, id=text_id(members(delivery.body).get("event_id")))
 
 
-def _verify_nextcloud(delivery: Delivery, secrets: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
+def _prove_nextcloud(delivery: Delivery, keys: tuple[bytes, ...], options: Options, now_seconds: float) -> Verified:
     """The random is signed but nothing marks where it ends: the digest of both names the delivery."""
-    keys = primitives.symmetric_keys(secrets)
     random = trimmed_random(delivery.header(_NEXTCLOUD_RANDOM))
     message = random.encode("utf-8", "surrogatepass") + delivery.body
     primitives.require_hmac(keys, message, signatures(_NEXTCLOUD, delivery))
@@ -99,9 +97,8 @@ def trimmed_random(value: str | None) -> str:
     return random
 
 
-def _verify_stripe(delivery: Delivery, secrets: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
+def _prove_stripe(delivery: Delivery, keys: tuple[bytes, ...], options: Options, now_seconds: float) -> Verified:
     """`t=…,v1=…[,v1=…]`: one time, one or more signatures; other versions (`v0`) do not count."""
-    keys = primitives.symmetric_keys(secrets)
     items = [item.strip(" \t").partition("=") for item in delivery.header(_STRIPE_HEADER).split(",")]
     presented = [value for key, _, value in items if key == "v1"]
     primitives.require_few(presented)
@@ -129,12 +126,12 @@ def _convoy_parts(secrets: tuple[Secret, ...], options: Options) -> tuple[Layout
     return _convoy_layout(options), primitives.symmetric_keys(secrets, options.key_encoding)
 
 
-def _verify_convoy_advanced(delivery: Delivery, secrets: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
+def _prove_convoy_advanced(delivery: Delivery, parts: tuple[Layout, tuple[bytes, ...]], options: Options, now_seconds: float) -> Verified:
     """`t=…,v1=…[,v1=…][,v2=…]`: a version for each hash and encoding of the project, in each of them a signature for each of its secrets.
 
     Which version is which is not written, so what cannot be a signature of this hash and encoding belongs to another version.
     """
-    layout, keys = _convoy_parts(secrets, options)
+    layout, keys = parts
     texts = delivery.header(_CONVOY_HEADER).split(",")
     if not all(_CONVOY_ITEM.fullmatch(text) for text in texts):
         raise Unauthenticated("signature missing or malformed")
@@ -160,7 +157,7 @@ META = Scheme(
     "`sha256=` and hex HMAC-SHA256(app secret) of the body; GET: the subscription check",
     _HUB.headers,
     0,
-    _verify_meta,
+    _prove_meta,
     lambda secrets, _: primitives.symmetric_keys(secrets),
     reads_url=True,
 )
@@ -169,7 +166,7 @@ STRIPE = Scheme(
     "`t=…,v1=…`, hex HMAC-SHA256 of `t.body`; the key is the whole `whsec_…` text",
     (_STRIPE_HEADER,),
     TOLERANCE_SECONDS,
-    _verify_stripe,
+    _prove_stripe,
     lambda secrets, _: primitives.symmetric_keys(secrets),
 )
 SLACK = keyed(
@@ -202,7 +199,7 @@ NEXTCLOUD_TALK = Scheme(
     "hex HMAC-SHA256 of the random and the body",
     (*_NEXTCLOUD.headers, _NEXTCLOUD_RANDOM),
     0,
-    _verify_nextcloud,
+    _prove_nextcloud,
     lambda secrets, _: primitives.symmetric_keys(secrets),
 )
 LINQ = keyed(
@@ -240,7 +237,7 @@ CONVOY_ADVANCED = Scheme(
     "`t=…,v1=…,v2=…`, HMACs of `t,body`; one of them by `algorithm` (sha256, sha512) in `encoding` (hex, base64)",
     (_CONVOY_HEADER,),
     TOLERANCE_SECONDS,
-    _verify_convoy_advanced,
+    _prove_convoy_advanced,
     _convoy_parts,
 )
 GENERIC = described(

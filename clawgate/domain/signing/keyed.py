@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
@@ -57,13 +56,12 @@ def keyed(name: str, summary: str, layout: Layout, *, tolerance_seconds: int = 0
         finish: what the scheme reads in the body besides; may still refuse.
     """
 
-    def verify(delivery: Delivery, secrets: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
-        keys = primitives.symmetric_keys(secrets)
+    def prove(delivery: Delivery, keys: tuple[bytes, ...], options: Options, now_seconds: float) -> Verified:
         verified = check(layout, keys, delivery, options.tolerance_seconds, now_seconds)
         return finish(verified, delivery, options, now_seconds) if finish else verified
 
     headers = tuple(header for header in (*layout.headers, layout.timestamp_header, layout.id_header) if header)
-    return Scheme(name, summary, headers, tolerance_seconds, verify, lambda secrets, _: primitives.symmetric_keys(secrets))
+    return Scheme(name, summary, headers, tolerance_seconds, prove, lambda secrets, _: primitives.symmetric_keys(secrets))
 
 
 def check(layout: Layout, keys: tuple[bytes, ...], delivery: Delivery, tolerance_seconds: int, now_seconds: float) -> Verified:
@@ -103,7 +101,6 @@ def _identity(layout: Layout, delivery: Delivery) -> bytes:
     return text.encode("ascii")
 
 
-@lru_cache(maxsize=64)
 def layout_of(options: Options) -> Layout:
     """The layout that an operator describes. Raises NoSecret when it cannot be verified or could be read in two ways."""
     parts = _PARTS.split(options.signed)
@@ -136,11 +133,11 @@ def written(options: Options) -> Encoding:
 def described(name: str, summary: str, layout: Callable[[Options], Layout], headers: tuple[str, ...] = (), *, tolerance_seconds: int = 0) -> Scheme:
     """A scheme whose layout depends on the options."""
 
-    def parts(secrets: tuple[Secret, ...], options: Options) -> tuple[Layout, tuple[bytes, ...]]:
+    def parts_of(secrets: tuple[Secret, ...], options: Options) -> tuple[Layout, tuple[bytes, ...]]:
         return layout(options), primitives.symmetric_keys(secrets, options.key_encoding)
 
-    def verify(delivery: Delivery, secrets: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
-        found, keys = parts(secrets, options)
+    def prove(delivery: Delivery, parts: tuple[Layout, tuple[bytes, ...]], options: Options, now_seconds: float) -> Verified:
+        found, keys = parts
         return check(found, keys, delivery, options.tolerance_seconds, now_seconds)
 
-    return Scheme(name, summary, headers, tolerance_seconds, verify, parts)
+    return Scheme(name, summary, headers, tolerance_seconds, prove, parts_of)

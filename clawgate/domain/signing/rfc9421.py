@@ -60,9 +60,8 @@ def _check(secret: Secret, options: Options) -> Check:
     return lambda base, signature: public_keys.is_p256(pem, base, signature)
 
 
-def verify(delivery: Delivery, secrets: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
-    """See `Scheme.verify`."""
-    keys = keys_of(secrets, options)
+def prove(delivery: Delivery, keys: tuple[Key, ...], options: Options, now_seconds: float) -> Verified:
+    """See `Scheme.prove`."""
     covered, signature = chosen(delivery, options.label)
     _require_coverage(covered.components, options.components, delivery.url)
     created = _require_times(covered, options.tolerance_seconds, now_seconds)
@@ -162,7 +161,7 @@ RFC9421 = Scheme(
     "HTTP message signature over method, target and `Content-Digest` at least; `key_type` says which algorithm",
     (_INPUT, _SIGNATURE, _DIGEST),
     TOLERANCE_SECONDS,
-    verify,
+    prove,
     keys_of,
     reads_url=True,
 )

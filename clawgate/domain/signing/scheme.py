@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -96,7 +96,7 @@ class KeyType(Enum):
     ECDSA_P256_SHA256 = "ecdsa-p256-sha256"
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
+class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator may set; most schemes read the tolerance only.
 
     Attributes:
@@ -132,8 +132,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     verify_token: Secret = Secret("")
 
 
-Verifier: TypeAlias = Callable[[Delivery, tuple[Secret, ...], Options, float], Verified]
-KeyCheck: TypeAlias = Callable[[tuple[Secret, ...], Options], object]
+Prover: TypeAlias = Callable[[Delivery, Any, Options, float], Verified]  # Any: whatever the scheme's `keys_of` gives
+KeyReader: TypeAlias = Callable[[tuple[Secret, ...], Options], object]
 
 
 class Scheme(msgspec.Struct, frozen=True):
@@ -144,19 +144,22 @@ class Scheme(msgspec.Struct, frozen=True):
         summary: what is signed and how, one line for operators.
         headers: lower-case names that it reads.
         tolerance_seconds: what its platform advises; 0 = it signs no time. Those that you describe may sign one.
-        verify: `(delivery, secrets, options, now_seconds)` → Verified. Raises NoSecret when nothing can be verified as configured,
-            and Unauthenticated when this delivery is not genuine. Nothing else.
-        check: reads the secrets and options as `verify` would; raises NoSecret.
-        reads_url: `verify` looks at the URL; to others it may be "".
+        prove: `(delivery, keys, options, now_seconds)` → Verified. Raises Unauthenticated when this delivery is not genuine. Nothing else.
+        keys_of: `(secrets, options)` → the keys that `prove` takes. Raises NoSecret when nothing can be verified as configured.
+        reads_url: `prove` looks at the URL; to others it may be "".
     """
 
     name: str
     summary: str
     headers: tuple[str, ...]
     tolerance_seconds: int
-    verify: Verifier
-    check: KeyCheck
+    prove: Prover
+    keys_of: KeyReader
     reads_url: bool = False
+
+    def verify(self, delivery: Delivery, secrets: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
+        """`prove` with the keys in these secrets. Raises as `keys_of` and `prove`."""
+        return self.prove(delivery, self.keys_of(secrets, options), options, now_seconds)
 
     def verify_post(self, header: Callable[[str], str | None], body: bytes, secrets: tuple[Secret, ...], now_seconds: float) -> Verified:
         """`verify` for a channel of ours: a POST to a scheme that does not sign the URL, with the platform's own tolerance.
@@ -170,7 +173,7 @@ class Scheme(msgspec.Struct, frozen=True):
     def complaint(self, secrets: tuple[Secret, ...], options: Options) -> str:
         """Why every delivery would be refused with these secrets and options; "" when they can work. For the check of a configuration."""
         try:
-            self.check(secrets, options)
+            self.keys_of(secrets, options)
         except NoSecret as problem:
             return str(problem)
         return ""

@@ -81,13 +81,12 @@ def _decoded(parts: list[str], version: str, length: int) -> list[bytes]:
 def _scheme(name: str, summary: str, *prefixes: str) -> Scheme:
     """A scheme whose headers start with one of `prefixes`; the first that has a signature counts."""
 
-    def verify(delivery: Delivery, secrets: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
-        keys = keys_of(secrets)
+    def prove(delivery: Delivery, keys: Keys, options: Options, now_seconds: float) -> Verified:
         prefix = next((one for one in prefixes if delivery.header(f"{one}-signature")), prefixes[0])
         return check(delivery, keys, prefix, options.tolerance_seconds, now_seconds)
 
     headers = tuple(f"{prefix}-{part}" for prefix in prefixes for part in ("id", "timestamp", "signature"))
-    return Scheme(name, summary, headers, TOLERANCE_SECONDS, verify, lambda secrets, _: keys_of(secrets))
+    return Scheme(name, summary, headers, TOLERANCE_SECONDS, prove, lambda secrets, _: keys_of(secrets))
 
 
 STANDARD_WEBHOOKS = _scheme("standard-webhooks", "base64 HMAC-SHA256 (`v1`, `whsec_`) or Ed25519 (`v1a`, `whpk_`) of `id.timestamp.body`", "webhook")

@@ -35,8 +35,8 @@ def _telegram_tokens(secrets: tuple[Secret, ...], _: Options) -> tuple[Secret, .
     return secrets
 
 
-def _verify_telegram(delivery: Delivery, secrets: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
-    primitives.require_token(_telegram_tokens(secrets, options), delivery.headers.get(_TELEGRAM_HEADER))
+def _prove_telegram(delivery: Delivery, tokens: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
+    primitives.require_token(tokens, delivery.headers.get(_TELEGRAM_HEADER))
     return Verified(primitives.digest(delivery.body), id=text_id(members(delivery.body).get("update_id")))
 
 
@@ -48,9 +48,8 @@ def _gitlab_keys(secrets: tuple[Secret, ...], _: Options) -> GitlabKeys:
     return GitlabKeys(standard.keys_of(signing) if signing else None, tokens)
 
 
-def _verify_gitlab(delivery: Delivery, secrets: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
+def _prove_gitlab(delivery: Delivery, keys: GitlabKeys, options: Options, now_seconds: float) -> Verified:
     """A signature that is there has to be right: a wrong one is no reason to look at the token."""
-    keys = _gitlab_keys(secrets, options)
     if keys.signing and delivery.header(f"{_SIGNED}-signature"):
         return standard.check(delivery, keys.signing, _SIGNED, options.tolerance_seconds, now_seconds)
     if not keys.tokens:
@@ -59,12 +58,12 @@ def _verify_gitlab(delivery: Delivery, secrets: tuple[Secret, ...], options: Opt
     return Verified(primitives.digest(delivery.body))
 
 
-TELEGRAM = Scheme("telegram", "the token that was given to setWebhook, in a header", (_TELEGRAM_HEADER,), 0, _verify_telegram, _telegram_tokens)
+TELEGRAM = Scheme("telegram", "the token that was given to setWebhook, in a header", (_TELEGRAM_HEADER,), 0, _prove_telegram, _telegram_tokens)
 GITLAB = Scheme(
     "gitlab",
     _GITLAB_SUMMARY,
     (*standard.STANDARD_WEBHOOKS.headers, _GITLAB_HEADER),
     TOLERANCE_SECONDS,
-    _verify_gitlab,
+    _prove_gitlab,
     _gitlab_keys,
 )

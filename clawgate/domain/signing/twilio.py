@@ -13,7 +13,6 @@ from hmac import compare_digest
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from clawgate.domain.errors import Unauthenticated
-from clawgate.domain.secret import Secret
 from clawgate.domain.signing import primitives
 from clawgate.domain.signing.scheme import Algorithm, Delivery, Options, Scheme, Verified
 
@@ -25,8 +24,7 @@ _URL = re.compile(r"(?P<scheme>https?)://(?P<host>[^/?#]*?)(?P<port>:[0-9]{1,5})
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
-def _verify(delivery: Delivery, secrets: tuple[Secret, ...], options: Options, now_seconds: float) -> Verified:
-    keys = primitives.symmetric_keys(secrets)
+def _prove(delivery: Delivery, keys: tuple[bytes, ...], options: Options, now_seconds: float) -> Verified:
     presented = primitives.from_base64(delivery.header(_HEADER), primitives.DIGEST_BYTES[Algorithm.SHA1])
     content = _content(delivery)
     messages = [url.encode("utf-8", "surrogatepass") + content for url in _spellings(delivery.url)]
@@ -78,7 +76,7 @@ TWILIO = Scheme(
     "base64 HMAC-SHA1(auth token) of the public URL and the form's parameters, or of a URL with `bodySHA256`",
     (_HEADER, "content-type"),
     0,
-    _verify,
+    _prove,
     lambda secrets, _: primitives.symmetric_keys(secrets),
     reads_url=True,
 )

@@ -6,7 +6,7 @@ address itself (a challenge, a ping) is answered at once, without a turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 from attrs import define
@@ -17,9 +17,11 @@ from clawgate.domain.signing.scheme import Delivery, Reply, Verified
 from clawgate.services.hooks import Hook, Hooks
 from clawgate.web.answers import Answer
 from clawgate.web.asking import Asking
-from clawgate.web.call import Call
+from clawgate.web.call import Call, canonical
 from clawgate.web.dialects import hooks_wire
 from clawgate.web.documented import ANYTHING, JSON, TEXT, documented
+from clawgate.web.http_wire import Unreadable
+from clawgate.web.request import raw_headers
 from clawgate.web.router import Door, Router
 
 _log = Logger()
@@ -80,7 +82,7 @@ class HooksSurface:
         return _at_once(verified.reply)
 
     def _verified(self, hook: Hook, call: Call) -> Verified:
-        delivery = Delivery(call.request.method.decode("ascii"), self._url(hook, call), _headers(call), call.body)
+        delivery = Delivery(call.request.method.decode("ascii"), self._url(hook, call), Headers(raw_headers(call.request)), call.body)
         try:
             return self.hooks.verify(hook, delivery, call.peer)
         except (NoSecret, Unauthenticated) as problem:
@@ -101,7 +103,23 @@ def _at_once(reply: Reply) -> Answer:
     return Answer(reply.status, reply.body, reply.content_type.encode("ascii"))
 
 
-def _headers(call: Call) -> dict[str, str]:
-    """All of them, by lower-case name; bytes that are no ASCII stay bytes in a signature, as latin-1 letters."""
-    found = call.request.requestHeaders.getAllRawHeaders()
-    return {name.decode("latin-1").lower(): b", ".join(values).decode("latin-1") for name, values in found}
+class Headers(Mapping[str, str]):
+    """Those of a request by lower-case name, read when they are asked for: most schemes look at one of many.
+
+    Bytes that are no ASCII stay bytes in a signature, as latin-1 letters.
+    """
+
+    def __init__(self, raw: Mapping[bytes, list[bytes]]) -> None:
+        self._raw = raw
+
+    def __getitem__(self, name: str) -> str:
+        try:
+            return b", ".join(self._raw[canonical(name)]).decode("latin-1")
+        except (KeyError, Unreadable, UnicodeEncodeError):
+            raise KeyError(name) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1").lower() for name in self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
