@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger, globalLogPublisher
@@ -67,8 +66,7 @@ def check_startable(settings: Settings) -> None:
         check_package()
 
 
-@define(eq=False)
-class Daemon:
+class Daemon(msgspec.Struct, eq=False, dict=True):
     """One daemon process.
 
     Attributes:
@@ -82,19 +80,14 @@ class Daemon:
     show: Callable[[str], None]
     hide: Callable[[Settings], None] = lambda settings: None
     exit_code: int = 0
-    gateway: Gateway = field(init=False)
-    _listener: PublicListener = field(init=False)
-    _tls: Certificate | None = field(init=False)
-    _site: GatewaySite = field(init=False)
-    _sites: list[GatewaySite] = field(factory=list, init=False)
-    _public_url: str | None = field(default=None, init=False)
-    _is_ready: bool = field(default=False, init=False)
-    _reload_wanted: bool = field(default=False, init=False)
-    _notifier: Notifier = field(init=False)
-    _tuning: IDelayedCall | None = field(default=None, init=False)
-    _finished: Callable[[], None] = field(default=lambda: None, init=False)
+    _sites: list[GatewaySite] = []
+    _public_url: str | None = None
+    _is_ready: bool = False
+    _reload_wanted: bool = False
+    _tuning: IDelayedCall | None = None
+    _finished: Callable[[], None] = lambda: None
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         settings, reactor = self.settings, self.reactor
         children = for_agents(os.environ)
         self.gateway = Gateway.build(settings, reactor, announce=self._show_code, pid=os.getpid(), environment=children, variables=os.environ)
@@ -107,7 +100,7 @@ class Daemon:
         self._listener = PublicListener(self._site, reactor, own.host, own.port, own.listen_backlog, activated_socket(), self._tls)
         control_site = self._new_site()
         control = ControlListener(control_site, reactor, Path(settings.state_dir) / CONTROL_SOCKET)
-        tunnel = Tunnel(settings.tunnel, reactor=reactor, clock=edges.clock, health=self.gateway.health, on_url=self._tunnel_up)
+        tunnel = Tunnel(settings=settings.tunnel, reactor=reactor, clock=edges.clock, health=self.gateway.health, on_url=self._tunnel_up)
         watch = FileWatch(edges.clock, (settings.config_path, overlay_path(settings.config_path)), lambda _: self.reload())
         tls_watch = FileWatch(edges.clock, self._tls.paths if self._tls is not None else (), lambda _: self._reload_tls())
         plane = self._control_plane()

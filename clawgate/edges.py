@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import execute
 
 from clawgate.agents.catalog import build_catalog
@@ -68,8 +68,7 @@ from clawgate.system.workspace import NoWorkspace, WorkspaceFiles, directory_of
 Reactor = Any  # the reactor offers some fifteen interfaces; there is no intersection type
 
 
-@define
-class Edges:
+class Edges(msgspec.Struct):
     """The outside of a gateway; tests and embedders replace what they like."""
 
     clock: Clock
@@ -93,25 +92,25 @@ class Edges:
     """Makes a backend from changed settings; None = `backend` whatever they say."""
     build_channels: Callable[[Settings], Mapping[str, Channel]] | None = None
     """Makes the channels of changed settings; None = `channels` whatever they say."""
-    passwords: Passwords = field(factory=Argon2Passwords)
+    passwords: Passwords = msgspec.field(default_factory=Argon2Passwords)
     build_signer: Callable[[Secret], Signer] = Hs256
     """Makes what signs the control plane's tokens."""
     facts: FileFacts = lambda settings: execute(gather_facts, settings)
     memory_file: MemoryFile | None = None
     """Where what is remembered is written for people; None = nowhere."""
-    allowlist: ChannelAllowlist = field(factory=NoFile)
-    schedules: Schedules = field(factory=SystemSchedules)
-    processes: Processes = field(factory=NoProcesses)
-    ptys: PtySpawner = field(factory=NoPtys)
-    workspace: Workspace = field(factory=NoWorkspace)
-    attachments: AttachmentFiles = field(factory=NoAttachments)
-    routes: RoutesFile = field(factory=NoRoutes)
+    allowlist: ChannelAllowlist = msgspec.field(default_factory=NoFile)
+    schedules: Schedules = msgspec.field(default_factory=SystemSchedules)
+    processes: Processes = msgspec.field(default_factory=NoProcesses)
+    ptys: PtySpawner = msgspec.field(default_factory=NoPtys)
+    workspace: Workspace = msgspec.field(default_factory=NoWorkspace)
+    attachments: AttachmentFiles = msgspec.field(default_factory=NoAttachments)
+    routes: RoutesFile = msgspec.field(default_factory=NoRoutes)
     config: ConfigStore | None = None
     """The files of the configuration; None = what is changed lasts until the end of the process."""
-    extractor: Extractor = field(factory=FileExtractor)
+    extractor: Extractor = msgspec.field(default_factory=FileExtractor)
     build_catalog: Callable[[Callable[[], Settings]], ModelCatalog] | None = None
     """Makes what asks vendors for their models; None = nobody is asked."""
-    poster: Poster = field(factory=NoPoster)
+    poster: Poster = msgspec.field(default_factory=NoPoster)
     """Sends events to subscribers."""
     logs: LogLines = TAIL
     """The last lines of the log."""
@@ -181,8 +180,7 @@ class Edges:
         )
 
 
-@define
-class _Pools:
+class _Pools(msgspec.Struct):
     """The threads of one gateway, each pool for one kind of work: what waits for a disk must not wait for a password."""
 
     files: Threads

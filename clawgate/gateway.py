@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from attrs import define, field
+import msgspec
 from twisted.application.service import IService
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
@@ -32,8 +32,7 @@ from clawgate.web.resource import GatewayResource
 from clawgate.web.router import Router
 
 
-@define
-class Gateway:
+class Gateway(msgspec.Struct):
     """One gateway.
 
     Attributes:
@@ -58,8 +57,8 @@ class Gateway:
     web: GatewayResource
     control: ControlPlane | None
     _steps: tuple[Step, ...]
-    _outer: tuple[Step, ...] = field(default=(), init=False)
-    _service: GatewayService | None = field(default=None, init=False)
+    _outer: tuple[Step, ...] = ()
+    _service: GatewayService | None = None
 
     @classmethod
     def build(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from attrs import define, field
+import msgspec
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import Logger
@@ -26,8 +26,7 @@ async def nothing() -> None:
     """A step's half that has nothing to do."""
 
 
-@define
-class Step:
+class Step(msgspec.Struct):
     """One thing that is started and stopped.
 
     Attributes:
@@ -40,14 +39,13 @@ class Step:
     stop_seconds: float = 5.0
 
 
-@define
-class Lifecycle:
+class Lifecycle(msgspec.Struct):
     """Steps in the order of their start."""
 
     steps: tuple[Step, ...]
     clock: Clock
-    _started: list[Step] = field(factory=list, init=False)
-    _stopping: Deferred[None] | None = field(default=None, init=False)
+    _started: list[Step] = []
+    _stopping: Deferred[None] | None = None
 
     async def start(self) -> None:
         """Starts every step; when one fails, stops those already started and raises what it raised.

@@ -61,7 +61,7 @@ IMPURE = frozenset(
 ALSO = {
     0: ("msgspec", "cryptography.exceptions", "cryptography.hazmat.primitives"),
     1: ("msgspec", "twisted.internet.defer", "twisted.internet.interfaces", "twisted.python.failure"),
-    2: ("msgspec", "attr", "attrs", "twisted.internet.defer", "twisted.internet.interfaces", "twisted.logger", "twisted.python.failure"),
+    2: ("msgspec", "twisted.internet.defer", "twisted.internet.interfaces", "twisted.logger", "twisted.python.failure"),
 }
 
 

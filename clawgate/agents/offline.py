@@ -9,7 +9,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-import attrs
+import msgspec
 from twisted.internet.defer import Deferred, succeed
 
 from clawgate.domain.errors import AgentError, AgentUnavailable, GatewayError
@@ -36,8 +36,7 @@ class Notes(Protocol):
         """Texts with every one of the words that `principal` may see, newest first."""
 
 
-@attrs.define
-class OfflineBackend:
+class OfflineBackend(msgspec.Struct):
     """An `AgentBackend` without a model.
 
     Attributes:

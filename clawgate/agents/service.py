@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol, cast
 
-import attrs
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
@@ -26,8 +25,7 @@ class Answerer(Protocol):
         """The answer, at once or as a Deferred or coroutine."""
 
 
-@attrs.define
-class ServiceBackend:
+class ServiceBackend(msgspec.Struct):
     """An `AgentBackend` over an embedder's object. Its answer is one delta; its exceptions become `AgentUnavailable`, logged with their traceback."""
 
     service: Answerer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
+import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 
 from clawgate.domain.errors import AgentUnavailable
@@ -11,8 +11,7 @@ from clawgate.domain.turn import Completion, Prompt
 from clawgate.ports.agents import Sink
 
 
-@attrs.define
-class UnknownBackend:
+class UnknownBackend(msgspec.Struct):
     """An `AgentBackend` that never answers."""
 
     name: str

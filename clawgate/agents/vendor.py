@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-import attrs
 import msgspec
 from twisted.internet.defer import Deferred, succeed
 
@@ -46,8 +45,7 @@ def tell(sink: Sink, pieces: Iterable[Piece]) -> None:
             sink.usage(piece)
 
 
-@attrs.define
-class VendorBackend:
+class VendorBackend(msgspec.Struct):
     """An `AgentBackend` for one vendor.
 
     Attributes:

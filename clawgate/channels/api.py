@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError, UnknownHostError
 from twisted.internet.interfaces import IConsumer, IReactorTCP
@@ -56,8 +56,7 @@ def checked_base(setting: str, url: str) -> str:
     return url.rstrip("/")
 
 
-@define(eq=False)
-class Api:
+class Api(msgspec.Struct, eq=False):
     """JSON over HTTP with a bearer token.
 
     Attributes:
@@ -72,10 +71,10 @@ class Api:
     base: str
     token: Secret
     agent: IAgent | None = None
-    redact: Redactor = field(factory=Redactor, init=False)
-    _pool: HTTPConnectionPool | None = field(default=None, init=False)
+    redact: Redactor = msgspec.field(default_factory=Redactor)
+    _pool: HTTPConnectionPool | None = None
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         self.redact.register(self.token)
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str] | None = None, *, is_bearer: bool = True) -> Answer:

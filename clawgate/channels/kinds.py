@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import define
+import msgspec
 from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTCP
 from twisted.web.iweb import IAgent
@@ -23,8 +23,7 @@ if TYPE_CHECKING:  # no cycle: only to name a type of what is imported late
     from clawgate.channels.api import Api
 
 
-@define(frozen=True)
-class Workshop:
+class Workshop(msgspec.Struct, frozen=True):
     """What a channel is made with; `agent` None = each makes its own."""
 
     reactor: IReactorTCP
@@ -38,8 +37,7 @@ class Workshop:
         return Api(self.reactor, self.clock, title, checked_base(setting, base), token, self.agent)
 
 
-@define(frozen=True)
-class Kind:
+class Kind(msgspec.Struct, frozen=True):
     """One row of the table.
 
     Attributes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.channels import linq_wire as wire
@@ -20,8 +20,7 @@ from clawgate.ports.channels import HeaderLookup, QueryLookup, no_query
 _UNKNOWN_CHAT = 404
 
 
-@define(eq=False)
-class Linq:
+class Linq(msgspec.Struct, eq=False):
     """One Linq number.
 
     Attributes:
@@ -32,10 +31,10 @@ class Linq:
     from_phone: str
     signing_secrets: tuple[Secret, ...]
     allowed: tuple[str, ...]
-    name: str = field(default=wire.NAME, init=False)
-    title: str = field(default=wire.TITLE, init=False)
-    retry_safe: bool = field(default=False, init=False)
-    tolerance_seconds: int = field(default=LINQ.tolerance_seconds, init=False)
+    name: str = wire.NAME
+    title: str = wire.TITLE
+    retry_safe: bool = False
+    tolerance_seconds: int = LINQ.tolerance_seconds
 
     def verify(self, header: HeaderLookup, body: bytes, now_seconds: float, query: QueryLookup = no_query) -> str:
         """Checks the timestamp and the signature over both. Raises Unauthenticated."""

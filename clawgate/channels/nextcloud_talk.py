@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.channels import nextcloud_talk_wire as wire
@@ -18,8 +18,7 @@ from clawgate.domain.signing.hmac_schemes import NEXTCLOUD_TALK, trimmed_random
 from clawgate.ports.channels import HeaderLookup, QueryLookup, no_query
 
 
-@define(eq=False)
-class NextcloudTalk:
+class NextcloudTalk(msgspec.Struct, eq=False):
     """One Nextcloud.
 
     Attributes:
@@ -29,12 +28,12 @@ class NextcloudTalk:
     api: Api
     webhook_secrets: tuple[Secret, ...]
     allowed: tuple[str, ...]
-    name: str = field(default=wire.NAME, init=False)
-    title: str = field(default=wire.TITLE, init=False)
-    retry_safe: bool = field(default=False, init=False)
-    tolerance_seconds: int = field(default=0, init=False)
+    name: str = wire.NAME
+    title: str = wire.TITLE
+    retry_safe: bool = False
+    tolerance_seconds: int = 0
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         for secret in self.webhook_secrets:
             self.api.redact.register(secret)
 

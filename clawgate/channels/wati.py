@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.channels import wati_wire as wire
@@ -21,8 +21,7 @@ from clawgate.domain.signing.primitives import require_token
 from clawgate.ports.channels import HeaderLookup, QueryLookup, no_query
 
 
-@define(eq=False)
-class Wati:
+class Wati(msgspec.Struct, eq=False):
     """One WATI account.
 
     Attributes:
@@ -34,12 +33,12 @@ class Wati:
     webhook_tokens: tuple[Secret, ...]
     allowed: tuple[str, ...]
     tenant_id: str = ""
-    name: str = field(default=wire.NAME, init=False)
-    title: str = field(default=wire.TITLE, init=False)
-    retry_safe: bool = field(default=False, init=False)
-    tolerance_seconds: int = field(default=0, init=False)
+    name: str = wire.NAME
+    title: str = wire.TITLE
+    retry_safe: bool = False
+    tolerance_seconds: int = 0
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         for secret in self.webhook_tokens:
             self.api.redact.register(secret)
 

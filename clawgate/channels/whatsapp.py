@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.channels import whatsapp_wire as wire
@@ -19,8 +19,7 @@ from clawgate.domain.signing.hmac_schemes import META, is_subscription
 from clawgate.ports.channels import HeaderLookup, QueryLookup, no_query
 
 
-@define(eq=False)
-class WhatsApp:
+class WhatsApp(msgspec.Struct, eq=False):
     """One phone number of the Cloud API.
 
     Attributes:
@@ -33,10 +32,10 @@ class WhatsApp:
     verify_token: Secret
     app_secrets: tuple[Secret, ...]
     allowed: tuple[str, ...]
-    name: str = field(default=wire.NAME, init=False)
-    title: str = field(default=wire.TITLE, init=False)
-    retry_safe: bool = field(default=False, init=False)
-    tolerance_seconds: int = field(default=0, init=False)
+    name: str = wire.NAME
+    title: str = wire.TITLE
+    retry_safe: bool = False
+    tolerance_seconds: int = 0
 
     def verify(self, header: HeaderLookup, body: bytes, now_seconds: float, query: QueryLookup = no_query) -> str:
         """Checks `X-Hub-Signature-256`; the scheme has no time. Raises Unauthenticated."""

@@ -15,7 +15,7 @@ from functools import partial
 from urllib.parse import urlencode, urlsplit
 
 import click
-from attrs import define, field
+import msgspec
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.sync.client import ClientConnection, connect, unix_connect
 from websockets.typing import Subprotocol
@@ -86,8 +86,7 @@ def _remote(url: str, token: str) -> Iterator[ClientConnection]:
         yield socket
 
 
-@define
-class _Talk:
+class _Talk(msgspec.Struct):
     """The conversation; one turn after the other.
 
     Attributes:
@@ -97,8 +96,8 @@ class _Talk:
 
     socket: ClientConnection
     attach: Callable[[str, str], str]
-    others: int = field(default=0, init=False)
-    _files: list[str] = field(factory=list, init=False)
+    others: int = 0
+    _files: list[str] = []
 
     def run(self) -> None:
         """Until there is no more input."""

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import click
-from attrs import define
+import msgspec
 
 from clawgate.commands.output import safe
 from clawgate.domain.errors import GatewayError, Invalid, Unavailable
@@ -29,8 +29,7 @@ class Refused(GatewayError):
     """The daemon answered, and the answer is no; `str` is its own sentence."""
 
 
-@define
-class Operator:
+class Operator(msgspec.Struct):
     """The files and the daemon that a command is about.
 
     Attributes:

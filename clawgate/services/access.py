@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from attrs import define, field
+import msgspec
 from twisted.logger import Logger
 
 from clawgate.domain.caller import ALL_SCOPES, OPEN, Caller
@@ -23,16 +23,15 @@ _SEEN_EVERY_MS = 60_000
 _log = Logger()
 
 
-@define
-class Access:
+class Access(msgspec.Struct):
     """Turns credentials into callers."""
 
     devices: Devices
     clock: Clock
     require_pairing: bool
-    _known: OrderedDict[str, Device] = field(factory=OrderedDict, init=False)
-    _seen: dict[str, int] = field(factory=dict, init=False)
-    _generation: int = field(default=0, init=False)
+    _known: OrderedDict[str, Device] = msgspec.field(default_factory=OrderedDict)
+    _seen: dict[str, int] = {}
+    _generation: int = 0
 
     async def identify(self, token: str | None, client: str) -> Caller | None:
         """The caller of a bearer token, or None when it opens nothing.

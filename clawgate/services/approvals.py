@@ -14,7 +14,6 @@ from collections.abc import Callable
 from functools import partial
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
@@ -55,8 +54,7 @@ class Resolved(msgspec.Struct, frozen=True):
     always: bool
 
 
-@define(eq=False)
-class Approvals:
+class Approvals(msgspec.Struct, eq=False):
     """Verdicts on tool calls, and the questions that are open.
 
     Attributes:
@@ -72,10 +70,10 @@ class Approvals:
     timeout_seconds: Callable[[], float]
     most_actions_per_hour: Callable[[], int]
     audit: Recorder = NOT_RECORDED
-    _waiting: dict[str, tuple[Pending, Deferred[bool]]] = field(factory=dict, init=False)
-    _asking: Counter[str] = field(factory=Counter, init=False)
-    _granted: OrderedDict[str, frozenset[str]] = field(factory=OrderedDict, init=False)
-    _actions: deque[float] = field(factory=deque, init=False)
+    _waiting: dict[str, tuple[Pending, Deferred[bool]]] = {}
+    _asking: Counter[str] = msgspec.field(default_factory=Counter)
+    _granted: OrderedDict[str, frozenset[str]] = msgspec.field(default_factory=OrderedDict)
+    _actions: deque[float] = msgspec.field(default_factory=deque)
 
     def verdict(self, tool: Tool, options: TurnOptions | None) -> Verdict:
         """The policy's word on a tool in a turn."""

@@ -5,7 +5,7 @@ Upload and message name the same session, whether its history is stored yet or n
 
 from __future__ import annotations
 
-from attrs import define, field
+import msgspec
 from twisted.logger import Logger
 
 from clawgate.domain import attachments as rules
@@ -24,15 +24,14 @@ MOST_WRITING = 4
 """Files that are written or wait for it; each is in memory meanwhile."""
 
 
-@define(eq=False)
-class Attachments:
+class Attachments(msgspec.Struct, eq=False):
     """All attached files."""
 
     files: AttachmentFiles
     sessions: Sessions
     clock: Clock
     ids: Ids
-    _writing: int = field(default=0, init=False)
+    _writing: int = 0
 
     async def keep(self, caller: Caller, session_id: str, *, filename: str, media: str, data: bytes) -> Attachment:
         """Takes a file; it is on disk when this returns.

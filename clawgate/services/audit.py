@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -62,8 +62,7 @@ NOT_RECORDED: Recorder = _Nothing()
 """For a gateway with `[audit] enabled = false`, and for parts that stand alone."""
 
 
-@define(eq=False)
-class Audit:
+class Audit(msgspec.Struct, eq=False):
     """The log of this gateway; a `Recorder`."""
 
     rows: AuditRows
@@ -71,9 +70,9 @@ class Audit:
     meter: Meter
     health: ComponentHealth
     retention_days: int
-    _was_broken: bool = field(default=False, init=False)
-    _is_verifying: bool = field(default=False, init=False)
-    _strangers: SlidingWindow = field(factory=lambda: SlidingWindow(MOST_OF_STRANGERS_PER_MINUTE), init=False)
+    _was_broken: bool = False
+    _is_verifying: bool = False
+    _strangers: SlidingWindow = msgspec.field(default_factory=lambda: SlidingWindow(MOST_OF_STRANGERS_PER_MINUTE))
 
     # --- writing
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -27,8 +26,7 @@ MOST_NAMED = 8
 """Backends kept besides the configured one."""
 
 
-@define(eq=False)
-class Lease:
+class Lease(msgspec.Struct, eq=False):
     """A backend in use; give it back with `release`.
 
     Attributes:
@@ -46,8 +44,7 @@ class Lease:
             seat.give_back()
 
 
-@define(eq=False)
-class Backends:
+class Backends(msgspec.Struct, eq=False, dict=True):
     """The configured backend and those asked for by name.
 
     Attributes:
@@ -59,11 +56,10 @@ class Backends:
     build: Build
     settings: Callable[[], Settings]
     clock: Clock
-    _seat: _Seat = field(init=False)
-    _named: dict[str, _Seat] = field(factory=dict, init=False)
-    _is_stopped: bool = field(default=False, init=False)
+    _named: dict[str, _Seat] = {}
+    _is_stopped: bool = False
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         self._seat = _Seat(self.current)
 
     async def start(self) -> None:
@@ -166,15 +162,14 @@ class Backends:
         return msgspec.structs.replace(self.settings(), default_provider=name, default_model="", api_key=None, api_url="")
 
 
-@define(eq=False)
-class _Seat:
+class _Seat(msgspec.Struct, eq=False):
     """One backend and how many use it; `problem` is why it could not be started."""
 
     backend: AgentBackend
     leases: int = 0
-    ready: Deferred[None] = field(factory=Deferred)
+    ready: Deferred[None] = msgspec.field(default_factory=Deferred)
     problem: str = ""
-    _waiting: list[Deferred[None]] = field(factory=list)
+    _waiting: list[Deferred[None]] = []
 
     def lend(self, model: str) -> Lease:
         self.leases += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.ports.clock import Clock
@@ -13,8 +13,7 @@ from clawgate.ports.clock import Clock
 _T = TypeVar("_T")
 
 
-@define(eq=False)
-class Cached(Generic[_T]):
+class Cached(msgspec.Struct, Generic[_T], eq=False):
     """The value of `load`, at most `seconds` old.
 
     While it is loaded again, those who come meanwhile get the value from before; a load that fails is tried again by whoever comes next.
@@ -23,9 +22,9 @@ class Cached(Generic[_T]):
     load: Callable[[], Deferred[_T]]
     clock: Clock
     seconds: float
-    _held: list[_T] = field(factory=list, init=False)
-    _due: float = field(default=0.0, init=False)
-    _generation: int = field(default=0, init=False)
+    _held: list[_T] = []
+    _due: float = 0.0
+    _generation: int = 0
 
     async def get(self) -> _T:
         """The value; raises what `load` raises."""

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
-from attrs import define
 from twisted.internet.defer import Deferred, succeed
 
 from clawgate.domain.canvas import DEFAULT_CANVAS, DRAWN, ContentType
@@ -32,8 +31,7 @@ class _Asked(msgspec.Struct):
     content: str | None = None
 
 
-@define
-class CanvasTools:
+class CanvasTools(msgspec.Struct):
     """The tool `canvas`."""
 
     canvases: Canvases

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from attrs import define, field
+import msgspec
 from twisted.logger import Logger
 
 from clawgate.domain.canvas import (
@@ -31,14 +31,12 @@ FULL = "Maximum canvas count reached. Clear unused canvases first."
 Watcher = Callable[[Frame], None]
 
 
-@define(eq=False)
-class _Canvas:
-    frames: deque[Frame] = field(factory=deque)
-    watchers: list[Watcher] = field(factory=list)
+class _Canvas(msgspec.Struct, eq=False):
+    frames: deque[Frame] = msgspec.field(default_factory=deque)
+    watchers: list[Watcher] = []
 
 
-@define(eq=False)
-class Canvases:
+class Canvases(msgspec.Struct, eq=False):
     """All canvases of one gateway.
 
     Attributes:
@@ -49,9 +47,9 @@ class Canvases:
     ids: Ids
     events: Events
     most_bytes: int = MOST_BYTES
-    _held: dict[str, _Canvas] = field(factory=dict, init=False)
-    _bytes: int = field(default=0, init=False)
-    _number: int = field(default=0, init=False)
+    _held: dict[str, _Canvas] = {}
+    _bytes: int = 0
+    _number: int = 0
 
     def names(self) -> tuple[str, ...]:
         """Every canvas that has frames or watchers, the oldest first."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-from attrs import define
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.logger import Logger
 
@@ -37,8 +36,7 @@ class NobodyAsked:
         return fail(AgentUnavailable("this gateway asks no provider"))
 
 
-@define
-class Catalog:
+class Catalog(msgspec.Struct):
     """Lists of models, kept across restarts."""
 
     settings: Callable[[], Settings]

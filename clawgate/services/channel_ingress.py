@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 
 import msgspec
-from attrs import define
 
 from clawgate.domain import onboarding
 from clawgate.domain.errors import Conflict
@@ -46,8 +45,7 @@ _NONCE_SECONDS = 7 * MIN_PLATFORM_RETENTION_SECONDS
 _MOST_LOOKS = 3
 
 
-@define
-class ChannelIngress:
+class ChannelIngress(msgspec.Struct):
     """Takes channels' messages in."""
 
     inbox: Inbox

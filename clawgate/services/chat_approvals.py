@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import msgspec
-from attrs import define
 
 from clawgate.domain import chat_approvals as rules
 from clawgate.domain.audit import Action, Outcome
@@ -57,8 +56,7 @@ class Say(msgspec.Struct, frozen=True):
 Decision = Ordinary | Replay | Say
 
 
-@define
-class ChatApprovals:
+class ChatApprovals(msgspec.Struct):
     """Open questions and standing permissions.
 
     Attributes:

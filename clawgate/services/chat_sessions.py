@@ -5,7 +5,7 @@ Ids are whole here, never beginnings.
 
 from __future__ import annotations
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.caller import Caller
 from clawgate.domain.chat import session_of
@@ -21,8 +21,7 @@ MOST_LISTED = 1_000
 _NO_SESSION = "Session not found"
 
 
-@define
-class ChatSessions:
+class ChatSessions(msgspec.Struct):
     """Kept sessions and running ones."""
 
     sessions: Sessions

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -54,15 +53,13 @@ class Entered(msgspec.Struct, frozen=True):
     name: str | None
 
 
-@define(eq=False)
-class _Draft:
+class _Draft(msgspec.Struct, eq=False):
     """A room that is being made: what is accepted for it meanwhile."""
 
-    items: list[Item] = field(factory=list)
+    items: list[Item] = []
 
 
-@define(eq=False)
-class Chats:
+class Chats(msgspec.Struct, eq=False):
     """All rooms.
 
     Attributes:
@@ -78,8 +75,8 @@ class Chats:
     desk: Desk
     clock: Clock
     provider: Callable[[], str]
-    _rooms: dict[str, Room] = field(factory=dict, init=False)
-    _drafts: dict[str, list[_Draft]] = field(factory=dict, init=False)
+    _rooms: dict[str, Room] = {}
+    _drafts: dict[str, list[_Draft]] = {}
 
     # --- coming and going
 

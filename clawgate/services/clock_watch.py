@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -28,8 +28,7 @@ _STEP_MS = 2_000
 """Less is the two clocks' own drift, or an NTP daemon that slews."""
 
 
-@define(eq=False)
-class ClockWatch:
+class ClockWatch(msgspec.Struct, eq=False):
     """Looks at the two clocks while the gateway runs.
 
     Attributes:
@@ -41,10 +40,10 @@ class ClockWatch:
     meter: Meter
     mends: Sequence[Callable[[int], Deferred[int]]]
     wakes: Sequence[Callable[[], object]]
-    _offset_ms: float = field(default=0.0, init=False)
-    _mended_at: float = field(default=0.0, init=False)
-    _is_set: bool = field(default=False, init=False)
-    _loop: Deferred[None] | None = field(default=None, init=False)
+    _offset_ms: float = 0.0
+    _mended_at: float = 0.0
+    _is_set: bool = False
+    _loop: Deferred[None] | None = None
 
     async def start(self) -> None:
         """Mends what a clock did while nothing ran, and begins to look. Raises StoreUnavailable."""

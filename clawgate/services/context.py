@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.inbox import Item
 from clawgate.domain.messages import PLAIN, MemoryEntry, TurnOptions
@@ -21,8 +21,7 @@ Recall = Callable[[str, int, str], Awaitable[tuple[MemoryEntry, ...]]]
 """Question, at most so many, for whom → what is remembered, best first."""
 
 
-@define(eq=False)
-class Context:
+class Context(msgspec.Struct, eq=False):
     """Gathers it for one turn."""
 
     inbox: Inbox

@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
@@ -48,8 +47,7 @@ class Refused(GatewayError):
     """A command that cannot be carried out; the text is what the client reads."""
 
 
-@define(eq=False)
-class ControlTokens:
+class ControlTokens(msgspec.Struct, eq=False):
     """The one token of this process.
 
     Attributes:
@@ -61,7 +59,7 @@ class ControlTokens:
     entropy: Entropy
     ttl_hours: int
     announce: Callable[[Token], object] = lambda token: None
-    _token: Token | None = field(default=None, init=False)
+    _token: Token | None = None
 
     def current(self) -> Token:
         """The token that counts; a new one if there is none, or if it has expired: only the operator asks."""
@@ -83,8 +81,7 @@ class ControlTokens:
         return control.refusal(token, now_s=self.clock.wall_ms() // 1000, active_id=active, is_signed=self.signer.is_signed)
 
 
-@define(eq=False)
-class ControlPlane:
+class ControlPlane(msgspec.Struct, eq=False):
     """The commands, for whoever holds the token."""
 
     tokens: ControlTokens
@@ -92,11 +89,11 @@ class ControlPlane:
     backends: Backends
     clock: Clock
     audit: Recorder = NOT_RECORDED
-    _models: dict[str, str] = field(factory=dict, init=False)
-    _checking: Deferred[None] | None = field(default=None, init=False)
-    _started: float = field(init=False)
+    _models: dict[str, str] = {}
+    _checking: Deferred[None] | None = None
+    _started: float = 0.0
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         self._started = self.clock.monotonic()
 
     def stop(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-from attrs import define, field
 
 from clawgate.domain.caller import OPERATOR
 from clawgate.domain.commands import Say, judge
@@ -34,8 +33,7 @@ class Written(msgspec.Struct, frozen=True):
     warning: str
 
 
-@define
-class Cron:
+class Cron(msgspec.Struct):
     """What may be done about jobs.
 
     Attributes:
@@ -52,7 +50,7 @@ class Cron:
     events: Events
     policy: Callable[[], CronPolicy]
     has_channel: Callable[[str | None], bool]
-    changed: Callable[[], None] = field(default=lambda: None)
+    changed: Callable[[], None] = lambda: None
 
     def check_enabled(self) -> None:
         """Raises SwitchedOff when jobs are not taken; reading them always is possible."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -86,8 +85,7 @@ class CronPolicy(msgspec.Struct, frozen=True):
         )
 
 
-@define(eq=False)
-class CronRuns:
+class CronRuns(msgspec.Struct, eq=False):
     """Carries runs to their end."""
 
     rows: CronRows
@@ -100,10 +98,10 @@ class CronRuns:
     policy: Callable[[], CronPolicy]
     has_channel: Callable[[str | None], bool]
     delivery: Delivery
-    _at_work: dict[Deferred[None], int] = field(factory=dict, init=False)
-    _watched: dict[str, Deferred[Item]] = field(factory=dict, init=False)
-    _waiting: dict[int, Deferred[Run]] = field(factory=dict, init=False)
-    _shells: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(MOST_SHELLS), init=False)
+    _at_work: dict[Deferred[None], int] = {}
+    _watched: dict[str, Deferred[Item]] = {}
+    _waiting: dict[int, Deferred[Run]] = {}
+    _shells: DeferredSemaphore = msgspec.field(default_factory=lambda: DeferredSemaphore(MOST_SHELLS))
 
     def begin(self, run: Run, job: Job, *, is_approved: bool = False) -> None:
         """Begins to carry a run that was just written down."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -31,8 +31,7 @@ APOLOGY = "Sorry, I couldn't process your message right now."
 """What a sender is told when the agent gave up; the contract's text."""
 
 
-@define
-class Delivery:
+class Delivery(msgspec.Struct):
     """The outbox at work."""
 
     outbox: Outbox
@@ -43,12 +42,12 @@ class Delivery:
     meter: Meter
     health: ComponentHealth
     retry: RetryPolicy
-    _pumps: dict[str, _Pump] = field(factory=dict, init=False)
-    _former: dict[str, Channel] = field(factory=dict, init=False)
+    _pumps: dict[str, _Pump] = {}
+    _former: dict[str, Channel] = {}
     """Channels that were removed while running: replies of turns that end later are split as theirs and wait in the outbox."""
-    _ending: list[_Pump] = field(factory=list, init=False)
+    _ending: list[_Pump] = []
     """Pumps of removed channels that still send."""
-    _is_running: bool = field(default=False, init=False)
+    _is_running: bool = False
 
     async def start(self) -> None:
         """Settles what a lost process was sending, then begins."""
@@ -177,14 +176,13 @@ class Delivery:
             )
 
 
-@define(eq=False)
-class _Pump:
+class _Pump(msgspec.Struct, eq=False):
     """One channel's share of the outbox."""
 
     delivery: Delivery
     channel: Channel
     sending: int = 0
-    _under_way: dict[Deferred[None], Channel] = field(factory=dict)
+    _under_way: dict[Deferred[None], Channel] = {}
     _pending: bool = False
     _claiming: bool = False
     _stopped: bool = False

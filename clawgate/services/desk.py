@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-from attrs import define, field
 
 from clawgate.domain.attempts import Attempt
 from clawgate.domain.caller import Caller
@@ -37,8 +36,7 @@ class Redriven(msgspec.Struct, frozen=True):
     cursor: str
 
 
-@define
-class Desk:
+class Desk(msgspec.Struct):
     """What may be seen and decided about accepted messages.
 
     Attributes:
@@ -50,7 +48,7 @@ class Desk:
     journal: Journal
     dispatch: Dispatch
     clock: Clock
-    told: Callable[[Item], None] = field(default=lambda item: None, init=False)
+    told: Callable[[Item], None] = lambda item: None
 
     async def show(self, item_id: str, caller: Caller) -> ItemDetail:
         """The item, for its owner or an administrator.

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from functools import partial
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
@@ -40,8 +39,7 @@ class Issued(msgspec.Struct, frozen=True):
     persisted: bool
 
 
-@define
-class Devices:
+class Devices(msgspec.Struct):
     """The paired devices of this gateway.
 
     Attributes:
@@ -55,11 +53,11 @@ class Devices:
     entropy: Entropy
     ids: Ids
     token_prefix: str
-    revoked: Callable[[str], None] = field(default=lambda device_id: None)
+    revoked: Callable[[str], None] = lambda device_id: None
     audit: Recorder = NOT_RECORDED
-    _lock: DeferredLock = field(factory=DeferredLock, init=False)
-    _paired_until_ms: float = field(default=0, init=False)
-    _writes: int = field(default=0, init=False)
+    _lock: DeferredLock = msgspec.field(default_factory=DeferredLock)
+    _paired_until_ms: float = 0
+    _writes: int = 0
 
     async def add(
         self,

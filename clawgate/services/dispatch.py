@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -43,8 +43,7 @@ UNRECORDABLE = "unrecordable"
 """The error of an item whose outcome no store or channel could take."""
 
 
-@define
-class Dispatch:
+class Dispatch(msgspec.Struct):
     """Starts turns, commits their outcomes, tells who waits.
 
     Attributes:
@@ -62,20 +61,20 @@ class Dispatch:
     slots: int
     replies: Callable[[Item, Event], Sequence[Send]]
     replied: Callable[[str], None]
-    _running: dict[str, Deferred[None]] = field(factory=dict, init=False)
-    _from_backlog: set[str] = field(factory=set, init=False)
-    _claimed: deque[Item] = field(factory=deque, init=False)
-    _asked: dict[str, None] = field(factory=dict, init=False)
-    _reserved: int = field(default=0, init=False)
-    _backlog_pending: bool = field(default=False, init=False)
-    _asked_pending: bool = field(default=False, init=False)
-    _claiming: bool = field(default=False, init=False)
-    _paused: bool = field(default=True, init=False)
-    _is_over: bool = field(default=False, init=False)
-    _pump_call: IDelayedCall | None = field(default=None, init=False)
-    _due_call: IDelayedCall | None = field(default=None, init=False)
-    _pause_call: IDelayedCall | None = field(default=None, init=False)
-    _has_paused: bool = field(default=False, init=False)
+    _running: dict[str, Deferred[None]] = {}
+    _from_backlog: set[str] = set()
+    _claimed: deque[Item] = msgspec.field(default_factory=deque)
+    _asked: dict[str, None] = {}
+    _reserved: int = 0
+    _backlog_pending: bool = False
+    _asked_pending: bool = False
+    _claiming: bool = False
+    _paused: bool = True
+    _is_over: bool = False
+    _pump_call: IDelayedCall | None = None
+    _due_call: IDelayedCall | None = None
+    _pause_call: IDelayedCall | None = None
+    _has_paused: bool = False
 
     # --- the backlog
 

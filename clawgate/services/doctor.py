@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.doctor import Condition, Result, checks
 from clawgate.domain.errors import Invalid
@@ -16,8 +16,7 @@ from clawgate.ports.threads import FileFacts
 from clawgate.services.health import Health
 
 
-@define
-class Doctor:
+class Doctor(msgspec.Struct):
     """Looks at configuration, components and store; asks nobody outside."""
 
     settings: Callable[[], Settings]

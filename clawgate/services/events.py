@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 
-from attrs import define, field
+import msgspec
 from twisted.logger import Logger
 
 from clawgate.domain.errors import Overloaded
@@ -22,16 +22,15 @@ MOST_WATCHERS = 1_000
 Watcher = Callable[[BusEvent], None]
 
 
-@define(eq=False)
-class Events:
+class Events(msgspec.Struct, eq=False):
     """Publishes to every watcher, in order."""
 
     clock: Clock
-    _number: int = field(default=0, init=False)
-    _forgotten: int = field(default=0, init=False)
-    _recent: deque[BusEvent] = field(factory=lambda: deque(maxlen=KEPT), init=False)
-    _watchers: list[Watcher] = field(factory=list, init=False)
-    _of_kind: dict[str, dict[Watcher, None]] = field(factory=dict, init=False)
+    _number: int = 0
+    _forgotten: int = 0
+    _recent: deque[BusEvent] = msgspec.field(default_factory=lambda: deque(maxlen=KEPT))
+    _watchers: list[Watcher] = []
+    _of_kind: dict[str, dict[Watcher, None]] = {}
 
     @property
     def is_watched(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.caller import Peer
 from clawgate.domain.errors import RateLimited
@@ -13,8 +13,7 @@ from clawgate.ports.clock import Clock
 from clawgate.ports.events import Meter
 
 
-@define
-class Guard:
+class Guard(msgspec.Struct):
     """The sliding windows and the count of failed credentials."""
 
     windows: Mapping[str, SlidingWindow]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from attrs import define, field
+import msgspec
 from twisted.logger import Logger
 
 from clawgate.domain.messages import DedupeKey, Inbound, TurnOptions
@@ -36,8 +36,7 @@ def tasks(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(task for task in found if task))[:MOST_TASKS]
 
 
-@define(eq=False)
-class Heartbeat:
+class Heartbeat(msgspec.Struct, eq=False):
     """Asks about each task, once in each round.
 
     Attributes:
@@ -50,7 +49,7 @@ class Heartbeat:
     meter: Meter
     health: ComponentHealth
     settings: Callable[[], HeartbeatSettings]
-    _round: int = field(default=0, init=False)
+    _round: int = 0
 
     def apply(self, supervisor: Supervisor) -> None:
         """Starts the component when the settings want it; to be called at start and when they have changed."""

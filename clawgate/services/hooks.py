@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from attrs import define, field, frozen
+import msgspec
 
 from clawgate.domain import hooks
 from clawgate.domain.caller import Peer
@@ -32,8 +32,7 @@ from clawgate.ports.events import Meter
 LIMITER = "hook"
 
 
-@frozen
-class Hook:
+class Hook(msgspec.Struct, frozen=True):
     """A hook as it is configured now.
 
     Attributes:
@@ -46,8 +45,11 @@ class Hook:
     settings: HookSettings
     scheme: Scheme
     options: Options
-    keys: object = field(repr=False)
+    keys: object
     template: Template
+
+    def __repr__(self) -> str:
+        return f"Hook({self.name!r})"  # not its keys
 
     @property
     def is_sync(self) -> bool:
@@ -60,24 +62,22 @@ class Hook:
         return self.settings.respond == "ok"
 
 
-@define
-class _Windows:
+class _Windows(msgspec.Struct):
     """What one hook has let in and turned away, by client."""
 
     genuine: SlidingWindow
     others: SlidingWindow
 
 
-@define
-class Hooks:
+class Hooks(msgspec.Struct):
     """What `[hooks.*]` says now."""
 
     configured: Callable[[], Mapping[str, HookSettings]]
     max_keys: int
     clock: Clock
     meter: Meter
-    _known: dict[str, Hook] = field(factory=dict, init=False)
-    _windows: dict[str, _Windows] = field(factory=dict, init=False)
+    _known: dict[str, Hook] = {}
+    _windows: dict[str, _Windows] = {}
 
     def find(self, name: str) -> Hook:
         """The hook of a name. Raises NotFound."""

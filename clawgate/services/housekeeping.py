@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.inbox import OPEN, STOPPED
@@ -21,8 +21,7 @@ _PURGE_SECONDS = 60.0
 _SWEEP_SECONDS = 600.0
 
 
-@define
-class Housekeeping:
+class Housekeeping(msgspec.Struct):
     """Loops that end with the gateway; one that fails says so and goes on.
 
     Attributes:
@@ -38,7 +37,7 @@ class Housekeeping:
     stopped_retention_seconds: int
     max_remembered: int
     seldom: Sequence[Callable[[], Awaitable[None]]]
-    _loops: list[Deferred[None]] = field(factory=list, init=False)
+    _loops: list[Deferred[None]] = []
 
     async def start(self) -> None:
         """Begins; the first round of each is one interval away."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -41,8 +40,7 @@ class Asked(msgspec.Struct, frozen=True):
     is_duplicate: bool = False
 
 
-@define
-class Ingress:
+class Ingress(msgspec.Struct):
     """The one way into the inbox.
 
     Attributes:
@@ -56,8 +54,8 @@ class Ingress:
     ids: Ids
     meter: Meter
     auto_save: bool
-    told: Callable[[Item], None] = field(default=lambda item: None, init=False)
-    _closed: bool = field(default=False, init=False)
+    told: Callable[[Item], None] = lambda item: None
+    _closed: bool = False
 
     def close(self) -> None:
         """Takes nothing more: every later message is refused with `Draining`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import msgspec
-from attrs import define
 from twisted.internet.defer import CancelledError
 
 from clawgate.domain.errors import BadRequest, ExtractionFailed, NotFound, SwitchedOff
@@ -70,8 +69,7 @@ class Graph(msgspec.Struct, frozen=True):
     members: tuple[tuple[str, str], ...]
 
 
-@define
-class Knowledge:
+class Knowledge(msgspec.Struct):
     """Documents that the agent can look things up in; every method raises SwitchedOff while `[knowledge] enabled` is off."""
 
     rows: Rows

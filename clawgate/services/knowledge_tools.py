@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import define
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.knowledge import DEFAULT_TOP, MOST_TOP, context
@@ -23,8 +23,7 @@ SEARCH = Tool(
 )
 
 
-@define
-class KnowledgeTools:
+class KnowledgeTools(msgspec.Struct):
     """One tool, offered while the knowledge base is switched on."""
 
     knowledge: Knowledge

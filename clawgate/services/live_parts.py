@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
@@ -40,8 +40,7 @@ def _no_change() -> None:
     """A commit that has nothing to do."""
 
 
-@define(eq=False)
-class Swap:
+class Swap(msgspec.Struct, eq=False):
     """A `Prepared` made of functions."""
 
     on_commit: Callable[[], None] = _no_change
@@ -61,8 +60,7 @@ class Swap:
         await self.on_retire()
 
 
-@define(eq=False)
-class ChannelsPart:
+class ChannelsPart(msgspec.Struct, eq=False):
     """Channels come, change and go; those whose settings are the same stay as they are, connections and all.
 
     Attributes:
@@ -73,7 +71,7 @@ class ChannelsPart:
     delivery: Delivery
     health: ComponentHealth
     build: Callable[[Settings], Mapping[str, Channel]]
-    name: str = field(default="channels", init=False)
+    name: str = "channels"
 
     async def prepare(self, old: Settings, new: Settings) -> Prepared | None:
         """Builds those that differ. Raises Invalid."""
@@ -109,13 +107,12 @@ class ChannelsPart:
         return Swap(commit, abandon, retire)
 
 
-@define(eq=False)
-class ModelPart:
+class ModelPart(msgspec.Struct, eq=False):
     """Who answers: built and started anew when provider, model, key or URL differ."""
 
     backends: Backends
     build: Callable[[Settings], AgentBackend]
-    name: str = field(default="default_provider", init=False)
+    name: str = "default_provider"
 
     async def prepare(self, old: Settings, new: Settings) -> Prepared | None:
         """Starts the new backend beside the one that works. Raises Invalid, NotApplied."""
@@ -148,8 +145,7 @@ def _who_answers(settings: Settings) -> tuple[object, ...]:
     return settings.default_provider, settings.default_model, settings.api_key, settings.api_url, settings.provider_keys
 
 
-@define(eq=False)
-class McpPart:
+class McpPart(msgspec.Struct, eq=False):
     """MCP servers: new ones are started before anything is taken up, removed ones end afterwards.
 
     Two of one name cannot run side by side, and no more than ten in all: one that changed, and one that makes room, is ended before its successor is started,
@@ -157,7 +153,7 @@ class McpPart:
     """
 
     servers: McpServers
-    name: str = field(default="mcp_servers", init=False)
+    name: str = "mcp_servers"
 
     async def prepare(self, old: Settings, new: Settings) -> Prepared | None:
         """Starts what is new or differs. Raises NotApplied, naming each server that does not start."""
@@ -215,13 +211,12 @@ class McpPart:
                 _log.error("MCP server {name} could not be brought back: {problem}", name=name, problem=str(problem))
 
 
-@define(eq=False)
-class TokensPart:
+class TokensPart(msgspec.Struct, eq=False):
     """The list of paired tokens in the file: what a hand took out is revoked."""
 
     devices: Devices
-    name: str = field(default="gateway.paired_tokens", init=False)
-    _writes: int = field(default=0, init=False)
+    name: str = "gateway.paired_tokens"
+    _writes: int = 0
 
     def reading(self) -> None:
         """The files are about to be read; lists that we write from here on are newer than what comes of it."""

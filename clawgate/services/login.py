@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 
-from attrs import define, field
+import msgspec
 
 from clawgate.domain.audit import Action, Outcome
 from clawgate.domain.caller import Peer
@@ -20,8 +20,7 @@ from clawgate.ports.threads import Passwords
 from clawgate.services.audit import NOT_RECORDED
 
 
-@define
-class Login:
+class Login(msgspec.Struct):
     """Whoever knows the name and the password of `[gateway.login]`."""
 
     settings: Callable[[], LoginSettings]
@@ -29,7 +28,7 @@ class Login:
     clock: Clock
     meter: Meter
     audit: Recorder = NOT_RECORDED
-    _lockout: FailureLimiter = field(factory=pairing_limiter, init=False)
+    _lockout: FailureLimiter = msgspec.field(default_factory=pairing_limiter)
 
     @property
     def is_required(self) -> bool:

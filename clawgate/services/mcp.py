@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.logger import Logger
 
@@ -32,16 +32,15 @@ RELIST_SECONDS = 1.0
 """Between two looks at a list that keeps changing."""
 
 
-@define(eq=False)
-class _Server:
+class _Server(msgspec.Struct, eq=False):
     """One server and its present life."""
 
     name: str
     settings: McpServer
-    tools: dict[str, tuple[Tool, str]] = field(factory=dict)
+    tools: dict[str, tuple[Tool, str]] = {}
     connection: McpConnection | None = None
     error: str | None = None
-    slots: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(MAX_IN_FLIGHT))
+    slots: DeferredSemaphore = msgspec.field(default_factory=lambda: DeferredSemaphore(MAX_IN_FLIGHT))
     waiter: Deferred[None] | None = None
 
     @property
@@ -59,14 +58,13 @@ class _Server:
             clock.call_later(0, waiter.errback, problem)
 
 
-@define(eq=False)
-class McpServers:
+class McpServers(msgspec.Struct, eq=False):
     """All configured MCP servers."""
 
     connector: McpConnector
     supervisor: Supervisor
     clock: Clock
-    _servers: dict[str, _Server] = field(factory=dict, init=False)
+    _servers: dict[str, _Server] = {}
 
     def status(self) -> dict[str, tuple[str, str | None]]:
         """Each server's state ("Running", "Stopped", "Error") and, in error, why."""

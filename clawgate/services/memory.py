@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import define
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.caller import Caller
@@ -38,8 +38,7 @@ def _nobody_told(kind: str, data: Mapping[str, object]) -> None:
     """Nobody wants to know."""
 
 
-@define
-class Memory:
+class Memory(msgspec.Struct):
     """Remembered texts.
 
     Attributes:

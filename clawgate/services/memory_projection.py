@@ -5,7 +5,7 @@ Changes that come close together are written once, a second after the first; one
 
 from __future__ import annotations
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -21,8 +21,7 @@ _DELAY_SECONDS = 1.0
 _MOST_ENTRIES = 1_000
 
 
-@define(eq=False)
-class MemoryProjection:
+class MemoryProjection(msgspec.Struct, eq=False):
     """Writes the file when something has changed.
 
     Attributes:
@@ -32,8 +31,8 @@ class MemoryProjection:
     rows: MemoryRows
     file: MemoryFile | None
     clock: Clock
-    _timer: IDelayedCall | None = field(default=None, init=False)
-    _writing: Deferred[None] | None = field(default=None, init=False)
+    _timer: IDelayedCall | None = None
+    _writing: Deferred[None] | None = None
 
     def changed(self) -> None:
         """Something is remembered or forgotten: the file is written soon."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import define
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.errors import BadRequest, Conflict
@@ -47,8 +47,7 @@ FORGET = Tool(
 )
 
 
-@define(eq=False)
-class MemoryTools:
+class MemoryTools(msgspec.Struct, eq=False):
     """A `ports.tools.ToolSource`; empty while memory is off."""
 
     memory: Memory

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from attrs import define
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.messages import is_storable
@@ -18,8 +18,7 @@ from clawgate.domain.tools import Tool, ToolContext, ToolResult
 from clawgate.services.nodes import Nodes
 
 
-@define
-class NodeTools:
+class NodeTools(msgspec.Struct):
     """A tool for each capability of each connected node."""
 
     nodes: Nodes

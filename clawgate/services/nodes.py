@@ -6,7 +6,7 @@ are still its own: a node that has come back on another connection stays.
 
 from __future__ import annotations
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -34,13 +34,12 @@ from clawgate.services.events import Events
 _log = Logger()
 
 
-@define(eq=False)
-class _Call:
+class _Call(msgspec.Struct, eq=False):
     id: str
     node_id: str
     link: NodeLink
     state: CallState = CallState.WAITING
-    answer: Deferred[Result | None] = field(factory=Deferred)
+    answer: Deferred[Result | None] = msgspec.field(default_factory=Deferred)
 
     def happened(self, event: CallEvent, result: Result | None = None) -> None:
         self.state = after(self.state, event)
@@ -48,16 +47,15 @@ class _Call:
             self.answer.callback(result)
 
 
-@define(eq=False)
-class Nodes:
+class Nodes(msgspec.Struct, eq=False):
     """The registry of one gateway."""
 
     clock: Clock
     ids: Ids
     events: Events
     settings: NodesSettings
-    _nodes: dict[str, tuple[Registration, NodeLink]] = field(factory=dict, init=False)
-    _calls: dict[str, _Call] = field(factory=dict, init=False)
+    _nodes: dict[str, tuple[Registration, NodeLink]] = {}
+    _calls: dict[str, _Call] = {}
 
     def connected(self) -> tuple[Registration, ...]:
         """The nodes that can be called, in the order they came."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.logger import Logger
 
@@ -42,8 +41,7 @@ def _total_limiter() -> FailureLimiter:
     return FailureLimiter(attempts=_TOTAL_FAILURES, window_seconds=_HOUR_SECONDS)
 
 
-@define
-class Onboarding:
+class Onboarding(msgspec.Struct):
     """The codes and their use.
 
     Attributes:
@@ -57,9 +55,9 @@ class Onboarding:
     meter: Meter
     admitted: Callable[[str, str, bool], None]
     audit: Recorder = NOT_RECORDED
-    _senders: FailureLimiter = field(factory=pairing_limiter, init=False)
-    _total: FailureLimiter = field(factory=_total_limiter, init=False)
-    _lock: DeferredLock = field(factory=DeferredLock, init=False)
+    _senders: FailureLimiter = msgspec.field(default_factory=pairing_limiter)
+    _total: FailureLimiter = msgspec.field(default_factory=_total_limiter)
+    _lock: DeferredLock = msgspec.field(default_factory=DeferredLock)
 
     async def issue(self, surface: str, *, ttl_seconds: int, max_uses: int | None = 1, grant_owner: bool = True, issuer: str = "") -> str:
         """A new code as people read it, `XXXX-XXXX`.

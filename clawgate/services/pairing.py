@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -28,8 +28,7 @@ _RENEWAL_RETRY_SECONDS = 60.0
 NO_SCOPE = "Forbidden — a token without any scope would open nothing; ask for scopes that you hold"
 
 
-@define
-class Pairing:
+class Pairing(msgspec.Struct):
     """The code slot of this gateway.
 
     Attributes:
@@ -46,9 +45,9 @@ class Pairing:
     announce: Callable[[str], None]
     is_voucher: Callable[[str], Awaitable[bool]]
     audit: Recorder = NOT_RECORDED
-    _slot: Slot = field(factory=Slot, init=False)
-    _lockout: FailureLimiter = field(factory=pairing_limiter, init=False)
-    _renewal: IDelayedCall | None = field(default=None, init=False)
+    _slot: Slot = msgspec.field(default_factory=Slot)
+    _lockout: FailureLimiter = msgspec.field(default_factory=pairing_limiter)
+    _renewal: IDelayedCall | None = None
 
     async def start(self) -> None:
         """Makes and announces a code when nothing is paired yet and none is pending; keeps one fresh while that is so."""

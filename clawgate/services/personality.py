@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define, field
+import msgspec
 
 from clawgate.domain.personality import Change, Personality, changed
 from clawgate.ports.clock import Clock
@@ -13,8 +13,7 @@ from clawgate.services.events import Events
 FRESH_SECONDS = 2.0
 
 
-@define(eq=False)
-class Personalities:
+class Personalities(msgspec.Struct, eq=False, dict=True):
     """The personality of this gateway's agent.
 
     Attributes:
@@ -25,10 +24,9 @@ class Personalities:
     profile: str
     clock: Clock
     events: Events
-    _found: Cached[Personality | None] = field(init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self._found = Cached(self.file.read, self.clock, FRESH_SECONDS)
+    def __post_init__(self) -> None:
+        self._found: Cached[Personality | None] = Cached(self.file.read, self.clock, FRESH_SECONDS)
 
     async def recent(self) -> Personality | None:
         """At most two seconds old; None = not configured. Raises Conflict when the file cannot be used."""

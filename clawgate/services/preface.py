@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from attrs import define
+import msgspec
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
@@ -29,8 +29,7 @@ _NONE: tuple[Skill, ...] = ()
 _HINT = "Skills you have. Before you do what one of them is for, read it with the tool `skill_read`:"
 
 
-@define
-class Preface:
+class Preface(msgspec.Struct):
     """Writes the text; costs no I/O most of the time."""
 
     personalities: Personalities

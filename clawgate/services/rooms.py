@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
@@ -20,16 +20,14 @@ _EVENT_CHARS = 64
 Listener = Callable[[ChatEvent], None]
 
 
-@define(eq=False)
-class RoomTurn:
+class RoomTurn(msgspec.Struct, eq=False):
     """One open message of a room; what is counted while it runs."""
 
     item: Item
-    counted: list[Counted] = field(factory=list)
+    counted: list[Counted] = []
 
 
-@define(eq=False)
-class Room:
+class Room(msgspec.Struct, eq=False):
     """One session while somebody sits in it or a turn of it is open.
 
     Attributes:
@@ -42,18 +40,18 @@ class Room:
     principal: str
     seq: int
     used_at: float
-    lost: int = field(init=False)
-    has_failed: bool = field(default=False, init=False)
-    kept: deque[ChatEvent] = field(factory=deque, init=False)
-    kept_chars: int = field(default=0, init=False)
-    kept_thoughts: int = field(default=0, init=False)
-    listeners: list[Listener] = field(factory=list, init=False)
-    turns: dict[str, RoomTurn] = field(factory=dict, init=False)
-    guests: int = field(default=0, init=False)
-    accepting: int = field(default=0, init=False)
-    intake: DeferredLock = field(factory=DeferredLock, init=False)
+    lost: int = 0
+    has_failed: bool = False
+    kept: deque[ChatEvent] = msgspec.field(default_factory=deque)
+    kept_chars: int = 0
+    kept_thoughts: int = 0
+    listeners: list[Listener] = []
+    turns: dict[str, RoomTurn] = {}
+    guests: int = 0
+    accepting: int = 0
+    intake: DeferredLock = msgspec.field(default_factory=DeferredLock)
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         self.lost = self.seq
 
     @property

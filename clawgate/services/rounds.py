@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
@@ -67,8 +66,7 @@ class _Decided(msgspec.Struct, frozen=True):
     refusal: str = ""
 
 
-@define(eq=False)
-class Rounds:
+class Rounds(msgspec.Struct, eq=False):
     """Carries out what a model asks for."""
 
     toolbox: Toolbox
@@ -81,8 +79,8 @@ class Rounds:
     ask_in_chat: AskInChat
     tells: TurnEvents
     audit: Recorder = NOT_RECORDED
-    _journalled: set[str] = field(factory=set, init=False)
-    _told: tuple[Mapping[str, Tool], ToolPolicy, tuple[ToolSpec, ...]] | None = field(default=None, init=False)
+    _journalled: set[str] = set()
+    _told: tuple[Mapping[str, Tool], ToolPolicy, tuple[ToolSpec, ...]] | None = None
 
     def has_journalled(self, item_id: str) -> bool:
         """Whether calls of the turn that has just ended are written down and allowed; asked once."""

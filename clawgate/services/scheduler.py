@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import partial
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -27,8 +26,7 @@ _MOST_TICKS = 100
 _SHORTEST_SECONDS, _LONGEST_SECONDS, _OPEN_SECONDS, _IDLE_SECONDS = 1.0, 60.0, 15.0, 3_600.0
 
 
-@define(eq=False)
-class Scheduler:
+class Scheduler(msgspec.Struct, eq=False):
     """Runs jobs when they are due.
 
     Attributes:
@@ -40,9 +38,9 @@ class Scheduler:
     runs: CronRuns
     clock: Clock
     policy: Callable[[], CronPolicy]
-    _since_ms: int | None = field(default=None, init=False)
-    _nap: Deferred[None] | None = field(default=None, init=False)
-    _is_woken: bool = field(default=False, init=False)
+    _since_ms: int | None = None
+    _nap: Deferred[None] | None = None
+    _is_woken: bool = False
 
     async def start(self, supervisor: Supervisor) -> None:
         """Sees to what the last process left, and begins."""

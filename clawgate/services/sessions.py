@@ -6,7 +6,6 @@ An administrator sees every session; anybody else only their own, and the others
 from __future__ import annotations
 
 import msgspec
-from attrs import define
 from twisted.logger import Logger
 
 from clawgate.domain.caller import Caller
@@ -35,8 +34,7 @@ class Transcript(msgspec.Struct, frozen=True):
     messages: tuple[Message, ...]
 
 
-@define
-class Sessions:
+class Sessions(msgspec.Struct):
     """Kept conversations, as a caller may see them."""
 
     rows: SessionRows

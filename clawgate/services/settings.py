@@ -16,7 +16,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -46,8 +45,7 @@ _MOST_RETIRING = 64
 _MOST_WAITING = 32
 
 
-@define(eq=False)
-class LiveSettings:
+class LiveSettings(msgspec.Struct, eq=False, dict=True):
     """The settings in force, and the one way to change them.
 
     Attributes:
@@ -64,17 +62,16 @@ class LiveSettings:
     clock: Clock
     settings: Settings
     taken_up: Callable[[Settings], None] = lambda settings: None
-    parts: list[LivePart] = field(factory=list)
+    parts: list[LivePart] = []
     reading: Callable[[], None] = lambda: None
     beforehand: Callable[[Settings], None] = lambda settings: None
     audit: Recorder = NOT_RECORDED
-    _lock: DeferredLock = field(factory=DeferredLock, init=False)
-    _retiring: list[Deferred[None]] = field(factory=list, init=False)
-    _is_stopped: bool = field(default=False, init=False)
-    _stand_in: StandIn | None = field(default=None, init=False)
-    _own_model: Settings = field(init=False)
+    _lock: DeferredLock = msgspec.field(default_factory=DeferredLock)
+    _retiring: list[Deferred[None]] = []
+    _is_stopped: bool = False
+    _stand_in: StandIn | None = None
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         self._own_model = _with_model_of(Settings(), self.settings)
 
     async def change(self, make: Callable[[Settings], Edit], by: str = GATEWAY) -> Changes:

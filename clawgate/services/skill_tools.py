@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import define
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.skills import find
@@ -20,8 +20,7 @@ READ_TOOL = Tool(
 )
 
 
-@define
-class SkillTools:
+class SkillTools(msgspec.Struct):
     """`skill_read`; skills that are not active do not exist for an agent."""
 
     skills: Skills

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.errors import BadRequest, Conflict, Forbidden, NotFound, Overloaded, TooLarge
@@ -39,8 +38,7 @@ _T = TypeVar("_T")
 FRESH_SECONDS = 2.0
 
 
-@define(eq=False)
-class Skills:
+class Skills(msgspec.Struct, eq=False, dict=True):
     """All skills of this gateway."""
 
     files: SkillFiles
@@ -49,13 +47,12 @@ class Skills:
     settings: Callable[[], SkillsSettings]
     clock: Clock
     events: Events
-    _found: Cached[tuple[Skill, ...]] = field(init=False)
-    _switched: dict[str, bool] = field(factory=dict, init=False)
-    _switched_in: Mapping[str, SkillEntry] | None = field(default=None, init=False)
-    _is_installing: bool = field(default=False, init=False)
+    _switched: dict[str, bool] = {}
+    _switched_in: Mapping[str, SkillEntry] | None = None
+    _is_installing: bool = False
 
-    def __attrs_post_init__(self) -> None:
-        self._found = Cached(self.files.scan, self.clock, FRESH_SECONDS)
+    def __post_init__(self) -> None:
+        self._found: Cached[tuple[Skill, ...]] = Cached(self.files.scan, self.clock, FRESH_SECONDS)
 
     async def recent(self) -> tuple[Skill, ...]:
         """Every skill, at most two seconds old; active ones first."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+import msgspec
 from twisted.logger import Logger
 
 from clawgate.domain.turn import TurnEvent
@@ -16,11 +16,10 @@ _log = Logger()
 Watcher = Callable[[TurnEvent], None]
 
 
-@define(eq=False)
-class Streams:
+class Streams(msgspec.Struct, eq=False):
     """Who watches which item's turn."""
 
-    _watchers: dict[str, list[Watcher]] = field(factory=dict, init=False)
+    _watchers: dict[str, list[Watcher]] = {}
 
     def watch(self, item_id: str, watcher: Watcher) -> Callable[[], None]:
         """Tells `watcher` what happens in the turn of an item from now on; returns what ends it.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import msgspec
-from attrs import define
 from twisted.logger import Logger
 
 from clawgate.domain.errors import Conflict, NotFound
@@ -32,8 +31,7 @@ class Shown(msgspec.Struct, frozen=True):
     attempts: tuple[Attempt, ...] = ()
 
 
-@define
-class SubscriptionDesk:
+class SubscriptionDesk(msgspec.Struct):
     """Looking at subscriptions, and deciding about those that do not get through."""
 
     rows: SubscriptionRows

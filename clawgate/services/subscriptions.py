@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -52,8 +51,7 @@ _TOLD = {
 }
 
 
-@define(eq=False)
-class Subscriptions:
+class Subscriptions(msgspec.Struct, eq=False):
     """What `[subscriptions.*]` says, at work."""
 
     rows: SubscriptionRows
@@ -64,15 +62,15 @@ class Subscriptions:
     meter: Meter
     configured: Callable[[], Mapping[str, SubscriptionSettings]]
     agent: str = "clawgate"
-    _sending: dict[str, Deferred[None]] = field(factory=dict, init=False)
-    _missed: dict[str, int] = field(factory=dict, init=False)
-    _end_watch: Callable[[], None] | None = field(default=None, init=False)
-    _following: Deferred[None] | None = field(default=None, init=False)
-    _looking: Deferred[None] | None = field(default=None, init=False)
-    _is_wanted: bool = field(default=False, init=False)
-    _call: IDelayedCall | None = field(default=None, init=False)
-    _timer: IDelayedCall | None = field(default=None, init=False)
-    _is_running: bool = field(default=False, init=False)
+    _sending: dict[str, Deferred[None]] = {}
+    _missed: dict[str, int] = {}
+    _end_watch: Callable[[], None] | None = None
+    _following: Deferred[None] | None = None
+    _looking: Deferred[None] | None = None
+    _is_wanted: bool = False
+    _call: IDelayedCall | None = None
+    _timer: IDelayedCall | None = None
+    _is_running: bool = False
 
     async def start(self) -> None:
         """What happens from now on is put into line; what waits there is sent."""

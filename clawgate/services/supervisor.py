@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
@@ -27,15 +27,14 @@ Component = Callable[[Ready], Awaitable[object]]
 """A component's whole life: calls what it is given once it works, and does not return while it does. Cancelled, it ends at once."""
 
 
-@define(eq=False)
-class Supervisor:
+class Supervisor(msgspec.Struct, eq=False):
     """Runs components, each for itself."""
 
     clock: Clock
     health: ComponentHealth
     initial_seconds: float = 2.0
     max_seconds: float = 60.0
-    _running: dict[str, Deferred[None]] = field(factory=dict, init=False)
+    _running: dict[str, Deferred[None]] = {}
 
     def start(self, name: str, run: Component) -> None:
         """Starts a component under a name that is not in use.

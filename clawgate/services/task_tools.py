@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
 import msgspec
-from attrs import define
 from msgspec import UNSET, UnsetType
 from twisted.internet.defer import Deferred
 
@@ -63,8 +62,7 @@ class _Comment(msgspec.Struct):
     content: str
 
 
-@define
-class TaskTools:
+class TaskTools(msgspec.Struct):
     """The tools task_create, task_list, task_get, task_update and task_comment."""
 
     tasks: Tasks

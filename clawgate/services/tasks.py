@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define
+import msgspec
 from msgspec.structs import replace
 
 from clawgate.domain.errors import BadRequest, SwitchedOff
@@ -28,8 +28,7 @@ from clawgate.ports.tasks import TaskRows
 from clawgate.services.events import Events
 
 
-@define
-class Tasks:
+class Tasks(msgspec.Struct):
     """What can be done with tasks; every change is told to the event bus once it is committed.
 
     Attributes:

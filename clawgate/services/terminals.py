@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -27,8 +27,7 @@ from clawgate.services.events import Events
 _log = Logger()
 
 
-@define(eq=False)
-class Terminals:
+class Terminals(msgspec.Struct, eq=False):
     """Every terminal of the gateway."""
 
     ptys: PtySpawner
@@ -37,8 +36,8 @@ class Terminals:
     events: Events
     settings: Callable[[], TerminalSettings]
     audit: Recorder = NOT_RECORDED
-    _open: dict[str, OpenTerminal] = field(factory=dict, init=False)
-    _is_stopping: bool = field(default=False, init=False)
+    _open: dict[str, OpenTerminal] = {}
+    _is_stopping: bool = False
 
     def __len__(self) -> int:
         return len(self._open)

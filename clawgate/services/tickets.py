@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import OrderedDict
 
 import msgspec
-from attrs import define, field
 
 from clawgate.domain.caller import Caller
 from clawgate.domain.secret import Secret, digest
@@ -21,13 +20,12 @@ TICKET_SECONDS = 30
 MOST_TICKETS = 1_000
 
 
-@define(eq=False)
-class Tickets:
+class Tickets(msgspec.Struct, eq=False):
     """Those that are not spent; only their digests are kept, and the oldest gives way when there are too many."""
 
     clock: Clock
     entropy: Entropy
-    _open: OrderedDict[bytes, tuple[float, Caller]] = field(factory=OrderedDict, init=False)
+    _open: OrderedDict[bytes, tuple[float, Caller]] = msgspec.field(default_factory=OrderedDict)
 
     def issue(self, caller: Caller) -> Secret:
         """A ticket that opens what `caller` may open."""

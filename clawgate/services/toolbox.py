@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from itertools import chain, islice
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
@@ -18,13 +17,12 @@ MOST_TOOLS = 128
 """What one prompt names at most; vendors refuse more."""
 
 
-@define(eq=False)
-class Toolbox:
+class Toolbox(msgspec.Struct, eq=False):
     """Tools by name; of two of one name the source that was added first has it."""
 
-    _sources: list[ToolSource] = field(factory=list)
-    _offered: tuple[Tool, ...] = field(default=(), init=False)
-    _found: Mapping[str, Tool] = field(factory=dict, init=False)
+    _sources: list[ToolSource] = []
+    _offered: tuple[Tool, ...] = ()
+    _found: Mapping[str, Tool] = {}
 
     def add(self, source: ToolSource) -> None:
         """One more source, for good; what it offers may change."""

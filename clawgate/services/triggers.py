@@ -5,7 +5,7 @@ A file that cannot be used changes nothing: the last good routes stay, and healt
 
 from __future__ import annotations
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
@@ -18,14 +18,13 @@ _log = Logger()
 COMPONENT = "triggers"
 
 
-@define(eq=False)
-class Triggers:
+class Triggers(msgspec.Struct, eq=False):
     """What can be triggered."""
 
     file: RoutesFile
     health: ComponentHealth
-    _routes: tuple[TriggerRoute, ...] = field(default=(), init=False)
-    _asked: int = field(default=0, init=False)
+    _routes: tuple[TriggerRoute, ...] = ()
+    _asked: int = 0
 
     async def start(self) -> None:
         """Reads the file, and again whenever it changes."""

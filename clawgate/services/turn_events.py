@@ -5,14 +5,13 @@ A turn is the hot path: while nobody watches, telling costs one look.
 
 from __future__ import annotations
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.inbox import Item
 from clawgate.services.events import Events
 
 
-@define
-class TurnEvents:
+class TurnEvents(msgspec.Struct):
     """Tells of turns while somebody watches."""
 
     events: Events

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-from attrs import define
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
@@ -69,8 +68,7 @@ class _Sink:
         self.counted = usage
 
 
-@define
-class Turns:
+class Turns(msgspec.Struct):
     """Runs turns.
 
     Attributes:

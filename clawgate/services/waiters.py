@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.errors import GatewayError, Overloaded
 from clawgate.domain.inbox import Item
 
 
-@define
-class Waiters:
+class Waiters(msgspec.Struct):
     """Who waits for which item; bounded by `max_waiters`."""
 
     max_waiters: int
-    _waiting: dict[str, list[Deferred[Item]]] = field(factory=dict, init=False)
-    _count: int = field(default=0, init=False)
+    _waiting: dict[str, list[Deferred[Item]]] = {}
+    _count: int = 0
 
     def expect(self, item_id: str) -> Deferred[Item]:
         """Fires with the ended item. Cancelling it stops waiting and changes nothing else.

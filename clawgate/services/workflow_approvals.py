@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import DeferredLock
 
 from clawgate.domain.audit import Action, Outcome
@@ -28,15 +27,14 @@ _ANSWERED_MS = 86_400_000
 """How long an answer can be read."""
 
 
-@define(eq=False)
-class WorkflowApprovals:
+class WorkflowApprovals(msgspec.Struct, eq=False):
     """Questions of workflows, by run: a later one of the same run replaces the earlier."""
 
     facts: Facts
     clock: Clock
     events: Events
     audit: Recorder = NOT_RECORDED
-    _lock: DeferredLock = field(factory=DeferredLock, init=False)
+    _lock: DeferredLock = msgspec.field(default_factory=DeferredLock)
     """Whoever reads and then writes holds it."""
 
     async def heard(self, body: object) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from attrs import define
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.domain import audit
@@ -32,8 +32,7 @@ PRUNE = "DELETE FROM audit WHERE seq <= ?"
 _BEYOND = 1 << 62
 
 
-@define(eq=False)
-class SqliteAudit:
+class SqliteAudit(msgspec.Struct, eq=False):
     """The audit log."""
 
     writer: Writer

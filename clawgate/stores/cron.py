@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from functools import partial
 
-from attrs import define
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.cron import Job, JobKind, Run, RunStatus, after_run, ended
@@ -18,8 +18,7 @@ from clawgate.stores.writer import Writer
 _UNCERTAIN = "the daemon ended while this ran; nobody knows how far it came"
 
 
-@define(eq=False)
-class SqliteCron:
+class SqliteCron(msgspec.Struct, eq=False):
     """Jobs and their runs."""
 
     writer: Writer

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from attrs import define, field
+import msgspec
 
 from clawgate.domain.errors import Overloaded
 from clawgate.domain.inbox import Item
@@ -31,8 +31,7 @@ OLDEST_ENDED = f"SELECT scope, key, bounded FROM dedupe WHERE bounded = 1 AND {_
 IS_NAMED = "SELECT 1 FROM dedupe WHERE item_id = ? LIMIT 1"
 
 
-@define(eq=False)
-class Keys:
+class Keys(msgspec.Struct, eq=False):
     """The dedupe records, and how many of them are idempotency keys. Used in the writer's thread, inside a transaction.
 
     Attributes:
@@ -42,8 +41,8 @@ class Keys:
     """
 
     max_keys: int
-    may_evict: bool = field(default=True, init=False)
-    _count: int | None = field(default=None, init=False)
+    may_evict: bool = True
+    _count: int | None = None
 
     def forget(self) -> None:
         """Something was rolled back: count again when next asked."""

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 import msgspec
-from attrs import define
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.audit import Deed
@@ -54,8 +53,7 @@ RETIRE = "INSERT OR IGNORE INTO retired_hashes (token_hash, device_id) VALUES (?
 IS_RETIRED = "SELECT 1 FROM retired_hashes WHERE token_hash = ?"
 
 
-@define(eq=False)
-class SqliteDevices:
+class SqliteDevices(msgspec.Struct, eq=False):
     """Paired devices."""
 
     writer: Writer

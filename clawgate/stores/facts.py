@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from functools import partial
 
-from attrs import define
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.ports.stores import FactKey
@@ -21,8 +21,7 @@ SPEND = "DELETE FROM facts WHERE kind = ? AND key = ? AND value = ?"
 PURGE = "DELETE FROM facts WHERE expires_ms > 0 AND expires_ms <= ?"
 
 
-@define(eq=False)
-class SqliteFacts:
+class SqliteFacts(msgspec.Struct, eq=False):
     """Values by kind and key."""
 
     writer: Writer

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred, fail
 
 from clawgate.domain import ids, inbox
@@ -30,8 +30,7 @@ _NO_ID = 1 << 62
 _AFTER_ALL = (1 << 63) - 1
 
 
-@define(eq=False)
-class SqliteInbox:
+class SqliteInbox(msgspec.Struct, eq=False):
     """Items and the dedupe records that point at them.
 
     Attributes:
@@ -45,7 +44,7 @@ class SqliteInbox:
     transitions: Transitions
     high_water: int
     guard: Callable[[], GatewayError | None]
-    open_items: int = field(default=0, init=False)
+    open_items: int = 0
 
     def accept(
         self,

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from functools import partial
 
 import msgspec
-from attrs import define
 from twisted.internet.defer import Deferred
 
 from clawgate.domain import inbox
@@ -51,8 +50,7 @@ WITHDRAW = "UPDATE tool_steps SET state = 'refused' WHERE item_id = ? AND state 
 FORGET = "DELETE FROM tool_steps WHERE item_id = ?"
 
 
-@define(eq=False)
-class SqliteJournal:
+class SqliteJournal(msgspec.Struct, eq=False):
     """What the tools of each turn did."""
 
     writer: Writer

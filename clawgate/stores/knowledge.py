@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from functools import partial
 
-from attrs import define
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.errors import Conflict, NotFound
@@ -19,8 +19,7 @@ from clawgate.stores.readers import Readers
 from clawgate.stores.writer import Writer
 
 
-@define(eq=False)
-class SqliteKnowledge:
+class SqliteKnowledge(msgspec.Struct, eq=False):
     """Documents, passages, groups."""
 
     writer: Writer

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import chain, islice
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.errors import Conflict
@@ -58,8 +58,7 @@ FOLDED_LIKE = r"casefold(content) LIKE ? ESCAPE '\'"
 """For words beyond ASCII, whose case SQLite does not know; `prepare` defines the function."""
 
 
-@define(eq=False)
-class SqliteMemory:
+class SqliteMemory(msgspec.Struct, eq=False):
     """Remembered texts.
 
     Most gateways remember nothing but conversations, and every turn asks for more than that: that there is nothing of a category is known, until something is
@@ -68,8 +67,8 @@ class SqliteMemory:
 
     writer: Writer
     readers: Readers
-    _none_of: set[str] = field(factory=set, init=False)
-    _writes: int = field(default=0, init=False)
+    _none_of: set[str] = set()
+    _writes: int = 0
 
     def put(self, entry: MemoryEntry) -> Deferred[None]:
         """`ports.stores.Memory.put`."""

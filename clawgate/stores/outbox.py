@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from functools import partial
 
-from attrs import define
+import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 
 from clawgate.domain import delivery, ids
@@ -17,8 +17,7 @@ from clawgate.stores.transitions import CHUNK, Transitions
 from clawgate.stores.writer import Writer
 
 
-@define(eq=False)
-class SqliteOutbox:
+class SqliteOutbox(msgspec.Struct, eq=False):
     """The parts of replies on their way."""
 
     writer: Writer

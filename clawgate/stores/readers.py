@@ -15,7 +15,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
@@ -53,8 +53,7 @@ class _Read:
         self.result: object = None
 
 
-@define(eq=False)
-class Readers:
+class Readers(msgspec.Struct, eq=False):
     """A few reading connections. Its methods are called in the reactor's thread, what `retire` returns in any other.
 
     Attributes:
@@ -63,12 +62,12 @@ class Readers:
 
     reactor: IReactorFromThreads
     connect: Callable[[], sqlite3.Connection]
-    _is_open: bool = field(default=False, init=False)
-    _waiting: int = field(default=0, init=False)
-    _queue: SimpleQueue[_Read | None] = field(factory=SimpleQueue, init=False)
-    _threads: list[threading.Thread] = field(factory=list, init=False)
-    _lock: threading.Lock = field(factory=threading.Lock, init=False)
-    _done: list[_Read] = field(factory=list, init=False)
+    _is_open: bool = False
+    _waiting: int = 0
+    _queue: SimpleQueue[_Read | None] = msgspec.field(default_factory=SimpleQueue)
+    _threads: list[threading.Thread] = []
+    _lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
+    _done: list[_Read] = []
 
     def start(self) -> None:
         """Reads are possible from now on."""

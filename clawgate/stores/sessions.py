@@ -6,7 +6,7 @@ import sqlite3
 from functools import partial
 from itertools import starmap
 
-from attrs import define
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.domain import ranking
@@ -22,8 +22,7 @@ CANDIDATES = 200
 """Matches that are ranked beyond that: the newest so many."""
 
 
-@define(eq=False)
-class SqliteSessions:
+class SqliteSessions(msgspec.Struct, eq=False):
     """Kept conversations."""
 
     writer: Writer

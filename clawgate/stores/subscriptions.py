@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.errors import NotFound, Overloaded
@@ -22,14 +21,13 @@ def _nobody() -> None:
     """Nobody is told."""
 
 
-@define(eq=False)
 class SqliteSubscriptions:
     """Subscribers, their lines, their attempts."""
 
-    writer: Writer
-    readers: Readers
-    told: Callable[[], None] = field(default=_nobody, init=False)
-    _has_queued: bool = field(default=False, init=False)
+    def __init__(self, writer: Writer, readers: Readers) -> None:
+        self.writer, self.readers = writer, readers
+        self.told: Callable[[], None] = _nobody
+        self._has_queued = False
 
     def configure(self, wishes: Mapping[str, Wish]) -> Deferred[None]:
         """`ports.subscriptions.SubscriptionRows.configure`."""

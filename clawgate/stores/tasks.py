@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from functools import partial
 
-from attrs import define
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.errors import BadRequest
@@ -17,8 +17,7 @@ from clawgate.stores.task_rows import comment_of, comment_row, event_of, event_r
 from clawgate.stores.writer import Writer
 
 
-@define(eq=False)
-class SqliteTasks:
+class SqliteTasks(msgspec.Struct, eq=False):
     """Tasks, comments and events."""
 
     writer: Writer

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
-from attrs import define
 
 from clawgate.domain import attempts, delivery, inbox
 from clawgate.domain.delivery import Send, SendState
@@ -45,8 +44,7 @@ class Chunk(msgspec.Struct, frozen=True):
     after: int | None
 
 
-@define(eq=False)
-class Transitions:
+class Transitions(msgspec.Struct, eq=False):
     """The rules of the inbox and the outbox, on rows."""
 
     keys: Keys

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -36,8 +36,7 @@ def _nothing() -> None:
     """There are no readers yet, or nobody who wants to know."""
 
 
-@define(eq=False)
-class Writer:
+class Writer(msgspec.Struct, eq=False):
     """Owns the writing connection. Its methods are called in the reactor's thread.
 
     Attributes:
@@ -57,19 +56,19 @@ class Writer:
     queue_max: int
     readers: Readers
     meter: Meter | None = None
-    committed: Callable[[], None] = field(default=_nothing, init=False)
-    problem: str = field(default="", init=False)
-    _depth: int = field(default=0, init=False)
-    _accepting: bool = field(default=False, init=False)
-    _stopping: bool = field(default=False, init=False)
-    _looking: bool = field(default=False, init=False)
-    _close_readers: Callable[[], None] = field(default=_nothing, init=False)
-    _fresh: list[Operation] = field(factory=list, init=False)
-    _hand_over_call: IDelayedCall | None = field(default=None, init=False)
-    _is_soon: bool = field(default=False, init=False)
-    _queue: SimpleQueue[object] = field(factory=SimpleQueue, init=False)
-    _thread: threading.Thread | None = field(default=None, init=False)
-    _ended: Deferred[None] = field(factory=Deferred, init=False)
+    committed: Callable[[], None] = _nothing
+    problem: str = ""
+    _depth: int = 0
+    _accepting: bool = False
+    _stopping: bool = False
+    _looking: bool = False
+    _close_readers: Callable[[], None] = _nothing
+    _fresh: list[Operation] = []
+    _hand_over_call: IDelayedCall | None = None
+    _is_soon: bool = False
+    _queue: SimpleQueue[object] = msgspec.field(default_factory=SimpleQueue)
+    _thread: threading.Thread | None = None
+    _ended: Deferred[None] = msgspec.field(default_factory=Deferred)
 
     @property
     def depth(self) -> int:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from functools import partial
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 
@@ -41,8 +40,7 @@ _METADATA_BYTES = 16 * 1024
 _decode = msgspec.json.Decoder(Attachment).decode
 
 
-@define(frozen=True)
-class NoAttachments:
+class NoAttachments(msgspec.Struct, frozen=True):
     """Nothing is kept."""
 
     def put(self, attachment: Attachment, data: bytes) -> Deferred[None]:
@@ -62,8 +60,7 @@ class NoAttachments:
         return succeed(0)
 
 
-@define
-class _Tally:
+class _Tally(msgspec.Struct):
     """How much there is of something."""
 
     bytes: int = 0
@@ -79,8 +76,7 @@ class _Tally:
         return self.bytes + size > most_bytes or self.files >= most_files
 
 
-@define(frozen=True)
-class AttachmentDirectory:
+class AttachmentDirectory(msgspec.Struct, frozen=True):
     """Files of one directory, 0700 as those below it; the files are 0600.
 
     Attributes:
@@ -91,7 +87,7 @@ class AttachmentDirectory:
     directory: str
     run: InThread
     min_free_bytes: int = 0
-    _senders: dict[str, str | None] = field(factory=dict, init=False)
+    _senders: dict[str, str | None] = {}
     """Of the files that lay there at the last look; of that thread alone."""
 
     def put(self, attachment: Attachment, data: bytes) -> Deferred[None]:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from functools import partial
 from typing import Any
 
+import msgspec
 import tomlkit
-from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -55,8 +55,7 @@ class FileConfigStore:
         return self._run(lambda: self._files.write(edit))
 
 
-@define(eq=False)
-class ConfigFiles:
+class ConfigFiles(msgspec.Struct, eq=False, dict=True):
     """config.toml and config.runtime.toml.
 
     Attributes:
@@ -67,10 +66,9 @@ class ConfigFiles:
     path: str
     environ: Mapping[str, str]
     cwd: str = "."
-    _file: ConfigFile = field(init=False)
-    _overlay_seen: str = field(default="none", init=False)
+    _overlay_seen: str = "none"
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         self._file = ConfigFile(self.path)
 
     def load(self) -> Settings:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
     IAddress,
@@ -70,8 +70,7 @@ class GuardedEndpoint:
         return connected.addCallback(lambda guard: guard.wrappedProtocol)
 
 
-@define(eq=False)
-class Checkpoint:
+class Checkpoint(msgspec.Struct, eq=False):
     """Lets a request connect only to addresses that it may.
 
     Attributes:
@@ -80,7 +79,7 @@ class Checkpoint:
     """
 
     may_connect: Callable[[str], bool]
-    has_refused: bool = field(default=False, init=False)
+    has_refused: bool = False
 
     def passes(self, address: IAddress) -> bool:
         """Whether this address may be connected to."""

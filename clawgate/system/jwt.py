@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import msgspec
-from attrs import define
 
 from clawgate.domain.errors import Invalid
 from clawgate.domain.secret import Secret
@@ -18,8 +17,7 @@ from clawgate.domain.secret import Secret
 ALGORITHM = "HS256"
 
 
-@define(frozen=True)
-class Hs256:
+class Hs256(msgspec.Struct, frozen=True):
     """One key."""
 
     key: Secret

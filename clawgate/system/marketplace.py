@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define
+import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
@@ -29,8 +29,7 @@ CONNECT_SECONDS, LOOK_UP_SECONDS, DOWNLOAD_SECONDS = 10.0, 15.0, 120.0
 _MOST_LIST_BYTES = 256 * 1024
 
 
-@define(eq=False)
-class HttpMarketplace:
+class HttpMarketplace(msgspec.Struct, eq=False):
     """Asks one server.
 
     Attributes:

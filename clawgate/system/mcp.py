@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.redaction import Redactor
 from clawgate.domain.secret import Secret
@@ -15,8 +15,7 @@ from clawgate.system.mcp_session import CALL_SECONDS, Carrier, Session
 from clawgate.system.mcp_stdio import StdioCarrier
 
 
-@define(eq=False)
-class Connector:
+class Connector(msgspec.Struct, eq=False):
     """The real one."""
 
     reactor: Any  # Any: processes, TCP, time and names at once

@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define, field
+import msgspec
 from twisted.internet import error as net
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
@@ -50,8 +50,7 @@ _OK, _REDIRECT, _CLIENT_ERROR, _SERVER_ERROR, _NOT_FOUND = 200, 300, 400, 500, 4
 _NOT_CONNECTED = (net.ConnectError, net.DNSLookupError, net.ConnectBindError)
 
 
-@define(eq=False)
-class HttpCarrier:
+class HttpCarrier(msgspec.Struct, eq=False):
     """A `Carrier` over POSTs to one URL.
 
     Attributes:
@@ -63,13 +62,13 @@ class HttpCarrier:
     reactor: Any  # Any: IReactorTime, IReactorTCP and a name resolver at once
     clock: Clock
     agent: Any = None  # Any: IAgent
-    _listener: Listener | None = field(default=None, init=False)
-    _agreed: Agreed | None = field(default=None, init=False)
-    _session: str = field(default="", init=False)
-    _running: set[Deferred[None]] = field(factory=set, init=False)
-    _requests: dict[int, Deferred[None]] = field(factory=dict, init=False)
-    _news: Deferred[None] | None = field(default=None, init=False)
-    _is_closed: bool = field(default=False, init=False)
+    _listener: Listener | None = None
+    _agreed: Agreed | None = None
+    _session: str = ""
+    _running: set[Deferred[None]] = set()
+    _requests: dict[int, Deferred[None]] = {}
+    _news: Deferred[None] | None = None
+    _is_closed: bool = False
 
     def open(self, listener: Listener) -> None:
         """Nothing is sent yet. Raises Unavailable when the URL is none."""

@@ -19,7 +19,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -47,15 +47,14 @@ def child_environment(server: McpServer) -> dict[str, str]:
     return small | {name: value.reveal() for name, value in server.env.items()}
 
 
-@define(eq=False)
-class StdioCarrier:
+class StdioCarrier(msgspec.Struct, eq=False):
     """A `Carrier` over one run of a program."""
 
     name: str
     server: McpServer
     reactor: Any  # Any: IReactorProcess
     clock: Clock
-    _child: _Child | None = field(default=None, init=False)
+    _child: _Child | None = None
 
     def open(self, listener: Listener) -> None:
         """Starts the program.

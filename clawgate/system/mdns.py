@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -49,8 +48,7 @@ def own_addresses() -> tuple[str, ...]:
     return tuple(dict.fromkeys(address for address in found if not is_loopback(address)))
 
 
-@define(eq=False)
-class Announcer:
+class Announcer(msgspec.Struct, eq=False):
     """One announcement, from `start` to `stop`.
 
     Attributes:
@@ -65,8 +63,8 @@ class Announcer:
     health: ComponentHealth
     threads: Threads
     may_announce: Callable[[str], bool] = lambda address: not is_loopback(address)
-    _speaker: Any = field(default=None, init=False)  # zeroconf.Zeroconf, of an optional package
-    _is_started: bool = field(default=False, init=False)
+    _speaker: Any = None  # zeroconf.Zeroconf, of an optional package
+    _is_started: bool = False
 
     def start(self, url: str) -> Deferred[None] | None:
         """Begins to announce; fires when that is done, without errors.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from attrs import define
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.memory import MARK
@@ -16,8 +16,7 @@ NAME = "MEMORY.md"
 KEPT = ".before-clawgate"
 
 
-@define
-class MemoryMarkdown:
+class MemoryMarkdown(msgspec.Struct):
     """The file, written in a thread.
 
     Attributes:

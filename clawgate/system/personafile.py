@@ -8,7 +8,6 @@ from collections.abc import MutableMapping
 import msgspec
 import tomlkit
 import tomlkit.exceptions
-from attrs import define, field
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.errors import Conflict, Invalid
@@ -32,13 +31,12 @@ class _OnDisk(msgspec.Struct, frozen=True):
     always_on_kbs: tuple[str, ...] | None = None
 
 
-@define(eq=False)
-class PersonaFiles:
+class PersonaFiles(msgspec.Struct, eq=False):
     """Both files in one directory."""
 
     directory: str
     run: InThread
-    _seen: tuple[tuple[int, int, int], Personality] | None = field(default=None, init=False)
+    _seen: tuple[tuple[int, int, int], Personality] | None = None
 
     def read(self) -> Deferred[Personality | None]:
         """See `PersonalityFile.read`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define, field
+import msgspec
 from twisted.internet import error as net
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.protocol import Protocol, connectionDone
@@ -33,13 +33,12 @@ _STATUSES = range(100, 600)
 REFUSED, TIMEOUT, NOT_FOUND, NOT_CONNECTED, TLS, BROKEN = "address_refused", "timeout", "name_not_found", "not_connected", "tls_failed", "broken_off"
 
 
-@define(eq=False)
-class HttpPoster:
+class HttpPoster(msgspec.Struct, eq=False):
     """Sends each request on a connection of its own."""
 
     reactor: Any  # Any: IReactorTime, IReactorTCP and a name resolver at once
     clock: Clock
-    _bodies: dict[_Rest, None] = field(factory=dict, init=False)
+    _bodies: dict[_Rest, None] = {}
 
     def post(self, outgoing: Outgoing) -> Deferred[Answered | Unreached]:
         """`ports.subscriptions.Poster.post`."""

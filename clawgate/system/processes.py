@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.python.failure import Failure
 
@@ -24,8 +24,7 @@ _PIPES_SECONDS = 1.0
 _CANNOT_BEGIN = 126
 
 
-@define(frozen=True)
-class NoProcesses:
+class NoProcesses(msgspec.Struct, frozen=True):
     """Runs nothing; for gateways without a reactor."""
 
     workspace: str = "/"
@@ -40,8 +39,7 @@ class NoProcesses:
         return succeed(None)
 
 
-@define(frozen=True)
-class SystemProcesses:
+class SystemProcesses(msgspec.Struct, frozen=True):
     """Real programs.
 
     Attributes:
@@ -52,8 +50,8 @@ class SystemProcesses:
     reactor: Any  # Any: IReactorProcess
     clock: Clock
     workspace: str
-    home: str = field(factory=lambda: os.path.expanduser("~"))
-    _running: set[_Child] = field(factory=set, init=False)
+    home: str = msgspec.field(default_factory=lambda: os.path.expanduser("~"))
+    _running: set[_Child] = set()
 
     def run(self, argv: Sequence[str], *, timeout_seconds: float, output_bytes: int) -> Deferred[Finished]:
         """`ports.processes.Processes.run`."""

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field
+import msgspec
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.internet.protocol import ProcessProtocol, connectionDone
 from twisted.python.failure import Failure
@@ -34,8 +34,7 @@ _GIVE_UP_SECONDS = 1.0
 _LOOK_SECONDS = 0.1
 
 
-@define(frozen=True)
-class SystemPtys:
+class SystemPtys(msgspec.Struct, frozen=True):
     """Real ones.
 
     Attributes:
@@ -44,8 +43,8 @@ class SystemPtys:
 
     reactor: Any  # Any: IReactorProcess
     clock: Clock
-    environ: Mapping[str, str] = field(factory=lambda: dict(os.environ))
-    home: str = field(factory=lambda: os.path.expanduser("~"))
+    environ: Mapping[str, str] = msgspec.field(default_factory=lambda: dict(os.environ))
+    home: str = msgspec.field(default_factory=lambda: os.path.expanduser("~"))
 
     def find(self, program: str) -> str | None:
         """`ports.terminals.PtySpawner.find`."""
@@ -235,11 +234,10 @@ def _set_size(descriptor: int, size: Size) -> None:
     fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", size.rows, size.cols, 0, 0))
 
 
-@define(frozen=True)
-class NoPtys:
+class NoPtys(msgspec.Struct, frozen=True):
     """Opens nothing; for gateways without a reactor."""
 
-    environ: Mapping[str, str] = field(factory=dict)
+    environ: Mapping[str, str] = {}
     home: str = "/"
 
     def find(self, program: str) -> str | None:

@@ -17,7 +17,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -43,8 +42,7 @@ class _Seen(msgspec.Struct, frozen=True):
     content: str
 
 
-@define(eq=False)
-class SkillDirectory:
+class SkillDirectory(msgspec.Struct, eq=False):
     """The skills below one directory, which need not exist.
 
     Attributes:
@@ -55,7 +53,7 @@ class SkillDirectory:
     run: InThread
     environment: Mapping[str, str]
     system: str = system_name(sys.platform)
-    _seen: dict[str, _Seen] = field(factory=dict, init=False)
+    _seen: dict[str, _Seen] = {}
 
     def scan(self) -> Deferred[tuple[Skill, ...]]:
         """See `SkillFiles.scan`."""

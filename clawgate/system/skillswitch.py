@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 
+import msgspec
 import tomlkit
-from attrs import define
 from twisted.internet.defer import Deferred, succeed
 
 from clawgate.domain.errors import Invalid
@@ -13,8 +13,7 @@ from clawgate.ports.threads import InThread
 from clawgate.system.configfile import ConfigFile
 
 
-@define(eq=False)
-class SkillEntriesFile:
+class SkillEntriesFile(msgspec.Struct, eq=False):
     """Writes through `ConfigFile`, which takes the lock, keeps comments, and refuses what it does not understand.
 
     Attributes:

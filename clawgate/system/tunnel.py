@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -42,8 +42,7 @@ KILL_AFTER_SECONDS = 5.0
 _MAX_ENDED_WAIT_SECONDS = 2.0
 
 
-@define(eq=False)
-class Tunnel:
+class Tunnel(msgspec.Struct, eq=False, kw_only=True):
     """One tunnel, as `[tunnel]` describes it.
 
     Attributes:
@@ -54,23 +53,23 @@ class Tunnel:
     """
 
     settings: TunnelSettings
-    reactor: Any = field(kw_only=True)  # Any: IReactorProcess, and IReactorTCP when a health URL is to be asked
-    clock: Clock = field(kw_only=True)
-    health: ComponentHealth = field(kw_only=True)
-    on_url: Callable[[str], None] = field(kw_only=True)
-    entropy: Entropy = field(kw_only=True, factory=SystemEntropy)
-    environment: Mapping[str, str] | None = field(kw_only=True, default=None)
-    probe: Probe | None = field(kw_only=True, default=None)
-    url: str | None = field(default=None, init=False)
-    _announced: str = field(default="", init=False)
-    _plan: Plan | None = field(default=None, init=False)
-    _redact: Redactor = field(factory=Redactor, init=False)
-    _child: _Child | None = field(default=None, init=False)
-    _failures: int = field(default=0, init=False)
-    _started_seconds: float = field(default=0.0, init=False)
-    _timer: IDelayedCall | None = field(default=None, init=False)
-    _patience: IDelayedCall | None = field(default=None, init=False)
-    _waiter: Deferred[str | None] | None = field(default=None, init=False)
+    reactor: Any  # Any: IReactorProcess, and IReactorTCP when a health URL is to be asked
+    clock: Clock
+    health: ComponentHealth
+    on_url: Callable[[str], None]
+    entropy: Entropy = msgspec.field(default_factory=SystemEntropy)
+    environment: Mapping[str, str] | None = None
+    probe: Probe | None = None
+    url: str | None = None
+    _announced: str = ""
+    _plan: Plan | None = None
+    _redact: Redactor = msgspec.field(default_factory=Redactor)
+    _child: _Child | None = None
+    _failures: int = 0
+    _started_seconds: float = 0.0
+    _timer: IDelayedCall | None = None
+    _patience: IDelayedCall | None = None
+    _waiter: Deferred[str | None] | None = None
 
     def start(self, host: str, port: int) -> Deferred[str | None]:
         """Runs the program; fires with the public URL, or with None when there is none within `start_timeout_secs`; then it goes on trying.

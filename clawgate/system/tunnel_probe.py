@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from attrs import define, field
+import msgspec
 from twisted.internet import protocol
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -33,17 +33,16 @@ class Probe(Protocol):
         """Ends; idempotent."""
 
 
-@define(eq=False)
-class HealthProbe:
+class HealthProbe(msgspec.Struct, eq=False):
     """Reports `component` well while the URL answers below 500, and failed otherwise."""
 
     agent: IAgent
     clock: Clock
     health: ComponentHealth
     component: str
-    _url: str = field(default="", init=False)
-    _timer: IDelayedCall | None = field(default=None, init=False)
-    _asking: Deferred[None] | None = field(default=None, init=False)
+    _url: str = ""
+    _timer: IDelayedCall | None = None
+    _asking: Deferred[None] | None = None
 
     def start(self, url: str) -> None:
         """Asks after 30 seconds for the first time, then every 30 seconds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from attrs import define
+import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
@@ -21,8 +21,7 @@ def directory_of(settings: Settings) -> str:
     return os.path.abspath(os.path.expanduser(settings.workspace))
 
 
-@define(frozen=True)
-class NoWorkspace:
+class NoWorkspace(msgspec.Struct, frozen=True):
     """There are none."""
 
     def read(self, name: str, most_bytes: int) -> Deferred[str | None]:
@@ -30,8 +29,7 @@ class NoWorkspace:
         return succeed(None)
 
 
-@define(frozen=True)
-class WorkspaceFiles:
+class WorkspaceFiles(msgspec.Struct, frozen=True):
     """Text files below a folder, read in a thread."""
 
     folder: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import attrs
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred, succeed
 
@@ -38,18 +37,17 @@ def prompt(text: str = "hello", **fields: object) -> Prompt:
     return msgspec.structs.replace(Prompt(lines=(Line(Role.USER, text),)), **fields)
 
 
-@attrs.define
-class ListSink:
+class ListSink(msgspec.Struct):
     """Keeps everything.
 
     Attributes:
         deltas, thoughts, tool_calls, usages: in order of arrival.
     """
 
-    deltas: list[str] = attrs.Factory(list)
-    thoughts: list[str] = attrs.Factory(list)
-    tool_calls: list[ToolCall] = attrs.Factory(list)
-    usages: list[Usage] = attrs.Factory(list)
+    deltas: list[str] = []
+    thoughts: list[str] = []
+    tool_calls: list[ToolCall] = []
+    usages: list[Usage] = []
 
     def delta(self, text: str) -> None:
         """Keeps it."""
@@ -73,8 +71,7 @@ class ListSink:
         return "".join(self.deltas)
 
 
-@attrs.define(eq=False)
-class ScriptedAgent:
+class ScriptedAgent(msgspec.Struct, eq=False):
     """An `AgentBackend` that follows a script.
 
     Attributes:
@@ -89,12 +86,12 @@ class ScriptedAgent:
     reads_context: bool = True
     takes_tools: bool = True
     is_held: bool = False
-    prompts: list[Prompt] = attrs.Factory(list)
+    prompts: list[Prompt] = []
     running: int = 0
     most_running: int = 0
     cancelled: int = 0
     is_started: bool = False
-    _held: list[Deferred[None]] = attrs.Factory(list)
+    _held: list[Deferred[None]] = []
 
     @property
     def calls(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 
 from clawgate.domain.errors import GatewayError, ToolUncertain, Unavailable
@@ -15,17 +15,16 @@ from clawgate.domain.tools import ToolResult
 ECHO = McpTool("echo", "Says what it is told", '{"type":"object","properties":{"text":{"type":"string"}}}')
 
 
-@define(eq=False)
-class ScriptedConnection:
+class ScriptedConnection(msgspec.Struct, eq=False):
     """One conversation that a test leads."""
 
     script: ScriptedMcp
     name: str
     server: McpServer
-    is_open: bool = field(default=False, init=False)
-    is_closed: bool = field(default=False, init=False)
-    _waiting: list[Deferred[ToolResult]] = field(factory=list, init=False)
-    _watch: Deferred[None] | None = field(default=None, init=False)
+    is_open: bool = False
+    is_closed: bool = False
+    _waiting: list[Deferred[ToolResult]] = []
+    _watch: Deferred[None] | None = None
 
     def connect(self) -> Deferred[None]:
         """Comes up, fails, or hangs, as the script says."""
@@ -87,8 +86,7 @@ class ScriptedConnection:
             each.errback(ToolUncertain(f"MCP server '{self.name}': {why}"))
 
 
-@define(eq=False)
-class ScriptedMcp:
+class ScriptedMcp(msgspec.Struct, eq=False):
     """A connector to servers that behave as a test says.
 
     Attributes:
@@ -105,9 +103,9 @@ class ScriptedMcp:
     problem: GatewayError | None = None
     hangs: bool = False
     answers_at_once: bool = True
-    opened: list[ScriptedConnection] = field(factory=list)
-    calls: list[tuple[str, str, dict[str, object]]] = field(factory=list)
-    problems: dict[str, GatewayError] = field(factory=dict)
+    opened: list[ScriptedConnection] = []
+    calls: list[tuple[str, str, dict[str, object]]] = []
+    problems: dict[str, GatewayError] = {}
 
     def open(self, name: str, server: McpServer) -> ScriptedConnection:
         """One more conversation."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import Factory, define
+import msgspec
 from twisted.internet.defer import Deferred, succeed
 
 from clawgate.ports.processes import Finished
 
 
-@define(eq=False)
-class ScriptedProcesses:
+class ScriptedProcesses(msgspec.Struct, eq=False):
     """Keeps what was run and answers from a script.
 
     Attributes:
@@ -20,14 +19,14 @@ class ScriptedProcesses:
         runs: every argv. timeouts: the seconds that each was given. cancelled: how many were ended early.
     """
 
-    ends: list[Finished] = Factory(lambda: [Finished(0, "done")])
+    ends: list[Finished] = msgspec.field(default_factory=lambda: [Finished(0, "done")])
     is_held: bool = False
     workspace: str = "/workspace"
     home: str = "/home/gate"
-    runs: list[tuple[str, ...]] = Factory(list)
-    timeouts: list[float] = Factory(list)
+    runs: list[tuple[str, ...]] = []
+    timeouts: list[float] = []
     cancelled: int = 0
-    _held: list[Deferred[Finished]] = Factory(list)
+    _held: list[Deferred[Finished]] = []
 
     def run(self, argv: Sequence[str], *, timeout_seconds: float, output_bytes: int) -> Deferred[Finished]:
         """The next end of the script."""

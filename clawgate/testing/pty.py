@@ -5,13 +5,12 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Mapping, Sequence
 
-from attrs import Factory, define
+import msgspec
 
 from clawgate.domain.terminals import Exit, Size
 
 
-@define(eq=False)
-class ScriptedPty:
+class ScriptedPty(msgspec.Struct, eq=False):
     """One program.
 
     Attributes:
@@ -56,8 +55,7 @@ class ScriptedPty:
         self.on_exit(Exit(code, signal))
 
 
-@define(eq=False)
-class ScriptedPtys:
+class ScriptedPtys(msgspec.Struct, eq=False):
     """Starts them.
 
     Attributes:
@@ -65,13 +63,15 @@ class ScriptedPtys:
         problem: why none can be started.
     """
 
-    environ: Mapping[str, str] = Factory(lambda: {"PATH": "/bin", "SHELL": "/bin/zsh", "LANG": "C.UTF-8", "OPENAI_API_KEY": "sk-secret"})
+    environ: Mapping[str, str] = msgspec.field(
+        default_factory=lambda: {"PATH": "/bin", "SHELL": "/bin/zsh", "LANG": "C.UTF-8", "OPENAI_API_KEY": "sk-secret"}
+    )
     home: str = "/home/gate"
-    programs: dict[str, str] = Factory(lambda: {"/bin/zsh": "/bin/zsh", "/bin/sh": "/bin/sh", "claude": "/opt/bin/claude"})
-    folders: list[str] = Factory(lambda: ["/home/gate", "/home/gate/src", "/tmp"])  # noqa: S108 - names only
-    files: list[str] = Factory(lambda: ["/etc/hostname"])
+    programs: dict[str, str] = msgspec.field(default_factory=lambda: {"/bin/zsh": "/bin/zsh", "/bin/sh": "/bin/sh", "claude": "/opt/bin/claude"})
+    folders: list[str] = msgspec.field(default_factory=lambda: ["/home/gate", "/home/gate/src", "/tmp"])  # noqa: S108 - names only
+    files: list[str] = msgspec.field(default_factory=lambda: ["/etc/hostname"])
     problem: OSError | None = None
-    opened: list[ScriptedPty] = Factory(list)
+    opened: list[ScriptedPty] = []
 
     def find(self, program: str) -> str | None:
         """By the table."""

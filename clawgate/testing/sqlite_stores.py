@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field
+import msgspec
 from twisted.internet.interfaces import IReactorFromThreads
 
 from clawgate.stores.sqlite import SqliteStore
 from clawgate.testing.clock import ManualClock
 
 
-@define(eq=False)
-class SqliteStores:
+class SqliteStores(msgspec.Struct, eq=False):
     """Makes stores in one directory and stops them. An `OpenStore` for the store contract.
 
     Attributes:
@@ -23,8 +22,8 @@ class SqliteStores:
 
     directory: Path
     reactor: IReactorFromThreads
-    clock: ManualClock = field(factory=ManualClock)
-    _made: list[SqliteStore] = field(factory=list, init=False)
+    clock: ManualClock = msgspec.field(default_factory=ManualClock)
+    _made: list[SqliteStore] = []
 
     @property
     def path(self) -> Path:

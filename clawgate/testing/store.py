@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
-from attrs import define, field
 from twisted.internet.defer import Deferred, execute, fail, succeed
 from twisted.internet.interfaces import IReactorFromThreads
 from zope.interface import implementer
@@ -26,7 +25,6 @@ from clawgate.stores.writer import Writer
 _T = TypeVar("_T")
 
 
-@define(eq=False)
 class _InlineReaders(Readers):
     """Reads in the caller's thread."""
 
@@ -49,8 +47,7 @@ def _read(function: Callable[[sqlite3.Connection], _T], connection: sqlite3.Conn
         raise translated(problem) from problem
 
 
-@define(eq=False)
-class _InlineWriter(Writer):
+class _InlineWriter(Writer, kw_only=True):
     """Commits each operation in the caller's thread.
 
     Attributes:
@@ -58,9 +55,9 @@ class _InlineWriter(Writer):
         held: while a list, commits wait in it.
     """
 
-    broken: str = field(default="", kw_only=True)
-    held: list[Callable[[], None]] | None = field(default=None, kw_only=True)
-    connection: sqlite3.Connection | None = field(default=None, kw_only=True)
+    broken: str = ""
+    held: list[Callable[[], None]] | None = None
+    connection: sqlite3.Connection | None = None
 
     def start(self) -> Deferred[None]:
         """Opens the database."""

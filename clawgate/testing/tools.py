@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 
 from clawgate.domain.tools import Risk, Tool, ToolContext, ToolResult
@@ -13,8 +13,7 @@ Outcome = ToolResult | Exception | None
 """None = the call never ends."""
 
 
-@define(eq=False)
-class ScriptedTools:
+class ScriptedTools(msgspec.Struct, eq=False):
     """A `ToolSource`.
 
     Attributes:
@@ -23,9 +22,9 @@ class ScriptedTools:
         calls: what was called: name, arguments, idempotency key.
     """
 
-    offered: list[Tool] = field(factory=lambda: [Tool(name="pay", description="Pays.", risk=Risk.OUTSIDE)])
-    outcomes: dict[str, Outcome] = field(factory=dict)
-    calls: list[tuple[str, Mapping[str, object], str]] = field(factory=list)
+    offered: list[Tool] = msgspec.field(default_factory=lambda: [Tool(name="pay", description="Pays.", risk=Risk.OUTSIDE)])
+    outcomes: dict[str, Outcome] = {}
+    calls: list[tuple[str, Mapping[str, object], str]] = []
 
     def tools(self) -> Sequence[Tool]:
         """What can be called."""

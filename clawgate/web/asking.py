@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.errors import Conflict
 from clawgate.domain.inbox import Item, State
@@ -19,8 +19,7 @@ from clawgate.web.call import Call
 from clawgate.web.dialects import root_wire
 
 
-@define
-class Asking:
+class Asking(msgspec.Struct):
     """Waits for outcomes, or promises them.
 
     Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import lru_cache
 
-from attrs import define
+import msgspec
 from twisted.internet.address import UNIXAddress
 from twisted.web.server import Request
 
@@ -50,8 +50,7 @@ _FORWARDING = frozenset(
 )
 
 
-@define
-class Peers:
+class Peers(msgspec.Struct):
     """Tells peers apart.
 
     Attributes:
@@ -147,8 +146,7 @@ def require(caller: Caller, scope: Scope) -> None:
         raise Forbidden(f"Forbidden — this token lacks the scope `{scope}`", scope=scope)
 
 
-@define
-class Doorkeeper:
+class Doorkeeper(msgspec.Struct):
     """Decides whether a route's handler runs, and for whom.
 
     Attributes:

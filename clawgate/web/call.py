@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
-from attrs import define
 from twisted.web.server import Request
 
 from clawgate.domain.caller import Caller, Peer
@@ -25,8 +24,7 @@ DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Everything that hostile JSON makes msgspec raise (reference/libraries.md §6)."""
 
 
-@define(eq=False)
-class Call:
+class Call(msgspec.Struct, eq=False):
     """A request, who sends it and the values of its path.
 
     Attributes:

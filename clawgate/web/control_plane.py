@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import define, field
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort
@@ -139,7 +138,6 @@ def _first(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | N
     return offered[0] if offered else None
 
 
-@define(eq=False)
 class ControlPlaneListener(Factory):
     """The port, and who is connected.
 
@@ -148,16 +146,22 @@ class ControlPlaneListener(Factory):
     """
 
     noisy = False
-    plane: ControlPlane
-    clock: Clock
-    health: ComponentHealth
-    reactor: Any  # IReactorTCP
-    host: str
-    port: int
-    trusted: tuple[Network, ...]
-    _open: dict[BareSocket, bool] = field(factory=dict, init=False)
-    _refused: SlidingWindow = field(factory=lambda: SlidingWindow(MOST_REFUSED_PER_MINUTE, 1000), init=False)
-    _listening: IListeningPort | None = field(default=None, init=False)
+
+    def __init__(
+        self,
+        plane: ControlPlane,
+        clock: Clock,
+        health: ComponentHealth,
+        reactor: Any,  # IReactorTCP
+        host: str,
+        port: int,
+        trusted: tuple[Network, ...],
+    ) -> None:
+        self.plane, self.clock, self.health, self.reactor = plane, clock, health, reactor
+        self.host, self.port, self.trusted = host, port, trusted
+        self._open: dict[BareSocket, bool] = {}
+        self._refused = SlidingWindow(MOST_REFUSED_PER_MINUTE, 1000)
+        self._listening: IListeningPort | None = None
 
     async def start(self) -> None:
         """Shows the token and listens. A taken port is told to log and health and ends nothing else."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+import msgspec
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
@@ -30,17 +30,16 @@ MOST_ROUND_BYTES = 32 * 1024
 REST_FOR_WORK, MOST_REST_SECONDS = 2.0, 0.05
 
 
-@define(eq=False)
-class FanOut:
+class FanOut(msgspec.Struct, eq=False):
     """Those who watch the bus, told in rounds."""
 
     events: Events
     clock: Clock
-    _followers: dict[Follower, None] = field(factory=dict, init=False)
-    _end: Callable[[], None] = field(default=lambda: None, init=False)
-    _round: Round = field(factory=lambda: Round(), init=False)
-    _rests_until: float = field(default=0.0, init=False)
-    _timer: IDelayedCall | None = field(default=None, init=False)
+    _followers: dict[Follower, None] = {}
+    _end: Callable[[], None] = lambda: None
+    _round: Round = msgspec.field(default_factory=lambda: Round())
+    _rests_until: float = 0.0
+    _timer: IDelayedCall | None = None
 
     def add(self, stream: EventStream, caller: Caller, after: int) -> Follower:
         """Tells a stream what happens from now on.
@@ -96,14 +95,13 @@ class FanOut:
         return old
 
 
-@define(eq=False)
-class Round:
+class Round(msgspec.Struct, eq=False):
     """What is told at once; `size` in bytes."""
 
-    events: list[tuple[BusEvent, bytes]] = field(factory=list)
+    events: list[tuple[BusEvent, bytes]] = []
     size: int = 0
-    _pieces: dict[tuple[int, ...], bytes] = field(factory=dict, init=False)
-    _seen: dict[Caller, tuple[int, ...]] = field(factory=dict, init=False)
+    _pieces: dict[tuple[int, ...], bytes] = {}
+    _seen: dict[Caller, tuple[int, ...]] = {}
 
     def add(self, event: BusEvent) -> None:
         """One event more, before anybody is told."""
@@ -126,8 +124,7 @@ class Round:
         return found
 
 
-@define(eq=False)
-class Follower:
+class Follower(msgspec.Struct, eq=False):
     """One client and what it could not be told."""
 
     stream: EventStream
@@ -135,10 +132,10 @@ class Follower:
     clock: Clock
     _after: int
     """The last event that happened before it came."""
-    _missed: int = field(default=0, init=False)
-    _patience: IDelayedCall | None = field(default=None, init=False)
+    _missed: int = 0
+    _patience: IDelayedCall | None = None
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         self.stream.resumed = self._resumed
 
     def repeat(self, missed: int, events: tuple[BusEvent, ...]) -> None:

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import Any, Protocol
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
@@ -34,8 +34,7 @@ class Certificate(Protocol):
         """Takes up the files as they are now, for connections to come."""
 
 
-@define
-class PublicListener:
+class PublicListener(msgspec.Struct):
     """The TCP port, or the socket that systemd passed.
 
     Attributes:
@@ -50,7 +49,7 @@ class PublicListener:
     backlog: int
     activated: int | None = None
     certificate: Certificate | None = None
-    _listening: IListeningPort | None = field(default=None, init=False)
+    _listening: IListeningPort | None = None
 
     async def start(self) -> None:
         """Listens. Raises Invalid naming `gateway.port`, or the file of the certificate that cannot be used."""
@@ -93,15 +92,14 @@ def _adopt(reactor: Any, descriptor: int, factory: Any) -> Any:  # IReactorSocke
     return reactor.adoptStreamPort(descriptor, family, factory)
 
 
-@define
-class ControlListener:
+class ControlListener(msgspec.Struct):
     """The operator's door: a unix socket that only this user may open."""
 
     site: Site
     reactor: Any  # IReactorUNIX, whose stubs do not know Site for a factory
     path: Path
-    _listening: IListeningPort | None = field(default=None, init=False)
-    _directory: int = field(default=-1, init=False)
+    _listening: IListeningPort | None = None
+    _directory: int = -1
 
     async def start(self) -> None:
         """Listens, replacing a socket that a killed daemon left behind (the state lock is held by now)."""

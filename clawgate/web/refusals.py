@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from attrs import define, field
+import msgspec
 from twisted.logger import Logger
 from twisted.web.server import Request
 
@@ -16,14 +16,13 @@ MOST_A_SECOND = 50
 _SHOWN_CHARS = 256
 
 
-@define(eq=False)
-class RefusalLog:
+class RefusalLog(msgspec.Struct, eq=False):
     """Notes answers of 400 and above."""
 
     clock: Clock
-    _until: float = field(default=0.0, init=False)
-    _noted: int = field(default=0, init=False)
-    _counted: Counter[int] = field(factory=Counter, init=False)
+    _until: float = 0.0
+    _noted: int = 0
+    _counted: Counter[int] = msgspec.field(default_factory=Counter)
 
     def note(self, request: Request, request_id: bytes, status: int, client: str, why: str = "") -> None:
         """One refusal.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -45,8 +45,7 @@ NOT_FOUND = json_answer(404, {"error": "Not found"})
 
 
 @implementer(IResource)
-@define(eq=False)
-class GatewayResource:
+class GatewayResource(msgspec.Struct, eq=False, dict=True):
     """The whole gateway as one `IResource`, at the root of our site or anywhere in somebody else's.
 
     Attributes:
@@ -65,18 +64,15 @@ class GatewayResource:
     prefix: bytes = b""
     audit: Recorder = NOT_RECORDED
     draining: bool = False
-    streams: OpenStreams = field(init=False)
-    sockets: OpenSockets = field(init=False)
-    refusals: RefusalLog = field(init=False)
-    _served: int = field(default=0, init=False)
-    _in_flight: set[_Exchange] = field(factory=set, init=False)
-    server: Site | None = field(default=None, init=False)
+    _served: int = 0
+    _in_flight: set[_Exchange] = set()
+    server: Site | None = None
     """Set by `putChild` of the resource that we are mounted below."""
     isLeaf: bool = True
     renders_raw_path: bool = True
     """Our site calls `render` directly, without splitting the path."""
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         self.streams = OpenStreams(self.clock)
         self.refusals = RefusalLog(self.clock)
         self.sockets = OpenSockets(self.clock, lambda count: self.meter.gauge("sockets_open", count))
@@ -197,8 +193,7 @@ class _Answered(Exception):
         self.answer = answer
 
 
-@define(eq=False)
-class _Exchange:
+class _Exchange(msgspec.Struct, eq=False):
     """One request until it is answered or its client is gone."""
 
     resource: GatewayResource

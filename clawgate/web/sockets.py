@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
@@ -55,15 +54,14 @@ class SocketAnswer(msgspec.Struct, frozen=True):
     subprotocols: tuple[str, ...] = ()
 
 
-@define(eq=False)
-class OpenSockets:
+class OpenSockets(msgspec.Struct, eq=False):
     """Every open WebSocket, so that each can be ended."""
 
     clock: Clock
     on_change: Callable[[int], object] = lambda count: None
-    _open: set[WebSocket] = field(factory=set, init=False)
-    _of: Counter[str] = field(factory=Counter, init=False)
-    _held_bytes: int = field(default=0, init=False)
+    _open: set[WebSocket] = set()
+    _of: Counter[str] = msgspec.field(default_factory=Counter)
+    _held_bytes: int = 0
 
     def begin(self, request: Request, answer: SocketAnswer) -> None:
         """Shakes hands and takes the connection over.

@@ -10,7 +10,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
-from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.logger import Logger
@@ -29,19 +28,18 @@ MOST_WAITING_BYTES = 1024 * 1024
 
 
 @implementer(IPushProducer)
-@define(eq=False)
-class EventStream:
+class EventStream(msgspec.Struct, eq=False):
     """One open answer."""
 
     request: Request
     clock: Clock
-    _waiting: list[bytes] = field(factory=list, init=False)
-    _waiting_bytes: int = field(default=0, init=False)
-    _is_paused: bool = field(default=False, init=False)
-    _is_over: bool = field(default=False, init=False)
-    _timer: IDelayedCall | None = field(default=None, init=False)
-    _written_at: float = field(default=0.0, init=False)
-    resumed: Callable[[], None] = field(default=lambda: None, init=False)
+    _waiting: list[bytes] = []
+    _waiting_bytes: int = 0
+    _is_paused: bool = False
+    _is_over: bool = False
+    _timer: IDelayedCall | None = None
+    _written_at: float = 0.0
+    resumed: Callable[[], None] = lambda: None
     """Told when a client that was slow has taken everything."""
 
     @property
@@ -167,12 +165,11 @@ class StreamAnswer(msgspec.Struct, frozen=True):
     is_endless: bool = False
 
 
-@define(eq=False)
-class OpenStreams:
+class OpenStreams(msgspec.Struct, eq=False):
     """Every open stream, so that each can be ended."""
 
     clock: Clock
-    _open: dict[EventStream, tuple[StreamAnswer, Deferred[None]]] = field(factory=dict, init=False)
+    _open: dict[EventStream, tuple[StreamAnswer, Deferred[None]]] = {}
 
     def begin(self, request: Request, answer: StreamAnswer) -> None:
         """Runs a stream on a request whose head has been set."""

@@ -17,7 +17,6 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_twisted
-from attrs import define
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.internet.threads import deferToThread
@@ -70,8 +69,7 @@ class Home(Resource):
         return b"our page"
 
 
-@define
-class Served:
+class Served(msgspec.Struct):
     """A gateway that is served; the methods are for other threads than the reactor's."""
 
     port: int

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from attrs import define, field
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -44,11 +44,10 @@ TAILSCALE = 'say("Available on the internet:\\n\\nhttps://box.tail1.ts.net/\\n|-
 CLOUDFLARE = TunnelSettings(provider="cloudflare", cloudflare=CloudflareTunnel())
 
 
-@define
-class Health:
+class Health(msgspec.Struct):
     """Remembers what was said of the tunnel."""
 
-    said: list[str] = field(factory=list)
+    said: list[str] = []
 
     def ok(self, component: str) -> None:
         self.said.append(f"{component} ok")
@@ -60,15 +59,14 @@ class Health:
         self.said.append(f"{component} restarted")
 
 
-@define
-class Bench:
+class Bench(msgspec.Struct):
     """A folder with stand-ins and a tunnel that finds its program there."""
 
     folder: Path
-    clock: ManualClock = field(factory=ManualClock)
-    health: Health = field(factory=Health)
-    urls: list[str] = field(factory=list)
-    tunnels: list[Tunnel] = field(factory=list)
+    clock: ManualClock = msgspec.field(default_factory=ManualClock)
+    health: Health = msgspec.field(default_factory=Health)
+    urls: list[str] = []
+    tunnels: list[Tunnel] = []
 
     def program(self, name: str, body: str) -> None:
         path = self.folder / name
@@ -78,7 +76,7 @@ class Bench:
     def tunnel(self, settings: TunnelSettings) -> Tunnel:
         environment = {"PATH": str(self.folder), "CLAWGATE_API_KEY": "must not be passed on"}
         parts: dict[str, Any] = {"clock": self.clock, "health": self.health, "on_url": self.urls.append, "entropy": FixedEntropy()}
-        self.tunnels.append(Tunnel(settings, reactor=reactor, environment=environment, **parts))
+        self.tunnels.append(Tunnel(settings=settings, reactor=reactor, environment=environment, **parts))
         return self.tunnels[-1]
 
     def notes(self) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from typing import Any
 
-import attrs
 import msgspec
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -24,11 +23,10 @@ from clawgate.testing.case import TestCase
 from clawgate.testing.clock import ManualClock
 
 
-@attrs.define
-class Notebook:
+class Notebook(msgspec.Struct):
     """Notes in a list."""
 
-    texts: list[tuple[str, str]] = attrs.Factory(list)
+    texts: list[tuple[str, str]] = []
     problem: Exception | None = None
 
     def remember(self, text: str, principal: str) -> Deferred[None]:

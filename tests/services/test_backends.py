@@ -18,8 +18,9 @@ from clawgate.testing.clock import ManualClock
 class _Slow(ScriptedAgent):
     """Its start is the test's to finish."""
 
+    starting: Deferred[None] = msgspec.field(default_factory=Deferred)
+
     def start(self) -> Deferred[None]:
-        self.starting: Deferred[None] = Deferred()
         return self.starting
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from attrs import define, field
 from twisted.internet.defer import Deferred, fail, succeed
 
 from clawgate.domain.errors import Conflict, Invalid, NotApplied, Unavailable
@@ -26,15 +25,14 @@ OLD, NEW = Settings(default_model="old"), Settings(default_model="new")
 EDIT = Edit(target=Target.OVERLAY, changes=(Change(("default_model",), "new"),))
 
 
-@define(eq=False)
-class Part:
+class Part(msgspec.Struct, eq=False):
     """A component with a state; `fails` says where it breaks."""
 
     name: str
     log: list[str]
     state: str = "old"
     fails: str = ""
-    waits: dict[str, Deferred[None]] = field(factory=dict)
+    waits: dict[str, Deferred[None]] = {}
 
     async def prepare(self, old: Settings, new: Settings) -> Prepared | None:
         self.log.append(f"prepare {self.name}")

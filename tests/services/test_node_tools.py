@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
-from attrs import define, field
 
 from clawgate.domain.approvals import Level, ToolPolicy, Verdict, verdict
 from clawgate.domain.errors import ToolUncertain
@@ -21,13 +21,12 @@ from clawgate.testing.clock import CountingIds, ManualClock
 CONTEXT = ToolContext(principal="p", source="webhook", conversation=None, idempotency_key="item:1")
 
 
-@define(eq=False)
-class Link:
+class Link(msgspec.Struct, eq=False):
     """A node that keeps what it is asked."""
 
     principal: str = "node"
     is_open: bool = True
-    asked: list[tuple[str, str, object]] = field(factory=list)
+    asked: list[tuple[str, str, object]] = []
 
     def invoke(self, call_id: str, capability: str, arguments: str) -> bool:
         self.asked.append((call_id, capability, json.loads(arguments)))

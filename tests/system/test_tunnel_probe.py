@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import define, field
+import msgspec
 from treq.testing import RequestTraversalAgent
 from twisted.internet import error
 from twisted.web.iweb import IAgent
@@ -17,9 +17,8 @@ from clawgate.testing.clock import ManualClock
 from clawgate.testing.platforms import BrokenAgent
 
 
-@define
-class Health:
-    said: list[str] = field(factory=list)
+class Health(msgspec.Struct):
+    said: list[str] = []
 
     def ok(self, component: str) -> None:
         self.said.append("ok")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.approvals import Level, ToolPolicy
 from clawgate.domain.caller import Scope
@@ -23,8 +23,7 @@ from clawgate.web.dialects import api_wire
 from clawgate.web.router import Door, Router
 
 
-@define
-class AboutSurface:
+class AboutSurface(msgspec.Struct):
     """Questions that change nothing, a refreshed list of models excepted.
 
     Attributes:

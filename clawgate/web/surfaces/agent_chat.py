@@ -10,7 +10,6 @@ from functools import partial
 from typing import Protocol
 
 import msgspec
-from attrs import define
 from twisted.internet.defer import CancelledError
 
 from clawgate.domain.caller import Caller, Scope
@@ -62,8 +61,7 @@ class SessionNames(Protocol):
         """The session's id: an existing one, or a new one. Raises NotFound for somebody else's."""
 
 
-@define
-class AgentChatSurface:
+class AgentChatSurface(msgspec.Struct):
     """The console's door."""
 
     ingress: Ingress

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.attachments import MOST_BYTES
 from clawgate.domain.caller import Scope
@@ -20,8 +20,7 @@ _MULTIPART_BYTES = 64 * 1024
 """What a form may weigh besides its file."""
 
 
-@define
-class AttachmentsSurface:
+class AttachmentsSurface(msgspec.Struct):
     """The door for files."""
 
     attachments: Attachments

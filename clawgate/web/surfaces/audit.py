@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.audit import Action, parse_head
 from clawgate.domain.caller import Scope
@@ -20,8 +20,7 @@ _DEFAULT_PAGE = 50
 _MOST_SEQ = 1 << 62
 
 
-@define
-class AuditSurface:
+class AuditSurface(msgspec.Struct):
     """Looking only: nothing is written here, and nothing goes."""
 
     audit: Audit

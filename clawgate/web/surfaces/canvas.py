@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from attrs import define, field
+import msgspec
 
 from clawgate.domain.caller import Scope
 from clawgate.domain.canvas import Backlog, ContentType, Frame, TooManyCanvases, checked_id
@@ -19,8 +19,7 @@ from clawgate.web.router import Router
 from clawgate.web.sockets import SocketAnswer
 
 
-@define
-class CanvasSurface:
+class CanvasSurface(msgspec.Struct):
     """The routes of canvases."""
 
     canvases: Canvases
@@ -72,15 +71,14 @@ def _id(call: Call) -> str:
     return str(call.values["canvas_id"])
 
 
-@define(eq=False)
-class CanvasSocket:
+class CanvasSocket(msgspec.Struct, eq=False):
     """One who watches. Implements `ports.sockets.SocketHandler`; what the client says is ignored."""
 
     canvas_id: str
     canvases: Canvases
     _socket: Socket | None = None
     _end: Callable[[], None] = lambda: None
-    _backlog: Backlog = field(factory=Backlog)
+    _backlog: Backlog = msgspec.field(default_factory=Backlog)
     _is_slow: bool = False
 
     def opened(self, socket: Socket) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
-from attrs import define
 
 from clawgate.domain import onboarding
 from clawgate.domain.caller import LOCAL, OPERATOR
@@ -31,8 +30,7 @@ _HANDSHAKE = ("hub.mode", "hub.verify_token", "hub.challenge")
 _MOST_TTL_SECONDS = 86_400
 
 
-@define
-class ChannelSurface:
+class ChannelSurface(msgspec.Struct):
     """One platform's routes; registered whether or not it is configured, so that an unconfigured one says so."""
 
     name: str
@@ -102,8 +100,7 @@ class CodeBody(msgspec.Struct):
     owner: bool = True
 
 
-@define
-class ChannelDeskSurface:
+class ChannelDeskSurface(msgspec.Struct):
     """What an operator does with channels.
 
     Attributes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+import msgspec
 
 from clawgate.domain.caller import Scope
 from clawgate.domain.chat import ChatEvent
@@ -20,13 +20,12 @@ from clawgate.web.dialects import chat_frames_wire as wire
 from clawgate.web.dialects.chat_frames_wire import Dialect
 
 
-@define(eq=False)
-class Relays:
+class Relays(msgspec.Struct, eq=False):
     """All connections share the texts of what was told last: it is written once, however many are told."""
 
     events: Events
-    _last: object = field(default=None, init=False)
-    _texts: dict[Dialect, tuple[str, ...]] = field(factory=dict, init=False)
+    _last: object = None
+    _texts: dict[Dialect, tuple[str, ...]] = {}
 
     def begin(self, socket: Socket) -> Relay:
         """Tells a connection of what happens from now on."""
@@ -45,15 +44,14 @@ class Relays:
         return self._texts[dialect]
 
 
-@define(eq=False)
-class Relay:
+class Relay(msgspec.Struct, eq=False):
     """One connection."""
 
     relays: Relays
     socket: Socket
-    unwatch: Callable[[], None] = field(default=lambda: None, init=False)
-    _is_slow: bool = field(default=False, init=False)
-    _missed: int = field(default=0, init=False)
+    unwatch: Callable[[], None] = lambda: None
+    _is_slow: bool = False
+    _missed: int = 0
 
     def end(self) -> None:
         """Tells nothing more."""

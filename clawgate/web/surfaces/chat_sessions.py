@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.caller import Scope
 from clawgate.ports.clock import Clock
@@ -18,8 +18,7 @@ from clawgate.web.router import Router
 _ONE = "/api/sessions/<session_id>"
 
 
-@define
-class ChatSessionsSurface:
+class ChatSessionsSurface(msgspec.Struct):
     """Kept sessions and running ones."""
 
     sessions: ChatSessions

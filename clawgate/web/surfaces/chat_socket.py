@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -34,8 +34,7 @@ from clawgate.web.surfaces.chat_relays import Relay, Relays
 _log = Logger()
 
 
-@define
-class ChatSocketSurface:
+class ChatSocketSurface(msgspec.Struct):
     """The chat's door."""
 
     chats: Chats
@@ -75,8 +74,7 @@ def _last_seq(call: Call) -> int | None:
     return int(text)
 
 
-@define(eq=False)
-class ChatConnection:
+class ChatConnection(msgspec.Struct, eq=False):
     """One connection; a `SocketHandler`."""
 
     chats: Chats
@@ -85,12 +83,12 @@ class ChatConnection:
     caller: Caller
     entered: Entered
     last: int | None
-    _record: Connection = field(default=Connection(0), init=False)
-    _socket: Socket | None = field(default=None, init=False)
-    _room: Room | None = field(default=None, init=False)
-    _timer: IDelayedCall | None = field(default=None, init=False)
-    _unfollow: Callable[[], None] = field(default=lambda: None, init=False)
-    _relay: Relay | None = field(default=None, init=False)
+    _record: Connection = Connection(0)
+    _socket: Socket | None = None
+    _room: Room | None = None
+    _timer: IDelayedCall | None = None
+    _unfollow: Callable[[], None] = lambda: None
+    _relay: Relay | None = None
 
     def opened(self, socket: Socket) -> None:
         """Greets, and waits a moment for the client to introduce itself."""

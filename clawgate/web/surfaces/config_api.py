@@ -6,7 +6,7 @@ config.runtime.toml for the same key is dropped: this is the newer word.
 
 from __future__ import annotations
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.caller import Scope
 from clawgate.domain.errors import BadRequest, NotFound
@@ -25,8 +25,7 @@ from clawgate.web.router import Handler, Router
 _redactor = Redactor()
 
 
-@define
-class ConfigApiSurface:
+class ConfigApiSurface(msgspec.Struct):
     """The routes.
 
     Attributes:

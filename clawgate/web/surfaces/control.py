@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.caller import OPERATOR
 from clawgate.domain.errors import Forbidden, NotConfigured
@@ -14,8 +14,7 @@ from clawgate.web.documented import documented
 from clawgate.web.router import Door, Recorded, Router
 
 
-@define
-class ControlSurface:
+class ControlSurface(msgspec.Struct):
     """Which token counts now.
 
     Attributes:

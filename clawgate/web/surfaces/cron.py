@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.caller import Scope
 from clawgate.domain.errors import Forbidden
@@ -22,8 +22,7 @@ _WAIT_SECONDS = 120.0
 """As long as upstream's handlers may take; the job goes on after it."""
 
 
-@define
-class CronSurface:
+class CronSurface(msgspec.Struct):
     """Making, changing, running and removing jobs."""
 
     cron: Cron

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from functools import partial
 
-from attrs import define, field
+import msgspec
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.caller import Caller, Scope
@@ -31,17 +31,15 @@ MOST_STREAMS, MOST_STREAMS_EACH = 2_000, 64
 _MOST_NUMBER = 10**15
 
 
-@define(eq=False)
-class EventsSurface:
+class EventsSurface(msgspec.Struct, eq=False, dict=True):
     """Who watches."""
 
     events: Events
     tickets: Tickets
     clock: Clock
-    _open: Counter[str] = field(factory=Counter, init=False)
-    _fan_out: FanOut = field(init=False)
+    _open: Counter[str] = msgspec.field(default_factory=Counter)
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         self._fan_out = FanOut(self.events, self.clock)
 
     def register(self, router: Router) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define
+import msgspec
 
 from clawgate.ports.events import Meter
 from clawgate.services.devices import Devices
@@ -15,8 +15,7 @@ from clawgate.web.router import Door, Router
 EXPOSITION = b"text/plain; version=0.0.4; charset=utf-8"
 
 
-@define
-class HealthSurface:
+class HealthSurface(msgspec.Struct):
     """How the gateway is, for people, load balancers and Prometheus; cheap and open."""
 
     health: Health

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
-from attrs import define
 from twisted.logger import Logger
 
 from clawgate.domain.errors import NoSecret, NotFound, Unauthenticated
@@ -27,8 +26,7 @@ from clawgate.web.router import Door, Router
 _log = Logger()
 
 
-@define
-class HooksSurface:
+class HooksSurface(msgspec.Struct):
     """The door for signed deliveries.
 
     Attributes:

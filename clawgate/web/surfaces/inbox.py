@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.caller import Scope
 from clawgate.domain.errors import BadRequest
@@ -18,8 +18,7 @@ from clawgate.web.router import Router
 _DEFAULT_PAGE = 50
 
 
-@define
-class InboxSurface:
+class InboxSurface(msgspec.Struct):
     """Looking, and deciding about what stopped."""
 
     desk: Desk

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Annotated
 
 import msgspec
-from attrs import define
 
 from clawgate.domain.caller import Scope
 from clawgate.domain.errors import BadRequest
@@ -65,8 +64,7 @@ class RebuildBody(msgspec.Struct):
     batch_size: int | None = None
 
 
-@define
-class KnowledgeSurface:
+class KnowledgeSurface(msgspec.Struct):
     """The knowledge base's door.
 
     Attributes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.caller import Scope
 from clawgate.domain.health import Status
@@ -27,8 +27,7 @@ from clawgate.web.documented import documented
 from clawgate.web.router import Handler, Router
 
 
-@define
-class LiveConfigSurface:
+class LiveConfigSurface(msgspec.Struct):
     """The routes.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-from attrs import define
 
 from clawgate.domain.errors import NotFound
 from clawgate.services.login import Login
@@ -21,8 +20,7 @@ class LoginBody(msgspec.Struct):
     password: str
 
 
-@define
-class LoginSurface:
+class LoginSurface(msgspec.Struct):
     """The console's door."""
 
     login: Login

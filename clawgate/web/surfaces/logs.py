@@ -6,7 +6,7 @@ be written from any thread, and could make another one.
 
 from __future__ import annotations
 
-from attrs import define, field
+import msgspec
 
 from clawgate.domain.caller import Scope
 from clawgate.domain.errors import Overloaded
@@ -22,13 +22,12 @@ MOST_READERS = 16
 POLL_SECONDS = 0.5
 
 
-@define(eq=False)
-class LogsSurface:
+class LogsSurface(msgspec.Struct, eq=False):
     """Who reads along."""
 
     lines: LogLines
     clock: Clock
-    _readers: int = field(default=0, init=False)
+    _readers: int = 0
 
     def register(self, router: Router) -> None:
         """Adds the route."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.caller import Scope
 from clawgate.domain.errors import BadRequest
@@ -21,8 +21,7 @@ _MOST_QUERY_CHARS = 1_000
 _ONE = "/api/v1/memory/<path:key>"
 
 
-@define
-class MemorySurface:
+class MemorySurface(msgspec.Struct):
     """What is remembered.
 
     Attributes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.caller import Caller, Scope
 from clawgate.domain.errors import BadRequest, GatewayError, Unauthenticated
@@ -30,8 +30,7 @@ NODE = "node"
 """Principal of who presents `[nodes] auth_token`."""
 
 
-@define
-class NodesSurface:
+class NodesSurface(msgspec.Struct):
     """The routes of nodes."""
 
     nodes: Nodes
@@ -110,8 +109,7 @@ class NodesSurface:
         return Caller(NODE, frozenset(), call.peer.client)
 
 
-@define(eq=False)
-class NodeSocket:
+class NodeSocket(msgspec.Struct, eq=False):
     """One connection of a node's. Implements `ports.sockets.SocketHandler` and `ports.nodes.NodeLink`."""
 
     nodes: Nodes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define, field
+import msgspec
 
 from clawgate.web.answers import Answer, json_answer
 from clawgate.web.call import Call
@@ -10,8 +10,7 @@ from clawgate.web.openapi import document
 from clawgate.web.router import Door, Router
 
 
-@define
-class OpenApiSurface:
+class OpenApiSurface(msgspec.Struct):
     """The document of the router that it is registered with; made when it is first asked for.
 
     Attributes:
@@ -20,8 +19,8 @@ class OpenApiSurface:
 
     version: str
     prefix: str
-    _router: Router | None = field(default=None, init=False)
-    _made: Answer | None = field(default=None, init=False)
+    _router: Router | None = None
+    _made: Answer | None = None
 
     def register(self, router: Router) -> None:
         """Adds the route."""

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Annotated
 
 import msgspec
-from attrs import define
 
 from clawgate.domain.caller import Scope
 from clawgate.domain.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, Unauthenticated
@@ -49,8 +48,7 @@ class CodeBody(msgspec.Struct):
     code_ttl_secs: Annotated[int, msgspec.Meta(ge=0, le=_MAX_SECONDS)] = 0
 
 
-@define
-class PairingSurface:
+class PairingSurface(msgspec.Struct):
     """The door by which devices come and go."""
 
     pairing: Pairing

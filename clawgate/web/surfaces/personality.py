@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.caller import Scope
 from clawgate.domain.personality import Change
@@ -19,8 +19,7 @@ from clawgate.web.router import Recorded, Router
 _PATH = "/api/v1/personality"
 
 
-@define
-class PersonalitySurface:
+class PersonalitySurface(msgspec.Struct):
     """Looking at it and changing it."""
 
     personalities: Personalities

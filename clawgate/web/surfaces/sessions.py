@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.caller import Scope
 from clawgate.services.sessions import Sessions
@@ -28,8 +28,7 @@ _MOST_OFFSET = 1_000_000_000
 _ONE = "/api/v1/sessions/<session_id>"
 
 
-@define
-class SessionsSurface:
+class SessionsSurface(msgspec.Struct):
     """Kept conversations."""
 
     sessions: Sessions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-from attrs import define
 
 from clawgate.domain.caller import Scope
 from clawgate.domain.errors import Forbidden, NotFound
@@ -45,8 +44,7 @@ class Install(msgspec.Struct):
     path: str | None = None
 
 
-@define
-class SkillSurface:
+class SkillSurface(msgspec.Struct):
     """Reading and writing skills."""
 
     skills: Skills

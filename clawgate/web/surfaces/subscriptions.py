@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.caller import Scope
 from clawgate.services.subscription_desk import Shown, SubscriptionDesk
@@ -14,8 +14,7 @@ from clawgate.web.router import Handler, Router
 _PATH = "/api/subscriptions"
 
 
-@define
-class SubscriptionsSurface:
+class SubscriptionsSurface(msgspec.Struct):
     """Looking, and deciding about what does not get through."""
 
     desk: SubscriptionDesk

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import wraps
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.caller import Scope
 from clawgate.domain.tasks import MOST_LISTED, Actor, Filter
@@ -22,8 +22,7 @@ from clawgate.web.router import AnyAnswer, Handler, Router
 _MOST_SKIPPED = 2**32 - 1
 
 
-@define
-class TasksSurface:
+class TasksSurface(msgspec.Struct):
     """The routes of tasks."""
 
     tasks: Tasks

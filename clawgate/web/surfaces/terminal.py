@@ -6,7 +6,7 @@ told on the screen, since a browser's WebSocket cannot read the answer to a hand
 
 from __future__ import annotations
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.caller import Caller, Scope
 from clawgate.domain.errors import GatewayError
@@ -22,8 +22,7 @@ from clawgate.web.sockets import SocketAnswer
 NOT_READ = "The program does not read what is typed: it was not passed on"
 
 
-@define
-class TerminalSurface:
+class TerminalSurface(msgspec.Struct):
     """The terminal's door."""
 
     terminals: Terminals

@@ -5,7 +5,7 @@ Order of checks: webhook limiter · bearer with `chat` · route · body (which i
 
 from __future__ import annotations
 
-from attrs import define
+import msgspec
 
 from clawgate.domain.caller import Scope
 from clawgate.domain.idempotency import from_header
@@ -20,8 +20,7 @@ from clawgate.web.documented import ANYTHING, documented
 from clawgate.web.router import Router
 
 
-@define
-class TriggersSurface:
+class TriggersSurface(msgspec.Struct):
     """The door for other programs' events."""
 
     triggers: Triggers

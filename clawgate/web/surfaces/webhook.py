@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 
 import msgspec
-from attrs import define, field
 
 from clawgate.domain.caller import Scope
 from clawgate.domain.errors import BadRequest
@@ -38,14 +37,16 @@ def _trimmed(secret: Secret | None) -> Secret | None:
     return Secret(secret.reveal().strip()) if secret else None
 
 
-@define
-class WebhookSurface:
+class WebhookSurface(msgspec.Struct, eq=False):
     """The door for scripts."""
 
     asking: Asking
     ids: Ids
-    secret: Secret | None = field(converter=_trimmed)
+    secret: Secret | None
     idempotency_ttl_seconds: int
+
+    def __post_init__(self) -> None:
+        self.secret = _trimmed(self.secret)
 
     def register(self, router: Router) -> None:
         """Adds the route. It keeps its own time and leaves with its client: what that means is `Ingress.ask`'s to say."""

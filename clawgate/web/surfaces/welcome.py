@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from attrs import define
+import msgspec
 
 from clawgate.web.answers import HTML, Answer
 from clawgate.web.call import Call
@@ -16,8 +16,7 @@ from clawgate.web.documented import documented
 from clawgate.web.router import Door, Router
 
 
-@define
-class WelcomeSurface:
+class WelcomeSurface(msgspec.Struct):
     """The page behind the QR."""
 
     page: bytes

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 import msgspec
-from attrs import define
 
 from clawgate.domain.caller import Scope
 from clawgate.domain.errors import BadRequest
@@ -32,8 +31,7 @@ class ReplyBody(msgspec.Struct):
     reply: str
 
 
-@define
-class WorkflowApprovalsSurface:
+class WorkflowApprovalsSurface(msgspec.Struct):
     """The door of workflow engines, and of those who answer."""
 
     approvals: WorkflowApprovals
