@@ -1,8 +1,8 @@
 """Threads that read. Ring: edge. Source: design §3 ("query_only readers in a pool of their own").
 
-Each thread has a connection of its own that cannot write. A read sees everything committed before it began. Threads are started as they are needed; what has
-been read comes back to the reactor's thread with whatever else has been read meanwhile, by one `callFromThread` (through Twisted's pool, a read among sixteen
-costs three times as much).
+Each thread has a connection of its own that cannot write, and a new one after a failure. A read sees everything committed before it began. Threads are
+started as they are needed; what has been read comes back to the reactor's thread with whatever else has been read meanwhile, by one `callFromThread` (through
+Twisted's pool, a read among sixteen costs three times as much).
 """
 
 from __future__ import annotations
@@ -102,6 +102,9 @@ class Readers(msgspec.Struct, eq=False):
                 read.result = read.function(connection)
             except sqlite3.Error as problem:
                 read.result = Failure(translated(problem))
+                if connection is not None:  # its transaction may be open still: every later read would be of that moment
+                    connection.close()
+                    connection = None
             except BaseException:
                 read.result = Failure()
             self._bring_back(read)

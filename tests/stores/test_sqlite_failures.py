@@ -255,6 +255,21 @@ async def test_readers_cannot_write(opener: SqliteStores) -> None:
     assert StoreUnavailable == await refusal(refused)
 
 
+@ensureDeferred
+async def test_a_read_that_fails_halfway_leaves_no_old_moment_for_the_next(opener: SqliteStores) -> None:
+    store = await opener.open()
+    assert isinstance(store, SqliteStore)
+
+    def fails(connection: sqlite3.Connection) -> None:
+        connection.execute("SAVEPOINT looking")
+        connection.execute("SELECT count(*) FROM inbox").fetchone()
+        raise sqlite3.OperationalError("disk I/O error")
+
+    assert StoreUnavailable == await refusal(store._readers.read(fails))
+    await store.inbox.accept(an_item(1))
+    assert (await store.inbox.counts())[State.RECEIVED] == 1
+
+
 # --- schema
 
 
