@@ -1,16 +1,13 @@
-"""Metrics. Ring: system (edge); implements `ports.events.Meter`. Source: zeroclaw.md A3 (/metrics), libraries.md §8, design §4.14.
+"""Metrics. Ring: system (edge); implements `ports.events.Meter`. Source: zeroclaw.md A3 (/metrics), libraries.md §8, design §4.14; Prometheus text format 0.0.4.
 
-A registry of our own, so that an embedder's metrics and ours do not meet. Children are cached: finding one through the library costs more than counting.
-Label values can come from outside (a model's name): above 200 label sets, a family counts the rest under "other".
+Numbers in dictionaries: a request counts a dozen times, which through prometheus_client took two to five times as long. Label values can come from outside (a
+model's name): above 200 label sets, a family counts the rest under "other".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Generic, TypeVar
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.metrics_core import Metric
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 
 from clawgate.domain.metrics import FAMILIES, Family, Kind
 
@@ -18,35 +15,63 @@ MAX_LABEL_SETS = 200
 MAX_LABEL_CHARS = 128
 OVERFLOW = "other"
 HINT = b'# Prometheus backend not enabled. Set [observability] backend = "prometheus" in config.\n'
+_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+Labels = tuple[str, ...]
 
-Instrument = TypeVar("Instrument", Counter, Gauge, Histogram)
 
+class _Cells:
+    """One family and its cells by label values; a family without labels has its only cell from the start.
 
-class _Cached(Generic[Instrument]):
-    """One family and its children by label values; a family without labels is its own only child."""
+    A cell is the number; of a histogram, what fell into each bucket alone, the one without a bound last, and then the sum.
+    """
 
-    def __init__(self, family: Family, parent: Instrument, max_label_sets: int) -> None:
-        self._family, self._max = family, max_label_sets
-        self._parent: Instrument = parent
-        self._children: dict[tuple[str, ...], Instrument] = {} if family.labels else {(): parent}
+    __slots__ = ("_cells", "_max", "family")
 
-    def child(self, labels: tuple[str, ...]) -> Instrument:
-        found = self._children.get(labels)
-        return found if found is not None else self._new(labels)
+    def __init__(self, family: Family, max_label_sets: int) -> None:
+        self.family, self._max = family, max_label_sets
+        self._cells: dict[Labels, list[float]] = {} if family.labels else {(): self._made()}
 
-    def _new(self, labels: tuple[str, ...]) -> Instrument:
-        if len(labels) != len(self._family.labels):
-            raise ValueError(f"{self._family.name} takes the labels {self._family.labels}, not {labels}")
+    def of(self, labels: Labels) -> list[float]:
+        found = self._cells.get(labels)
+        return found if found is not None else self._of_new(labels)
+
+    def _of_new(self, labels: Labels) -> list[float]:
+        if len(labels) != len(self.family.labels):
+            raise ValueError(f"{self.family.name} takes the labels {self.family.labels}, not {labels}")
         short = tuple(label[:MAX_LABEL_CHARS].encode("utf-8", "backslashreplace").decode() for label in labels)
-        if short not in self._children and len(self._children) >= self._max:
+        if short not in self._cells and len(self._cells) >= self._max:
             short = (OVERFLOW,) * len(labels)
-        if short not in self._children:
-            self._children[short] = self._parent.labels(*short)
-        return self._children[short]
+        return self._cells.setdefault(short, self._made())
+
+    def _made(self) -> list[float]:
+        return [0.0] * (len(self.family.buckets) + 2 if self.family.kind is Kind.HISTOGRAM else 1)
+
+    def lines(self, namespace: str) -> Iterator[str]:
+        """The family in the text format."""
+        name = f"{namespace}_{self.family.name}"
+        yield f"# HELP {name} {self.family.help}\n# TYPE {name} {self.family.kind}\n"
+        for values, cell in self._cells.items():
+            labels = list(zip(self.family.labels, values, strict=True))
+            if self.family.kind is Kind.HISTOGRAM:
+                yield from self._histogram(name, labels, cell)
+            else:
+                yield f"{name}{_braced(labels)} {cell[0]!r}\n"
+
+    def _histogram(self, name: str, labels: list[tuple[str, str]], cell: list[float]) -> Iterator[str]:
+        count = 0.0
+        for bound, fell in zip((*map(repr, self.family.buckets), "+Inf"), cell[:-1], strict=True):
+            count += fell
+            yield f"{name}_bucket{_braced([*labels, ('le', bound)])} {count!r}\n"
+        yield f"{name}_count{_braced(labels)} {count!r}\n{name}_sum{_braced(labels)} {cell[-1]!r}\n"
+
+
+def _braced(labels: Iterable[tuple[str, str]]) -> str:
+    inner = ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in sorted(labels))
+    return f"{{{inner}}}" if inner else ""
 
 
 class PrometheusMeter:
-    """Counts on a private registry. For one thread at a time, as everything in the daemon."""
+    """Counts. For one thread at a time, as everything in the daemon."""
 
     def __init__(self, namespace: str, families: tuple[Family, ...] = FAMILIES, max_label_sets: int = MAX_LABEL_SETS) -> None:
         """
@@ -55,12 +80,11 @@ class PrometheusMeter:
             families: what there is to count.
             max_label_sets: per family; one more, "other", takes the rest.
         """
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._counters: dict[str, _Cached[Counter]] = {}
-        self._gauges: dict[str, _Cached[Gauge]] = {}
-        self._histograms: dict[str, _Cached[Histogram]] = {}
-        for family in families:
-            self._add(namespace, family, max_label_sets)
+        self._namespace = namespace
+        self._all = [_Cells(family, max_label_sets) for family in families]
+        self._counters, self._gauges, self._histograms = (
+            {cells.family.name: cells for cells in self._all if cells.family.kind is kind} for kind in (Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM)
+        )
 
     def count(self, name: str, *labels: str, by: float = 1) -> None:
         """Adds to a counter.
@@ -68,41 +92,24 @@ class PrometheusMeter:
         Raises:
             KeyError: there is no such counter. ValueError: wrong number of labels, or `by` below 0.
         """
-        self._counters[name].child(labels).inc(by)
+        if by < 0:
+            raise ValueError(f"{name} only grows")
+        self._counters[name].of(labels)[0] += by
 
     def gauge(self, name: str, value: float, *labels: str) -> None:
         """Sets a gauge. Raises as `count`."""
-        self._gauges[name].child(labels).set(value)
+        self._gauges[name].of(labels)[0] = float(value)
 
     def observe(self, name: str, value: float, *labels: str) -> None:
         """Adds to a histogram. Raises as `count`."""
-        self._histograms[name].child(labels).observe(value)
+        cells = self._histograms[name]
+        cell = cells.of(labels)
+        cell[bisect_left(cells.family.buckets, value)] += 1
+        cell[-1] += value
 
     def exposition(self) -> bytes:
-        """Prometheus text format 0.0.4, without the library's `_created` samples."""
-        return generate_latest(_WithoutCreated(self._registry))
-
-    def _add(self, namespace: str, family: Family, cap: int) -> None:
-        name, text, labels, registry = f"{namespace}_{family.name}", family.help, family.labels, self._registry
-        if family.kind is Kind.COUNTER:
-            self._counters[family.name] = _Cached(family, Counter(name, text, labels, registry=registry), cap)
-        elif family.kind is Kind.GAUGE:
-            self._gauges[family.name] = _Cached(family, Gauge(name, text, labels, registry=registry), cap)
-        else:
-            histogram = Histogram(name, text, labels, registry=registry, buckets=family.buckets)
-            self._histograms[family.name] = _Cached(family, histogram, cap)
-
-
-class _WithoutCreated:
-    """The registry as `generate_latest` sees it; the library's own switch for this is global to the process, which belongs to the embedder."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-
-    def collect(self) -> Iterable[Metric]:
-        for metric in self._registry.collect():
-            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
-            yield metric
+        """Prometheus text format 0.0.4."""
+        return "".join(line for cells in self._all for line in cells.lines(self._namespace)).encode()
 
 
 class NoMeter:

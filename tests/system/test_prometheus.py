@@ -132,6 +132,13 @@ def test_a_name_of_another_kind_and_a_wrong_number_of_labels_are_too() -> None:
         meter.count("heartbeat_ticks_total", "x")
 
 
+def test_a_counter_never_falls() -> None:
+    meter = PrometheusMeter("c")
+    with pytest.raises(ValueError, match="heartbeat"):
+        meter.count("heartbeat_ticks_total", by=-1)
+    assert samples(meter)["c_heartbeat_ticks_total", ()] == 0
+
+
 def test_two_meters_share_nothing() -> None:
     first, second = PrometheusMeter("clawgate"), PrometheusMeter("clawgate")
     first.count("heartbeat_ticks_total")
