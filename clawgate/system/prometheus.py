@@ -1,4 +1,4 @@
-"""Metrics. Ring: system (edge); implements `ports.events.Meter`. Source: zeroclaw.md A3 (/metrics), libraries.md §8, design §4.14; Prometheus text format 0.0.4.
+"""Metrics. Ring: system (edge); implements `ports.events.Meter`. Source: zeroclaw.md A3 (/metrics), libraries.md §8, design §4.14.
 
 Numbers in dictionaries: a request counts a dozen times, which through prometheus_client took two to five times as long. Label values can come from outside (a
 model's name): above 200 label sets, a family counts the rest under "other".
