@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
 
 from clawgate.agents.http_exchange import HeaderLookup, Receiver
 from clawgate.agents.vendor_wire import ERROR_BODY_CAP_BYTES, Call, Decoder, Dialect, Piece, cut_short, error_of, retry_after
@@ -66,7 +67,17 @@ class VendorBackend(msgspec.Struct):
 
     def run(self, prompt: Prompt, sink: Sink) -> Deferred[Completion]:
         """Answers `prompt`. Errbacks with an `AgentError`; cancelling aborts the connection."""
-        return Deferred.fromCoroutine(self._run(prompt, sink))
+        if self.key_remedy and not self.key:
+            return fail(AgentAuth("the provider needs a key", detail=self.key_remedy))
+        key = self.key.reveal().strip() if self.key else ""
+        model = prompt.model or self.default_model
+        try:
+            call: Call = self.dialect.call(prompt, model, key)
+        except Exception:
+            return fail(Failure())
+        reader = AnswerReader(self.dialect.decoder(), sink, self.clock)
+        posted = self.http.post(call.path, call.headers, call.body, reader)
+        return posted.addCallback(_read, reader, model).addErrback(_without, key)  # every turn comes by here: no coroutine for one wait
 
     def start(self) -> Deferred[None]:
         """Nothing to do: connections open with the first request."""
@@ -75,22 +86,6 @@ class VendorBackend(msgspec.Struct):
     def stop(self) -> Deferred[None]:
         """Closes its connections."""
         return self.http.stop()
-
-    async def _run(self, prompt: Prompt, sink: Sink) -> Completion:
-        if self.key_remedy and not self.key:
-            raise AgentAuth("the provider needs a key", detail=self.key_remedy)
-        key = self.key.reveal().strip() if self.key else ""
-        model = prompt.model or self.default_model
-        call: Call = self.dialect.call(prompt, model, key)
-        reader = AnswerReader(self.dialect.decoder(), sink, self.clock)
-        try:
-            await self.http.post(call.path, call.headers, call.body, reader)
-            completion = reader.finish()
-        except AgentError as error:
-            if key:
-                error.detail = error.detail.replace(key, "***")
-            raise
-        return completion if completion.model else _named(completion, model)
 
 
 class AnswerReader:
@@ -144,6 +139,14 @@ class AnswerReader:
         return self._decoder.completion()
 
 
-def _named(completion: Completion, model: str) -> Completion:
-    """The completion with the model that was asked for, where the vendor names none."""
-    return msgspec.structs.replace(completion, model=model)
+def _read(_: None, reader: AnswerReader, model: str) -> Completion:
+    """What was answered, with the model that was asked for where the vendor names none."""
+    completion = reader.finish()
+    return completion if completion.model else msgspec.structs.replace(completion, model=model)
+
+
+def _without(failure: Failure, key: str) -> Failure:
+    """The failure, without the key."""
+    if key and isinstance(failure.value, AgentError):
+        failure.value.detail = failure.value.detail.replace(key, "***")
+    return failure
