@@ -42,29 +42,32 @@ _PARAMETERS = r"[\w.\-]*(?:token|secret|passw(?:or)?d|passphrase|api[_\-]?key|si
 
 
 class _Shape(NamedTuple):
-    """What secrets look like; `marks` are lower-case texts of which one is always there: looking for them is much cheaper than matching."""
+    """What secrets look like; `marks` are lower-case texts of which one is always there: looking for them is much cheaper than matching.
+
+    Most logs never have any of it: patterns are texts, which `re` compiles when they are first used.
+    """
 
     marks: tuple[str, ...]
-    pattern: re.Pattern[str]
+    pattern: str
     replacement: str
 
 
 _NAMES = ("token", "secret", "passw", "passphrase", "api", "signature", "credential", "authorization", "cookie", "pairing")
 _SHAPES: tuple[_Shape, ...] = (
-    _Shape(("private key",), re.compile(r"-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,32}PRIVATE KEY-----|\Z)", re.DOTALL), MASK),
-    _Shape(("authorization", "cookie"), re.compile(r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(['\"]?\s*:\s*)[^\r\n]+"), rf"\1\2{MASK}"),
-    _Shape(("x-",), re.compile(r"(?i)(?<![\w\-])(x-[\w\-]*(?:secret|token|signature|key|code))(['\"]?\s*:\s*['\"]?)[^\s'\",;]+"), rf"\1\2{MASK}"),
-    _Shape(_NAMES, re.compile(rf"(?i)(['\"]{_PARAMETERS}['\"]\s*:\s*)(?:'[^']*'?|\"(?:[^\"\\]|\\.)*\"?)"), rf"\1'{MASK}'"),
-    _Shape(("bearer", "basic"), re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=\-]{4,}"), rf"\1 {MASK}"),
-    _Shape(("?", "&"), re.compile(r"(?i)([?&](?:key|code|ticket|sig|state)=)[^&\s\"'#<>]+"), rf"\1{MASK}"),
-    _Shape(_NAMES, re.compile(rf"(?i)(?<![\w.\-])({_PARAMETERS})=(?:\"[^\"]*\"?|'[^']*'?|[^&\s\"'#<>;,]+)"), rf"\1={MASK}"),
-    _Shape(("://",), re.compile(r"(?<=://)[^/\s:@]{1,256}:[^/\s@]{1,1024}@"), f"{MASK}@"),
+    _Shape(("private key",), r"(?s)-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,32}PRIVATE KEY-----|\Z)", MASK),
+    _Shape(("authorization", "cookie"), r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(['\"]?\s*:\s*)[^\r\n]+", rf"\1\2{MASK}"),
+    _Shape(("x-",), r"(?i)(?<![\w\-])(x-[\w\-]*(?:secret|token|signature|key|code))(['\"]?\s*:\s*['\"]?)[^\s'\",;]+", rf"\1\2{MASK}"),
+    _Shape(_NAMES, rf"(?i)(['\"]{_PARAMETERS}['\"]\s*:\s*)(?:'[^']*'?|\"(?:[^\"\\]|\\.)*\"?)", rf"\1'{MASK}'"),
+    _Shape(("bearer", "basic"), r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=\-]{4,}", rf"\1 {MASK}"),
+    _Shape(("?", "&"), r"(?i)([?&](?:key|code|ticket|sig|state)=)[^&\s\"'#<>]+", rf"\1{MASK}"),
+    _Shape(_NAMES, rf"(?i)(?<![\w.\-])({_PARAMETERS})=(?:\"[^\"]*\"?|'[^']*'?|[^&\s\"'#<>;,]+)", rf"\1={MASK}"),
+    _Shape(("://",), r"(?<=://)[^/\s:@]{1,256}:[^/\s@]{1,1024}@", f"{MASK}@"),
     _Shape(
         ("sk-", "gsk_", "xox", "gh", "github_pat_", "aiza"),
-        re.compile(r"(?<![A-Za-z0-9])(sk-|gsk_|xox[a-z]-|gh[opusr]_|github_pat_|AIza)[A-Za-z0-9_\-]{8,}"),
+        r"(?<![A-Za-z0-9])(sk-|gsk_|xox[a-z]-|gh[opusr]_|github_pat_|AIza)[A-Za-z0-9_\-]{8,}",
         rf"\1{MASK}",
     ),
-    _Shape(("eyj",), re.compile(r"(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{4,}\.[A-Za-z0-9_\-]{2,}(?:\.[A-Za-z0-9_\-]*)?"), MASK),
+    _Shape(("eyj",), r"(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{4,}\.[A-Za-z0-9_\-]{2,}(?:\.[A-Za-z0-9_\-]*)?", MASK),
 )
 
 
@@ -142,7 +145,7 @@ class Redactor:
         lower = text.lower()
         for marks, pattern, replacement in _SHAPES:
             if any(mark in lower for mark in marks):
-                text = pattern.sub(replacement, text)
+                text = re.sub(pattern, replacement, text)
         return text
 
     def untrusted(self, text: str, limit: int = MAX_VALUE_CHARS) -> str:

@@ -49,7 +49,7 @@ def migrate(connection: sqlite3.Connection, path: str, migrations: Sequence[Migr
 
     Raises:
         Invalid: the file belongs to a newer clawgate or to another program.
-        sqlite3.Error: the copy or a migration failed; the database is as it was before that migration.
+        sqlite3.Error: the copy or a migration failed; the database is as it was.
     """
     version, application = _pragma(connection, "user_version"), _pragma(connection, "application_id")
     is_new = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -63,20 +63,20 @@ def migrate(connection: sqlite3.Connection, path: str, migrations: Sequence[Migr
     if version < newest and not is_new and backups_kept > 0:
         _back_up(connection, f"{path}.backup-v{version}-{now_ms}")
         _prune(path, backups_kept)
-    for migration in migrations:
-        if migration.number > version:
-            _apply(connection, migration)
+    pending = [migration.sql for migration in migrations if migration.number > version]
+    if pending:
+        _apply(connection, pending, newest)
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
     return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
-def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
+def _apply(connection: sqlite3.Connection, pending: Sequence[str], newest: int) -> None:
+    """All of them or none: a release that cannot finish leaves a database that the one before can open, and the disk is waited for once."""
+    script = "\n;".join(pending)
     try:
-        connection.executescript(
-            f"BEGIN IMMEDIATE;\n{migration.sql}\n;PRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {migration.number};\nCOMMIT;"
-        )
+        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\n;PRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {newest};\nCOMMIT;")
     except sqlite3.Error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")

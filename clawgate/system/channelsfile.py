@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-import tomlkit
 from twisted.internet.defer import Deferred, succeed
 
 from clawgate.domain.errors import Invalid
 from clawgate.domain.onboarding import ALLOWLIST_KEYS
 from clawgate.domain.overlay import at, merged
 from clawgate.ports.threads import InThread
-from clawgate.system.configfile import ConfigFile, locked, overlay_path, read_document
+from clawgate.system.configfile import ConfigFile, Document, editor, locked, overlay_path, read_document
 from clawgate.system.configstore import write_overlay
 
 _SECTION = "channels_config"
@@ -45,7 +44,7 @@ class NoFile:
         return succeed(None)
 
 
-def _admit(path: str, document: tomlkit.TOMLDocument, *, channel: str, identity: str, owner: bool) -> None:
+def _admit(path: str, document: Document, *, channel: str, identity: str, owner: bool) -> None:
     section = document.get(_SECTION)
     own = section.get(channel) if isinstance(section, dict) else None
     if not isinstance(section, dict) or not isinstance(own, dict):
@@ -69,9 +68,9 @@ def _admit_above(path: str, channel: str, identity: str) -> bool:
     return True
 
 
-def _own(document: tomlkit.TOMLDocument, *, identity: str) -> None:
+def _own(document: Document, *, identity: str) -> None:
     if _SECTION not in document:
-        document[_SECTION] = tomlkit.table()
+        document[_SECTION] = editor().table()
     section = document[_SECTION]
     if not isinstance(section, dict):
         raise Invalid(_SECTION, "is no table", f"Write [{_SECTION}] on a line of its own")

@@ -11,13 +11,11 @@ import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from typing import Any
 
 import msgspec
 import tomli
-import tomlkit
-import tomlkit.exceptions
-from tomlkit.items import Array
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.errors import Conflict, Invalid
@@ -35,6 +33,16 @@ from clawgate.system.secrets import KEY_FILE, SecretBox
 MOST_CONFIG_BYTES = 4 * 1024 * 1024
 _MOST_SECRET_BYTES = 64 * 1024
 _MOST_DOTENV_BYTES = 256 * 1024
+Document = MutableMapping[str, Any]
+"""TOML with its comments, as `editor` reads it; Any: tomlkit's items."""
+
+
+def editor() -> Any:  # Any: a module
+    """tomlkit, which only who writes needs: it takes 10 ms of every start and a MiB."""
+    import tomlkit
+    import tomlkit.exceptions
+
+    return tomlkit
 
 
 def find_config(path: str | None, environ: Mapping[str, str]) -> str:
@@ -214,7 +222,7 @@ class ConfigFile:
             self._replace(content, after)
             self._tokens = hashes
 
-    def edit(self, change: Callable[[tomlkit.TOMLDocument], None], *, only: str = "", expected: Mapping[str, object] | None = None) -> None:
+    def edit(self, change: Callable[[Document], None], *, only: str = "", expected: Mapping[str, object] | None = None) -> None:
         """Applies `change` to the document and writes it, keeping comments, order, mode and owner.
 
         Args:
@@ -378,13 +386,13 @@ def locked(path: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _edited(path: str, before: bytes, change: Callable[[tomlkit.TOMLDocument], None], only: str) -> bytes:
+def _edited(path: str, before: bytes, change: Callable[[Document], None], only: str) -> bytes:
     old = _parsed(path, before)
     try:
-        document = tomlkit.parse(before)
+        document = editor().parse(before)
         change(document)
-        after = tomlkit.dumps(document).encode()
-    except tomlkit.exceptions.TOMLKitError as problem:
+        after = editor().dumps(document).encode()
+    except editor().exceptions.TOMLKitError as problem:
         raise Invalid(path, f"cannot be changed ({problem})", "Change it by hand") from None
     new = _parsed(path, after)
     if only and _without(old, only.split(".")) != _without(new, only.split(".")):
@@ -413,20 +421,20 @@ def _tokens_in(document: Mapping[str, object]) -> frozenset[str] | None:
     return frozenset(stored_hash(entry.strip()) for entry in entries if isinstance(entry, str) and entry.strip())
 
 
-def _set_tokens(path: str, document: tomlkit.TOMLDocument, hashes: frozenset[str]) -> None:
+def _set_tokens(path: str, document: Document, hashes: frozenset[str]) -> None:
     if "gateway" not in document:
-        document["gateway"] = tomlkit.table()
+        document["gateway"] = editor().table()
     gateway = document["gateway"]
     if not isinstance(gateway, dict):
         raise Invalid(path, "gateway is no table", "Write [gateway] on a line of its own")
     old = gateway.get("paired_tokens")
-    if isinstance(old, Array):
+    if isinstance(old, editor().items.Array):
         _change_array(old, hashes)
     else:
         gateway["paired_tokens"] = sorted(hashes)
 
 
-def _change_array(array: Array, hashes: frozenset[str]) -> None:
+def _change_array(array: list[Any], hashes: frozenset[str]) -> None:
     missing = set(hashes)
     for index in reversed(range(len(array))):
         entry = array[index]

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 import msgspec
-import tomlkit
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -26,7 +25,7 @@ from clawgate.domain.settings.edits import Edit, Target, kept
 from clawgate.domain.settings.parse import ENCRYPTED
 from clawgate.ports.threads import InThread
 from clawgate.system.atomic import replace_file
-from clawgate.system.configfile import ConfigFile, fingerprint_of, key_path, locked, overlay_path, read_document, resolver, settings_of
+from clawgate.system.configfile import ConfigFile, editor, fingerprint_of, key_path, locked, overlay_path, read_document, resolver, settings_of
 from clawgate.system.secrets import SecretBox
 from clawgate.system.workspace import directory_of
 
@@ -146,7 +145,7 @@ def write_overlay(config_path: str, document: Mapping[str, object]) -> None:
     """Makes config.runtime.toml say this; call it under the lock (`configfile.locked`). An overlay that says nothing is no file. Raises OSError."""
     path = overlay_path(config_path)
     if document:
-        replace_file(path, (_HEAD + tomlkit.dumps(document)).encode(), mode=0o600)
+        replace_file(path, (_HEAD + editor().dumps(document)).encode(), mode=0o600)
     else:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -209,7 +208,7 @@ def _set(table: MutableMapping[str, Any], path: Path, value: object) -> None:  #
     name, *rest = path
     if rest:
         if not isinstance(table.get(name), MutableMapping):
-            table[name] = tomlkit.table(is_super_table=True)
+            table[name] = editor().table(is_super_table=True)
         _set(table[name], tuple(rest), value)
     elif isinstance(value, Mapping) and isinstance(table.get(name), MutableMapping):
         below = table[name]
@@ -223,8 +222,8 @@ def _set(table: MutableMapping[str, Any], path: Path, value: object) -> None:  #
 
 def _item(value: object) -> Any:  # Any: one of tomlkit's items
     if not isinstance(value, Mapping):
-        return tomlkit.item(value)
-    table = tomlkit.table()
+        return editor().item(value)
+    table = editor().table()
     for name, entry in value.items():
         table[str(name)] = _item(entry)
     return table

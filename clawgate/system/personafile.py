@@ -6,15 +6,13 @@ import os
 from collections.abc import MutableMapping
 
 import msgspec
-import tomlkit
-import tomlkit.exceptions
 from twisted.internet.defer import Deferred
 
 from clawgate.domain.errors import Conflict, Invalid
 from clawgate.domain.personality import Change, Personality, changed, system_text
 from clawgate.ports.threads import InThread
 from clawgate.system.atomic import replace_file
-from clawgate.system.configfile import read_document
+from clawgate.system.configfile import Document, editor, read_document
 
 PERSONA_FILE, SYSTEM_FILE = "persona.toml", "SYSTEM.md"
 
@@ -67,7 +65,7 @@ class PersonaFiles(msgspec.Struct, eq=False):
         _document(self._path)
         document = _editable(self._path)
         _put(document, personality)
-        replace_file(self._path, tomlkit.dumps(document).encode())
+        replace_file(self._path, editor().dumps(document).encode())
         replace_file(os.path.join(self.directory, SYSTEM_FILE), (system_text(personality) + "\n").encode())
         self._seen = None
 
@@ -90,14 +88,15 @@ def _personality(document: dict[str, object]) -> Personality:
     return msgspec.structs.replace(personality, timezone=found.timezone or "UTC")
 
 
-def _editable(path: str) -> tomlkit.TOMLDocument:
+def _editable(path: str) -> Document:
     try:
         with open(path, "rb") as file:
-            return tomlkit.parse(file.read())
+            found: Document = editor().parse(file.read())
     except FileNotFoundError:
-        return tomlkit.document()
-    except tomlkit.exceptions.TOMLKitError as problem:
+        found = editor().document()
+    except editor().exceptions.TOMLKitError as problem:
         raise Conflict(f"{PERSONA_FILE} cannot be changed ({problem}); mend or remove it") from None
+    return found
 
 
 def _put(document: MutableMapping[str, object], personality: Personality) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 
 import msgspec
-import tomlkit
 from twisted.internet.defer import Deferred, succeed
 
 from clawgate.domain.errors import Invalid
 from clawgate.ports.threads import InThread
-from clawgate.system.configfile import ConfigFile
+from clawgate.system.configfile import ConfigFile, Document, editor
 
 
 class SkillEntriesFile(msgspec.Struct, eq=False):
@@ -26,7 +25,7 @@ class SkillEntriesFile(msgspec.Struct, eq=False):
     def set_enabled(self, name: str, enabled: bool) -> Deferred[None]:
         """See `SkillSwitch.set_enabled`."""
 
-        def change(document: tomlkit.TOMLDocument) -> None:
+        def change(document: Document) -> None:
             entry = _below(_below(_below(document, "skills"), "entries"), name)
             entry["enabled"] = enabled
 
@@ -38,7 +37,7 @@ class SkillEntriesFile(msgspec.Struct, eq=False):
 def _below(table: MutableMapping[str, object], name: str) -> MutableMapping[str, object]:
     """The table of a name, made when it is missing."""
     if name not in table:
-        table[name] = tomlkit.table()
+        table[name] = editor().table()
     found = table[name]
     if not isinstance(found, MutableMapping):
         raise Invalid(f"skills: {name}", "is no table", "Write [skills.entries.NAME] on a line of its own")
