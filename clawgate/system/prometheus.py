@@ -1,21 +1,26 @@
 """Metrics. Ring: system (edge); implements `ports.events.Meter`. Source: zeroclaw.md A3 (/metrics), libraries.md §8, design §4.14.
 
-Numbers in dictionaries: a request counts a dozen times, which through prometheus_client took two to five times as long. Label values can come from outside (a
-model's name): above 200 label sets, a family counts the rest under "other".
+Counting is ours, numbers in dictionaries: a request does it a dozen times, which took two to five times as long through prometheus_client's instruments. What
+is scraped is the library's, which collects from here. Label values can come from outside (a model's name): above 200 label sets, a family counts the rest
+under "other".
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 from clawgate.domain.metrics import FAMILIES, Family, Kind
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 MAX_LABEL_SETS = 200
 MAX_LABEL_CHARS = 128
 OVERFLOW = "other"
 HINT = b'# Prometheus backend not enabled. Set [observability] backend = "prometheus" in config.\n'
-_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 Labels = tuple[str, ...]
 
 
@@ -46,32 +51,22 @@ class _Cells:
     def _made(self) -> list[float]:
         return [0.0] * (len(self.family.buckets) + 2 if self.family.kind is Kind.HISTOGRAM else 1)
 
-    def lines(self, namespace: str) -> Iterator[str]:
-        """The family in the text format."""
-        name = f"{namespace}_{self.family.name}"
-        yield f"# HELP {name} {self.family.help}\n# TYPE {name} {self.family.kind}\n"
-        for values, cell in self._cells.items():
-            labels = list(zip(self.family.labels, values, strict=True))
-            if self.family.kind is Kind.HISTOGRAM:
-                yield from self._histogram(name, labels, cell)
-            else:
-                yield f"{name}{_braced(labels)} {cell[0]!r}\n"
+    def metric(self, namespace: str) -> Metric:
+        """The family as the library writes it."""
+        from prometheus_client import core  # imported at the first scrape: nobody pays for it who is not scraped
 
-    def _histogram(self, name: str, labels: list[tuple[str, str]], cell: list[float]) -> Iterator[str]:
-        count = 0.0
-        for bound, fell in zip((*map(repr, self.family.buckets), "+Inf"), cell[:-1], strict=True):
-            count += fell
-            yield f"{name}_bucket{_braced([*labels, ('le', bound)])} {count!r}\n"
-        yield f"{name}_count{_braced(labels)} {count!r}\n{name}_sum{_braced(labels)} {cell[-1]!r}\n"
+        make = {Kind.COUNTER: core.CounterMetricFamily, Kind.GAUGE: core.GaugeMetricFamily, Kind.HISTOGRAM: core.HistogramMetricFamily}
+        found: Any = make[self.family.kind](f"{namespace}_{self.family.name}", self.family.help, labels=self.family.labels)
+        for labels, cell in self._cells.items():
+            found.add_metric(labels, *((self._buckets(cell), cell[-1]) if self.family.kind is Kind.HISTOGRAM else cell))
+        return found  # type: ignore[no-any-return]  # one of three, whose `add_metric` differ
 
-
-def _braced(labels: Iterable[tuple[str, str]]) -> str:
-    inner = ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in sorted(labels))
-    return f"{{{inner}}}" if inner else ""
+    def _buckets(self, cell: list[float]) -> list[tuple[str, float]]:
+        return list(zip((*map(repr, self.family.buckets), "+Inf"), accumulate(cell[:-1]), strict=True))
 
 
 class PrometheusMeter:
-    """Counts. For one thread at a time, as everything in the daemon."""
+    """Counts, and is a collector of prometheus_client: it can be registered with a registry of an embedder's, too. For one thread at a time."""
 
     def __init__(self, namespace: str, families: tuple[Family, ...] = FAMILIES, max_label_sets: int = MAX_LABEL_SETS) -> None:
         """
@@ -107,9 +102,17 @@ class PrometheusMeter:
         cell[bisect_left(cells.family.buckets, value)] += 1
         cell[-1] += value
 
+    def collect(self) -> Iterator[Metric]:
+        """Every family, for a registry."""
+        return (cells.metric(self._namespace) for cells in self._all)
+
     def exposition(self) -> bytes:
         """Prometheus text format 0.0.4."""
-        return "".join(line for cells in self._all for line in cells.lines(self._namespace)).encode()
+        from prometheus_client import CollectorRegistry, generate_latest  # as above
+
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(self)
+        return generate_latest(registry)
 
 
 class NoMeter:

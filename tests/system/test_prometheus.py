@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.parser import text_string_to_metric_families
 
 from clawgate.domain.metrics import FAMILIES, Family, Kind
@@ -46,6 +47,14 @@ def test_the_heartbeat_line_dashboards_look_for() -> None:
     meter = PrometheusMeter("zeroclaw")
     meter.count("heartbeat_ticks_total")
     assert b"zeroclaw_heartbeat_ticks_total 1" in meter.exposition()
+
+
+def test_an_embedder_may_scrape_it_with_what_is_his() -> None:
+    registry = CollectorRegistry()
+    Counter("own_total", "The embedder's.", registry=registry).inc()
+    registry.register(filled())
+    assert registry.get_sample_value("own_total") == 1
+    assert registry.get_sample_value("clawgate_queue_depth") == 2.5
 
 
 def test_counters_add_and_gauges_are_set() -> None:
