@@ -36,7 +36,6 @@ from clawgate.system.lan import outward_address
 from clawgate.system.mdns import Announcer, check_package
 from clawgate.system.notify import Heartbeat, Notifier
 from clawgate.system.threads import Threads
-from clawgate.system.tunnel import Tunnel
 from clawgate.system.watch import FileWatch
 from clawgate.system.watchdog import StallWatchdog, UnhandledErrors, enable_faulthandler, force_exit_after, raise_nofile, tune_gc
 from clawgate.web.control_plane import ControlPlaneListener
@@ -100,7 +99,6 @@ class Daemon(msgspec.Struct, eq=False, dict=True):
         self._listener = PublicListener(self._site, reactor, own.host, own.port, own.listen_backlog, activated_socket(), self._tls)
         control_site = self._new_site()
         control = ControlListener(control_site, reactor, Path(settings.state_dir) / CONTROL_SOCKET)
-        tunnel = Tunnel(settings=settings.tunnel, reactor=reactor, clock=edges.clock, health=self.gateway.health, on_url=self._tunnel_up)
         watch = FileWatch(edges.clock, (settings.config_path, overlay_path(settings.config_path)), lambda _: self.reload())
         tls_watch = FileWatch(edges.clock, self._tls.paths if self._tls is not None else (), lambda _: self._reload_tls())
         plane = self._control_plane()
@@ -115,7 +113,7 @@ class Daemon(msgspec.Struct, eq=False, dict=True):
             *self._mdns_steps(),
             Step("config watch", _sync(watch.start), _sync(watch.stop)),
             *([Step("certificate watch", _sync(tls_watch.start), _sync(tls_watch.stop))] if self._tls is not None else []),
-            Step("tunnel", lambda: self._tunnel(tunnel), lambda: tunnel.stop(), 10.0),
+            *self._tunnel_steps(),
             Step("ready", self._ready, self._ending),
         )
 
@@ -146,13 +144,6 @@ class Daemon(msgspec.Struct, eq=False, dict=True):
         await self._listener.start()
         self._write_daemon_file()
         self.show(listening(self._listener.url, None, self.settings, is_paired=self.gateway.devices.is_paired))
-
-    async def _tunnel(self, tunnel: Tunnel) -> None:
-        """Starts the tunnel beside the running gateway: one that does not come up costs nobody else anything."""
-        if self.settings.tunnel.provider != "none":
-            port = int(self._listener.url.rpartition(":")[2])
-            starting = Deferred.fromCoroutine(_awaited(tunnel.start(self.settings.gateway.host, port)))
-            starting.addErrback(lambda failure: _log.warn("the tunnel did not start: {problem}", problem=failure.getErrorMessage()))
 
     def _tunnel_up(self, url: str) -> None:
         self._public_url = url
@@ -199,6 +190,22 @@ class Daemon(msgspec.Struct, eq=False, dict=True):
         plane.tokens.announce = lambda token: self.show(control_token(token))
         edges, trusted = self.gateway.edges, parse_networks(own.trusted_ips)
         return ControlPlaneListener(plane, edges.clock, self.gateway.health, self.reactor, own.host, own.port, trusted)
+
+    def _tunnel_steps(self) -> tuple[Step, ...]:
+        """Beside the running gateway: a tunnel that does not come up costs nobody else anything."""
+        own, edges = self.settings, self.gateway.edges
+        if own.tunnel.provider == "none":
+            return ()
+        from clawgate.system.tunnel import Tunnel  # few have one
+
+        tunnel = Tunnel(settings=own.tunnel, reactor=self.reactor, clock=edges.clock, health=self.gateway.health, on_url=self._tunnel_up)
+
+        async def start() -> None:
+            port = int(self._listener.url.rpartition(":")[2])
+            starting = Deferred.fromCoroutine(_awaited(tunnel.start(own.gateway.host, port)))
+            starting.addErrback(lambda failure: _log.warn("the tunnel did not start: {problem}", problem=failure.getErrorMessage()))
+
+        return (Step("tunnel", start, lambda: tunnel.stop(), 10.0),)
 
     def _mdns_steps(self) -> tuple[Step, ...]:
         """Beside the running gateway, as the tunnel: nobody waits for the network's word."""

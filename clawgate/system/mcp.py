@@ -1,4 +1,7 @@
-"""Makes connections to MCP servers: a program is started, a URL is asked. Ring: system; implements `ports.mcp.McpConnector`. Source: rantaiclaw.md §15."""
+"""Makes connections to MCP servers: a program is started, a URL is asked. Ring: system; implements `ports.mcp.McpConnector`. Source: rantaiclaw.md §15.
+
+Each way is imported when a server asks for it: most gateways have none.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,7 @@ from clawgate.domain.redaction import Redactor
 from clawgate.domain.secret import Secret
 from clawgate.domain.settings.model import McpServer
 from clawgate.ports.clock import Clock
-from clawgate.system.mcp_http import HttpCarrier
 from clawgate.system.mcp_session import CALL_SECONDS, Carrier, Session
-from clawgate.system.mcp_stdio import StdioCarrier
 
 
 class Connector(msgspec.Struct, eq=False):
@@ -24,8 +25,15 @@ class Connector(msgspec.Struct, eq=False):
 
     def open(self, name: str, server: McpServer) -> Session:
         """A session over what the settings describe; a URL wins."""
-        kind = HttpCarrier if server.url.strip() else StdioCarrier
-        carrier: Carrier = kind(name, server, self.reactor, self.clock)
+        carrier: Carrier
+        if server.url.strip():
+            from clawgate.system.mcp_http import HttpCarrier
+
+            carrier = HttpCarrier(name, server, self.reactor, self.clock)
+        else:
+            from clawgate.system.mcp_stdio import StdioCarrier
+
+            carrier = StdioCarrier(name, server, self.reactor, self.clock)
         return Session(name, carrier, self.clock, self.call_seconds, redactor_of(server))
 
 

@@ -5,15 +5,14 @@
 6 fields   seconds first; always real time: a second that does not exist is passed over
 7 fields   … and a year last, which must be *
 @hourly @daily @weekly @monthly @yearly (also @midnight, @annually)
+
+Calendars are imported when a job asks for one: zones bring half a MiB along.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo
-
-from cronsim import CronSim, CronSimError
 
 from clawgate.domain.cron import AtSchedule, CronSchedule, EverySchedule, Schedule
 from clawgate.domain.errors import BadRequest
@@ -46,7 +45,9 @@ class SystemSchedules:
                 return _next_of(_normal(expr), _zone(tz or "UTC"), after_ms)
 
 
-def _next_of(expr: str, zone: ZoneInfo, after_ms: int) -> int | None:
+def _next_of(expr: str, zone: tzinfo, after_ms: int) -> int | None:
+    from cronsim import CronSim, CronSimError
+
     try:
         moment = (_EPOCH + timedelta(milliseconds=after_ms)).astimezone(zone)
         found = next(CronSim(expr, moment))
@@ -74,7 +75,9 @@ def _normal(expr: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _zone(name: str) -> ZoneInfo:
+def _zone(name: str) -> tzinfo:
+    from zoneinfo import ZoneInfo
+
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, LookupError):  # ZoneInfoNotFoundError is a KeyError; a name that is a directory is an OSError

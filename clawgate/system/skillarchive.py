@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import stat
-import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -120,6 +119,8 @@ def _check_zip_directory(content: bytes) -> None:
 
 
 def _from_tar(content: bytes, budget: int) -> Iterator[Entry]:
+    import tarfile  # only who installs one
+
     plain = _gunzipped(content, budget + MOST_FILES * _TAR_BLOCKS_PER_FILE)
     with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:
         for count, member in enumerate(archive):

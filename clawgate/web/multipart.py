@@ -6,15 +6,17 @@ The body is whole and within its route's cap; the parser of the `multipart` pack
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
-from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header  # type: ignore[import-untyped]  # it ships none
 
 from clawgate.domain.errors import BadRequest, TooLarge, UnsupportedMedia
 from clawgate.web.call import Call
 
 MOST_PARTS = 16
 MOST_FIELD_BYTES = 64 * 1024
+Segment = Any
+"""The package's `MultipartSegment`; it ships no types, and is imported for the first form."""
 
 
 class File(msgspec.Struct, frozen=True):
@@ -55,8 +57,10 @@ def first(call: Call, name: str) -> File | None:
     return named[0] if named else None
 
 
-def _parts(call: Call) -> Iterator[tuple[MultipartSegment, bytes]]:
+def _parts(call: Call) -> Iterator[tuple[Segment, bytes]]:
     """The parts of the body. Raises UnsupportedMedia, BadRequest."""
+    from multipart import MultipartError, parse_options_header  # type: ignore[import-untyped]  # it ships none
+
     media, options = parse_options_header(call.header("content-type") or "")
     if media.lower() != "multipart/form-data":
         raise UnsupportedMedia("Expected request with `Content-Type: multipart/form-data`")
@@ -66,8 +70,10 @@ def _parts(call: Call) -> Iterator[tuple[MultipartSegment, bytes]]:
         raise BadRequest("Failed to parse the multipart body", detail=str(problem)[:200]) from None
 
 
-def _parsed(boundary: str, body: bytes) -> Iterator[tuple[MultipartSegment, bytes]]:
-    segment: MultipartSegment | None = None
+def _parsed(boundary: str, body: bytes) -> Iterator[tuple[Segment, bytes]]:
+    from multipart import MultipartSegment, PushMultipartParser
+
+    segment: Segment = None
     pieces: list[bytes] = []
     with PushMultipartParser(boundary, content_length=len(body), max_segment_count=MOST_PARTS, strict=True) as parser:
         for event in parser.parse(body):
@@ -79,12 +85,12 @@ def _parsed(boundary: str, body: bytes) -> Iterator[tuple[MultipartSegment, byte
                 yield segment, b"".join(pieces)
 
 
-def _file(segment: MultipartSegment, data: bytes) -> File:
+def _file(segment: Segment, data: bytes) -> File:
     name = (segment.filename or "").replace("\\", "/").rpartition("/")[2]
     return File(name, segment.content_type or "", data)
 
 
-def _take(segment: MultipartSegment, data: bytes, fields: dict[str, str], files: dict[str, File]) -> None:
+def _take(segment: Segment, data: bytes, fields: dict[str, str], files: dict[str, File]) -> None:
     if segment.filename is not None:
         files[segment.name] = _file(segment, data)
         return
