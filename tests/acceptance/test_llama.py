@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
@@ -59,9 +60,7 @@ def within(deferred: Deferred[T], seconds: float = DEADLINE_SECONDS) -> Deferred
 class FirstDelta(ListSink):
     """Tells when the first piece comes."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.began: Deferred[None] = Deferred()
+    began: Deferred[None] = msgspec.field(default_factory=Deferred)
 
     def delta(self, text: str) -> None:
         super().delta(text)

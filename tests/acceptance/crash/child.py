@@ -68,7 +68,7 @@ def points_of(operation: Any) -> set[str]:  # clawgate.stores.operations.Operati
     if operation.error is not None:
         return set()
     if operation.sqls is not None:
-        return {"accept"} if operation.sqls[0] == inbox_rows.INSERT else {"outcome"} if operation.sqls[0] == inbox_rows.COMPLETE else set()
+        return {"accept"} if inbox_rows.INSERT in operation.sqls else {"outcome"} if operation.sqls[0] == inbox_rows.COMPLETE else set()
     function = operation.function
     named = function.keywords if isinstance(function, functools.partial) else {}
     name = (function.func if isinstance(function, functools.partial) else function).__qualname__
