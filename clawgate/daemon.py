@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -38,11 +38,13 @@ from clawgate.system.notify import Heartbeat, Notifier
 from clawgate.system.threads import Threads
 from clawgate.system.watch import FileWatch
 from clawgate.system.watchdog import StallWatchdog, UnhandledErrors, enable_faulthandler, force_exit_after, raise_nofile, tune_gc
-from clawgate.web.control_plane import ControlPlaneListener
 from clawgate.web.front import FrontSite
 from clawgate.web.limits import Limits
 from clawgate.web.listen import Certificate, ControlListener, PublicListener
 from clawgate.web.site import GatewaySite
+
+if TYPE_CHECKING:
+    from clawgate.web.control_plane import ControlPlaneListener
 
 _log = Logger()
 EX_CONFIG = 78
@@ -187,6 +189,8 @@ class Daemon(msgspec.Struct, eq=False, dict=True):
         plane, own = self.gateway.control, self.settings.control
         if plane is None:
             return None
+        from clawgate.web.control_plane import ControlPlaneListener  # few have one
+
         plane.tokens.announce = lambda token: self.show(control_token(token))
         edges, trusted = self.gateway.edges, parse_networks(own.trusted_ips)
         return ControlPlaneListener(plane, edges.clock, self.gateway.health, self.reactor, own.host, own.port, trusted)

@@ -88,7 +88,7 @@ def test_the_version_can_be_read_without_twisted() -> None:
 
 
 def test_start_imports_nothing_that_few_gateways_need() -> None:
-    few = "{'yaml', 'pypdf', 'jwt', 'argon2', 'treq', 'twisted.web.client', 'xllamacpp', 'prometheus_client'}"
+    few = "{'yaml', 'pypdf', 'jwt', 'argon2', 'treq', 'twisted.web.client', 'xllamacpp', 'prometheus_client', 'websockets'}"
     code = f"import sys, clawgate.tap, clawgate.daemon; print({few} & set(sys.modules))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert told.stdout.strip() == "set()"

@@ -29,7 +29,8 @@ from clawgate.ports.events import ComponentHealth
 from clawgate.ports.sockets import GOING_AWAY, Socket
 from clawgate.services.control_plane import ControlPlane
 from clawgate.web.listen import bindable
-from clawgate.web.sockets import SocketAnswer, WebSocket
+from clawgate.web.sockets import SocketAnswer
+from clawgate.web.websocket import WebSocket
 
 _log = Logger()
 COMPONENT = "control plane"

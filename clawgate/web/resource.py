@@ -31,11 +31,12 @@ from clawgate.web.answers import Answer, empty_answer, json_answer, open_head, r
 from clawgate.web.auth import Doorkeeper, Peers, check_handshake
 from clawgate.web.call import Call
 from clawgate.web.dialects import root_wire
+from clawgate.web.open_sockets import OpenSockets
 from clawgate.web.paths import check_path
 from clawgate.web.recorded import carried_out
 from clawgate.web.refusals import RefusalLog
 from clawgate.web.router import AnyAnswer, Match, NoRoute, Route, Router
-from clawgate.web.sockets import OpenSockets, SocketAnswer
+from clawgate.web.sockets import SocketAnswer
 from clawgate.web.streams import EVENT_STREAM, OpenStreams, StreamAnswer
 
 _log = Logger()

@@ -69,8 +69,8 @@ TARGETS = (
     Target("idle-rss", Kind.VALUE_AT_MOST, 70.0),
     *(Target(key, Kind.RATIO_AT_LEAST, 0.85) for key in ("growth-intake", "growth-relay")),
 )
-"""Of the issue "Fast, and shown side by side". Four times as many relayed at one connection would be a quarter of the latency, so what is promised there is what
-the issue says of one connection: the latency that is added, at most 0.6 of FastAPI's."""
+"""Of the issue "Fast, and shown side by side". Four times as many relayed at one connection would be a quarter of the latency, so what is promised there is
+what the issue says of one connection: the latency that is added, at most 0.6 of FastAPI's."""
 
 
 def judged(rows: Sequence[Row]) -> list[tuple[Target, Row, bool]]:

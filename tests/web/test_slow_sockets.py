@@ -8,7 +8,7 @@ from clawgate.domain.caller import Scope
 from clawgate.ports.sockets import Socket
 from clawgate.testing.gateway import MemoryGateway
 from clawgate.testing.sockets import SocketClient
-from clawgate.web import sockets
+from clawgate.web import open_sockets
 from clawgate.web.call import Call
 from clawgate.web.sockets import SocketAnswer
 
@@ -56,7 +56,7 @@ class Crowd:
 
 @pytest.fixture
 def crowd(monkeypatch: pytest.MonkeyPatch) -> Crowd:
-    monkeypatch.setattr(sockets, "MOST_HELD_BYTES", 10_000)
+    monkeypatch.setattr(open_sockets, "MOST_HELD_BYTES", 10_000)
     return Crowd()
 
 

@@ -14,7 +14,8 @@ from clawgate.testing.clock import ManualClock
 from clawgate.testing.gateway import MemoryGateway
 from clawgate.testing.sockets import SocketClient
 from clawgate.web.call import Call
-from clawgate.web.sockets import MOST_MESSAGE_BYTES, OpenSockets, SocketAnswer
+from clawgate.web.open_sockets import OpenSockets
+from clawgate.web.sockets import MOST_MESSAGE_BYTES, SocketAnswer
 
 PATH = "/ws/echo"
 
@@ -252,7 +253,7 @@ def test_stopping_the_gateway_says_so() -> None:
 
 
 def test_one_credential_has_so_many_sockets_and_another_still_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clawgate.web.sockets.MOST_OF_ONE", 2)
+    monkeypatch.setattr("clawgate.web.open_sockets.MOST_OF_ONE", 2)
     house = House()
     first, _ = house.connect(), house.connect()
     other = house.gate.pair()
