@@ -34,7 +34,8 @@ from clawgate.web.request import raw_headers
 from clawgate.web.router import Door, Route
 
 _STRANGE_HOST = "Pairing is off, and this name is not the gateway's: name it in gateway.allowed_hosts, or turn pairing on"
-_MOST_ADDRESS_CHARS = 64
+_MOST_HOST_CHARS = 72
+"""Of a name or address with its port, for it to be one of this machine."""
 _FORWARDING = frozenset(
     (
         b"X-Forwarded-For",
@@ -83,14 +84,22 @@ def _is_meant_for_here(request: Request) -> bool:
 
     A foreign page can neither choose `Host` nor hide `Origin` and `Sec-Fetch-Site` (DNS rebinding, CSRF).
     """
-    site = _joined(request, b"Sec-Fetch-Site")
-    return _is_of_here(_joined(request, b"Host") or "") and _is_of_this_origin(request) and site in (None, "none", "same-origin")
+    raw = raw_headers(request)
+    if b"Origin" in raw or b"Sec-Fetch-Site" in raw:  # a browser
+        site = _joined(request, b"Sec-Fetch-Site")
+        return _is_of_here(_joined(request, b"Host") or "") and _is_of_this_origin(request) and site in (None, "none", "same-origin")
+    return _is_of_here(_joined(request, b"Host") or "")
 
 
 def _is_of_here(host: str) -> bool:
+    return len(host) <= _MOST_HOST_CHARS and _names_here(host)
+
+
+@lru_cache(maxsize=256)
+def _names_here(host: str) -> bool:
     name, _, port = host.rpartition(":")
     name = name if port.isdigit() else host
-    return name.lower() == "localhost" or (len(name) <= _MOST_ADDRESS_CHARS and _judged(name.removeprefix("[").removesuffix("]"))[1])
+    return name.lower() == "localhost" or _judged(name.removeprefix("[").removesuffix("]"))[1]
 
 
 def _is_of_this_origin(request: Request) -> bool:

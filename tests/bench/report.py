@@ -87,8 +87,8 @@ def _grouped(rows: Sequence[Row]) -> Iterator[tuple[Row, list[tuple[str, Side, f
 _METHOD = (
     "Each server is one process with a core for itself; the load generator (`wrk`, one thread) and the canned upstream have another. Server and peer run",
     "side by side in the same run and take turns, five seconds each, three times after a warm-up (at one connection two seconds, nine times); the table has",
-    "the medians. The status of every answer is checked, and one that is not as expected fails the run. A ratio is clawgate's figure over the peer's. µs CPU is the processor time of the server's",
-    "process for each answer, with everything it did for it before and after.",
+    "the medians. The status of every answer is checked, and one that is not as expected fails the run. A ratio is clawgate's figure over the peer's. µs CPU",
+    "is the processor time of the server's process for each answer, with everything it did for it before and after.",
 )
 _UNEQUAL = (
     "- clawgate's rate limits are off. What else it does for a request is on: limits of size and time, the log (to a file), metrics, events, the audit trail.",
