@@ -84,11 +84,8 @@ def _is_meant_for_here(request: Request) -> bool:
 
     A foreign page can neither choose `Host` nor hide `Origin` and `Sec-Fetch-Site` (DNS rebinding, CSRF).
     """
-    raw = raw_headers(request)
-    if b"Origin" in raw or b"Sec-Fetch-Site" in raw:  # a browser
-        site = _joined(request, b"Sec-Fetch-Site")
-        return _is_of_here(_joined(request, b"Host") or "") and _is_of_this_origin(request) and site in (None, "none", "same-origin")
-    return _is_of_here(_joined(request, b"Host") or "")
+    site = _joined(request, b"Sec-Fetch-Site")
+    return _is_of_here(_joined(request, b"Host") or "") and _is_of_this_origin(request) and site in (None, "none", "same-origin")
 
 
 def _is_of_here(host: str) -> bool:
