@@ -29,7 +29,7 @@ _CONVOY_HEADER = "x-convoy-signature"
 _CONVOY_ITEM = re.compile(r"t=[0-9]{1,12}|v[0-9]{1,2}=[0-9A-Za-z+/]{1,128}={0,2}", re.ASCII)
 
 
-def _prove_meta(delivery: Delivery, keys: tuple[bytes, ...], options: Options, now_seconds: float) -> Verified:
+def _prove_meta(delivery: Delivery, keys: tuple[primitives.Key, ...], options: Options, now_seconds: float) -> Verified:
     """A delivery, or with GET the subscription check, which carries the verify token instead of a signature."""
     if delivery.method != "GET":
         return check(_HUB, keys, delivery, 0, now_seconds)
@@ -81,7 +81,7 @@ def _finish_linq(verified: Verified, delivery: Delivery, options: Options, now_s
     return msgspec.structs.replace(verified, id=text_id(members(delivery.body).get("event_id")))
 
 
-def _prove_nextcloud(delivery: Delivery, keys: tuple[bytes, ...], options: Options, now_seconds: float) -> Verified:
+def _prove_nextcloud(delivery: Delivery, keys: tuple[primitives.Key, ...], options: Options, now_seconds: float) -> Verified:
     """The random is signed but nothing marks where it ends: the digest of both names the delivery."""
     random = trimmed_random(delivery.header(_NEXTCLOUD_RANDOM))
     message = random.encode("utf-8", "surrogatepass") + delivery.body
@@ -97,7 +97,7 @@ def trimmed_random(value: str | None) -> str:
     return random
 
 
-def _prove_stripe(delivery: Delivery, keys: tuple[bytes, ...], options: Options, now_seconds: float) -> Verified:
+def _prove_stripe(delivery: Delivery, keys: tuple[primitives.Key, ...], options: Options, now_seconds: float) -> Verified:
     """`t=…,v1=…[,v1=…]`: one time, one or more signatures; other versions (`v0`) do not count."""
     items = [item.strip(" \t").partition("=") for item in delivery.header(_STRIPE_HEADER).split(",")]
     presented = [value for key, _, value in items if key == "v1"]
@@ -122,11 +122,11 @@ def _convoy_layout(options: Options) -> Layout:
     return Layout(headers=(_CONVOY_HEADER,), encoding=written(options), algorithm=options.algorithm)
 
 
-def _convoy_parts(secrets: tuple[Secret, ...], options: Options) -> tuple[Layout, tuple[bytes, ...]]:
-    return _convoy_layout(options), primitives.symmetric_keys(secrets, options.key_encoding)
+def _convoy_parts(secrets: tuple[Secret, ...], options: Options) -> tuple[Layout, tuple[primitives.Key, ...]]:
+    return _convoy_layout(options), primitives.symmetric_keys(secrets, options.key_encoding, options.algorithm)
 
 
-def _prove_convoy_advanced(delivery: Delivery, parts: tuple[Layout, tuple[bytes, ...]], options: Options, now_seconds: float) -> Verified:
+def _prove_convoy_advanced(delivery: Delivery, parts: tuple[Layout, tuple[primitives.Key, ...]], options: Options, now_seconds: float) -> Verified:
     """`t=…,v1=…[,v1=…][,v2=…]`: a version for each hash and encoding of the project, in each of them a signature for each of its secrets.
 
     Which version is which is not written, so what cannot be a signature of this hash and encoding belongs to another version.
@@ -140,7 +140,7 @@ def _prove_convoy_advanced(delivery: Delivery, parts: tuple[Layout, tuple[bytes,
     primitives.require_few(presented)
     moment = primitives.fresh_timestamp(_only_time(items), now_seconds, options.tolerance_seconds)
     message = moment + b"," + delivery.body
-    primitives.require_hmac(keys, message, list(_readable(layout, presented)), layout.algorithm)
+    primitives.require_hmac(keys, message, list(_readable(layout, presented)))
     return Verified(primitives.digest(message), sent_at=float(moment))
 
 
@@ -148,7 +148,7 @@ def _readable(layout: Layout, texts: Iterable[str]) -> Iterator[bytes]:
     """The texts that are signatures of the layout's hash and encoding, decoded."""
     for text in texts:
         with suppress(Unauthenticated):
-            yield primitives.decode(text, layout.encoding, primitives.DIGEST_BYTES[layout.algorithm])
+            yield primitives.decode(text, layout.encoding, layout.algorithm.digest_bytes)
 
 
 GITHUB = keyed("github", "`sha256=` and hex HMAC-SHA256 of the body", _HUB)

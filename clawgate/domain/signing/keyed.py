@@ -56,33 +56,38 @@ def keyed(name: str, summary: str, layout: Layout, *, tolerance_seconds: int = 0
         finish: what the scheme reads in the body besides; may still refuse.
     """
 
-    def prove(delivery: Delivery, keys: tuple[bytes, ...], options: Options, now_seconds: float) -> Verified:
+    def prove(delivery: Delivery, keys: tuple[primitives.Key, ...], options: Options, now_seconds: float) -> Verified:
         verified = check(layout, keys, delivery, options.tolerance_seconds, now_seconds)
         return finish(verified, delivery, options, now_seconds) if finish else verified
 
     headers = tuple(header for header in (*layout.headers, layout.timestamp_header, layout.id_header) if header)
-    return Scheme(name, summary, headers, tolerance_seconds, prove, lambda secrets, _: primitives.symmetric_keys(secrets))
+    return Scheme(
+        name, summary, headers, tolerance_seconds, prove, lambda secrets, _: primitives.symmetric_keys(secrets, algorithm=layout.algorithm)
+    )
 
 
-def check(layout: Layout, keys: tuple[bytes, ...], delivery: Delivery, tolerance_seconds: int, now_seconds: float) -> Verified:
+def check(layout: Layout, keys: tuple[primitives.Key, ...], delivery: Delivery, tolerance_seconds: int, now_seconds: float) -> Verified:
     """What a delivery in this layout proves. Raises Unauthenticated."""
     presented = signatures(layout, delivery)
+    if layout.signed == BODY:  # mostly, and then nothing is copied
+        primitives.require_hmac(keys, delivery.body, presented)
+        return Verified(primitives.digest(delivery.body))
     values, stamp = {BODY: delivery.body}, b""
     if TIMESTAMP in layout.signed:
         values[TIMESTAMP] = stamp = primitives.fresh_timestamp(delivery.header(layout.timestamp_header), now_seconds, tolerance_seconds)
     if ID in layout.signed:
         values[ID] = _identity(layout, delivery)
-    message = delivery.body  # mostly nothing else: then without a copy
-    if layout.signed != BODY:
-        message = b"".join(values.get(part, part.encode()) for part in _PARTS.split(layout.signed))
-    primitives.require_hmac(keys, message, presented, layout.algorithm)
+    message = b"".join(values.get(part, part.encode()) for part in _PARTS.split(layout.signed))
+    primitives.require_hmac(keys, message, presented)
     signed_id = values[ID].decode("ascii") if ID in values else ""
     return Verified(primitives.digest(message), id=signed_id, sent_at=float(stamp) if stamp else None)
 
 
 def signatures(layout: Layout, delivery: Delivery) -> list[bytes]:
     """The decoded signatures of its header, at least one. Raises Unauthenticated."""
-    header = next((value for name in layout.headers if (value := delivery.header(name))), "")
+    header = ""
+    for name in layout.headers:
+        header = header or delivery.header(name)
     if layout.is_relaxed:
         header = header.strip(_BLANKS)
     if not header.startswith(layout.prefix) and not layout.is_relaxed:
@@ -90,7 +95,7 @@ def signatures(layout: Layout, delivery: Delivery) -> list[bytes]:
     text = header.removeprefix(layout.prefix)
     parts = text.split(layout.separator) if layout.separator else [text]
     primitives.require_few(parts)
-    return [primitives.decode(part, layout.encoding, primitives.DIGEST_BYTES[layout.algorithm]) for part in parts]
+    return [primitives.decode(part, layout.encoding, layout.algorithm.digest_bytes) for part in parts]
 
 
 def _identity(layout: Layout, delivery: Delivery) -> bytes:
@@ -133,10 +138,11 @@ def written(options: Options) -> Encoding:
 def described(name: str, summary: str, layout: Callable[[Options], Layout], headers: tuple[str, ...] = (), *, tolerance_seconds: int = 0) -> Scheme:
     """A scheme whose layout depends on the options."""
 
-    def parts_of(secrets: tuple[Secret, ...], options: Options) -> tuple[Layout, tuple[bytes, ...]]:
-        return layout(options), primitives.symmetric_keys(secrets, options.key_encoding)
+    def parts_of(secrets: tuple[Secret, ...], options: Options) -> tuple[Layout, tuple[primitives.Key, ...]]:
+        found = layout(options)
+        return found, primitives.symmetric_keys(secrets, options.key_encoding, found.algorithm)
 
-    def prove(delivery: Delivery, parts: tuple[Layout, tuple[bytes, ...]], options: Options, now_seconds: float) -> Verified:
+    def prove(delivery: Delivery, parts: tuple[Layout, tuple[primitives.Key, ...]], options: Options, now_seconds: float) -> Verified:
         found, keys = parts
         return check(found, keys, delivery, options.tolerance_seconds, now_seconds)
 

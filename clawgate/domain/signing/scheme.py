@@ -14,6 +14,7 @@ A verifier reads no clock: `now_seconds` is the wall clock, given by the caller.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, TypeAlias
@@ -80,12 +81,19 @@ class Encoding(Enum):
 
 
 class Algorithm(Enum):
-    """Hash below an HMAC."""
+    """Hash below an HMAC.
+
+    Attributes:
+        digest_bytes: how long its digests are.
+    """
 
     SHA1 = "sha1"
     SHA256 = "sha256"
     SHA384 = "sha384"
     SHA512 = "sha512"
+
+    def __init__(self, name: str) -> None:
+        self.digest_bytes = hashlib.new(name).digest_size
 
 
 class KeyType(Enum):

@@ -29,7 +29,7 @@ _ID = re.compile(r"[!-\-/-~]{1,256}", re.ASCII)
 class Keys(msgspec.Struct, frozen=True):
     """What may have signed: HMAC keys (v1), Ed25519 public keys (v1a)."""
 
-    symmetric: tuple[bytes, ...]
+    symmetric: tuple[primitives.Key, ...]
     public: tuple[bytes, ...]
 
 
@@ -40,10 +40,10 @@ def keys_of(secrets: tuple[Secret, ...]) -> Keys:
         raise NoSecret("a private key (whsk_) signs; give the public one (whpk_)")
     public = tuple(public_keys.ed25519_key(text) for text in texts if text.startswith(public_keys.STANDARD_PREFIX))
     shared = [text.removeprefix(SYMMETRIC_PREFIX) for text in texts if not text.startswith(public_keys.STANDARD_PREFIX)]
-    symmetric = tuple(primitives.base64_key(text) for text in shared)
+    symmetric = [primitives.base64_key(text) for text in shared]
     if any(len(key) < MIN_KEY_BYTES for key in symmetric):
         raise NoSecret(f"a secret has fewer than {MIN_KEY_BYTES} bytes")
-    return Keys(symmetric, public)
+    return Keys(tuple(map(primitives.Key, symmetric)), public)
 
 
 def check(delivery: Delivery, keys: Keys, prefix: str, tolerance_seconds: int, now_seconds: float) -> Verified:

@@ -24,11 +24,11 @@ _URL = re.compile(r"(?P<scheme>https?)://(?P<host>[^/?#]*?)(?P<port>:[0-9]{1,5})
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
-def _prove(delivery: Delivery, keys: tuple[bytes, ...], options: Options, now_seconds: float) -> Verified:
-    presented = primitives.from_base64(delivery.header(_HEADER), primitives.DIGEST_BYTES[Algorithm.SHA1])
+def _prove(delivery: Delivery, keys: tuple[primitives.Key, ...], options: Options, now_seconds: float) -> Verified:
+    presented = primitives.from_base64(delivery.header(_HEADER), Algorithm.SHA1.digest_bytes)
     content = _content(delivery)
     messages = [url.encode("utf-8", "surrogatepass") + content for url in _spellings(delivery.url)]
-    matches = [primitives.is_hmac(keys, message, [presented], Algorithm.SHA1) for message in messages]
+    matches = [primitives.is_hmac(keys, message, [presented]) for message in messages]
     if not any(matches):
         raise Unauthenticated("signature does not match")
     return Verified(primitives.digest(messages[0]))
@@ -77,6 +77,6 @@ TWILIO = Scheme(
     (_HEADER, "content-type"),
     0,
     _prove,
-    lambda secrets, _: primitives.symmetric_keys(secrets),
+    lambda secrets, _: primitives.symmetric_keys(secrets, algorithm=Algorithm.SHA1),
     reads_url=True,
 )
