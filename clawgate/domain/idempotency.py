@@ -52,9 +52,9 @@ def from_signature(hook: str, *, signed_id: str, digest: bytes, tolerance_second
     Args:
         tolerance_seconds: how far the signed time may be off; None = no time was signed.
     """
-    key = f"id:{signed_id}" if signed_id.strip() else f"digest:{digest.hex()}"
+    key = _bounded(f"id:{signed_id}") if signed_id.strip() else f"digest:{digest.hex()}"
     kept = TIMELESS_RETENTION_SECONDS if tolerance_seconds is None else max(MIN_PLATFORM_RETENTION_SECONDS, 2 * tolerance_seconds)
-    return DedupeKey(f"hook:{hook}", _bounded(key), kept)
+    return DedupeKey(f"hook:{hook}", key, kept)
 
 
 def _bounded(key: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -100,23 +101,25 @@ def prompt(route: TriggerRoute, query: Mapping[str, str], body: Body) -> str:
 
 def fill(message: str, query: Mapping[str, str], body: Body) -> str:
     """The message with its placeholders filled in, in one pass. Raises TooLarge."""
-    room = MOST_PROMPT_CHARS
-
-    def value(match: re.Match[str]) -> str:
-        nonlocal room
-        text = _value(match[1], query, body)
-        text = match[0] if text is None else text
+    pieces, room = list(_pieces(message)), MOST_PROMPT_CHARS
+    for position in range(1, len(pieces), 2):
+        text = _value(pieces[position], query, body)
+        pieces[position] = text = f"{{{pieces[position]}}}" if text is None else text
         room -= len(text)
         if room < 0:
             raise TooLarge(_TOO_LONG)
-        return text
+    return "".join(pieces)
 
-    return _PLACEHOLDER.sub(value, message)
+
+@lru_cache(maxsize=256)
+def _pieces(message: str) -> tuple[str, ...]:
+    """Its text and the names of its placeholders, by turns; text begins and ends it."""
+    return tuple(_PLACEHOLDER.split(message))
 
 
 def unfilled(message: str, query: Mapping[str, str], body: Body) -> tuple[str, ...]:
     """Names in a message that `fill` would leave as they are."""
-    return tuple(name for name in _PLACEHOLDER.findall(message) if _value(name, query, body) is None)
+    return tuple(name for name in _pieces(message)[1::2] if _value(name, query, body) is None)
 
 
 _TOO_LONG = f"The prompt would be longer than {MOST_PROMPT_CHARS} characters"

@@ -20,7 +20,7 @@ from clawgate.domain.caller import Peer
 from clawgate.domain.errors import NoSecret, NotFound, RateLimited, Unauthenticated
 from clawgate.domain.hooks import Template
 from clawgate.domain.idempotency import from_signature
-from clawgate.domain.messages import Attendance, Inbound, TurnOptions
+from clawgate.domain.messages import Inbound, TurnOptions
 from clawgate.domain.ratelimit import WINDOW_SECONDS, SlidingWindow
 from clawgate.domain.settings.hooks import options_of, template_of
 from clawgate.domain.settings.model import HookSettings
@@ -38,7 +38,8 @@ class Hook(msgspec.Struct, frozen=True):
     Attributes:
         scheme, options: how its deliveries are signed.
         keys: what may have signed; None = nothing that the scheme could use.
-        template: what its messages are made of.
+        template, turn: what its messages are made of, and asked with.
+        genuine, others: what it has let in and turned away, by client.
     """
 
     name: str
@@ -47,6 +48,9 @@ class Hook(msgspec.Struct, frozen=True):
     options: Options
     keys: object
     template: Template
+    turn: TurnOptions | None
+    genuine: SlidingWindow
+    others: SlidingWindow
 
     def __repr__(self) -> str:
         return f"Hook({self.name!r})"  # not its keys
@@ -62,13 +66,6 @@ class Hook(msgspec.Struct, frozen=True):
         return self.settings.respond == "ok"
 
 
-class _Windows(msgspec.Struct):
-    """What one hook has let in and turned away, by client."""
-
-    genuine: SlidingWindow
-    others: SlidingWindow
-
-
 class Hooks(msgspec.Struct):
     """What `[hooks.*]` says now."""
 
@@ -77,7 +74,6 @@ class Hooks(msgspec.Struct):
     clock: Clock
     meter: Meter
     _known: dict[str, Hook] = {}
-    _windows: dict[str, _Windows] = {}
 
     def find(self, name: str) -> Hook:
         """The hook of a name. Raises NotFound."""
@@ -98,15 +94,16 @@ class Hooks(msgspec.Struct):
         Raises:
             NoSecret: nothing could prove anything. Unauthenticated: it is not genuine. RateLimited: this client has sent too many, of its kind.
         """
-        windows = self._windows_of(hook)
+        keys = hook.keys
         try:
-            keys = hook.keys if hook.keys is not None else hook.scheme.keys_of(hook.settings.secrets, hook.options)
+            if keys is None:
+                keys = hook.scheme.keys_of(hook.settings.secrets, hook.options)
             verified = hook.scheme.prove(delivery, keys, hook.options, self.clock.wall_ms() / 1000)
         except (NoSecret, Unauthenticated):
             self.meter.count("auth_failures_total", "/hooks")
-            self._count(windows.others, peer)
+            self._count(hook.others, peer)
             raise
-        self._count(windows.genuine, peer)
+        self._count(hook.genuine, peer)
         return verified
 
     def message(self, hook: Hook, verified: Verified, body: bytes, content_type: str) -> Inbound:
@@ -124,15 +121,16 @@ class Hooks(msgspec.Struct):
             text=hooks.prompt(hook.name, template, value),
             conversation=hooks.conversation(hook.name, template, value),
             dedupe=from_signature(hook.name, signed_id=verified.id, digest=verified.digest, tolerance_seconds=tolerance),
-            options=TurnOptions(skill=hook.settings.skill, attendance=Attendance.NOBODY),
+            options=hook.turn,
         )
 
     def _read(self, name: str, settings: HookSettings) -> Hook:
-        """A hook that is new, or configured anew; those of names that are there no longer are forgotten."""
+        """A hook that is new, or configured anew, which keeps its counts; those of names that are there no longer are forgotten."""
         scheme, options, keys = SCHEMES[settings.verify], options_of(settings), None
         with suppress(NoSecret):
             keys = scheme.keys_of(settings.secrets, options)
-        hook = Hook(name, settings, scheme, options, keys, template_of(settings))
+        turn = TurnOptions(skill=settings.skill) if settings.skill else None
+        hook = Hook(name, settings, scheme, options, keys, template_of(settings), turn, *self._windows(name, settings.rate_limit_per_minute))
         configured = self.configured()
         self._known = {other: known for other, known in self._known.items() if other in configured} | {name: hook}
         return hook
@@ -141,13 +139,9 @@ class Hooks(msgspec.Struct):
         if not window.allow(peer.client, self.clock.monotonic()):
             raise RateLimited(LIMITER, int(WINDOW_SECONDS))
 
-    def _windows_of(self, hook: Hook) -> _Windows:
-        """Those of a hook, at the limit that is in force; what is configured no longer is forgotten."""
-        limit = hook.settings.rate_limit_per_minute
-        windows = self._windows.get(hook.name)
-        if windows is None:
-            for gone in self._windows.keys() - self.configured().keys():
-                del self._windows[gone]
-            windows = self._windows[hook.name] = _Windows(SlidingWindow(limit, self.max_keys), SlidingWindow(limit, self.max_keys))
-        windows.genuine.limit = windows.others.limit = limit
-        return windows
+    def _windows(self, name: str, limit: int) -> tuple[SlidingWindow, SlidingWindow]:
+        known = self._known.get(name)
+        if known is None:
+            return SlidingWindow(limit, self.max_keys), SlidingWindow(limit, self.max_keys)
+        known.genuine.limit = known.others.limit = limit
+        return known.genuine, known.others

@@ -61,9 +61,7 @@ def keyed(name: str, summary: str, layout: Layout, *, tolerance_seconds: int = 0
         return finish(verified, delivery, options, now_seconds) if finish else verified
 
     headers = tuple(header for header in (*layout.headers, layout.timestamp_header, layout.id_header) if header)
-    return Scheme(
-        name, summary, headers, tolerance_seconds, prove, lambda secrets, _: primitives.symmetric_keys(secrets, algorithm=layout.algorithm)
-    )
+    return Scheme(name, summary, headers, tolerance_seconds, prove, lambda secrets, _: primitives.symmetric_keys(secrets, algorithm=layout.algorithm))
 
 
 def check(layout: Layout, keys: tuple[primitives.Key, ...], delivery: Delivery, tolerance_seconds: int, now_seconds: float) -> Verified:

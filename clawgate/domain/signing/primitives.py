@@ -50,9 +50,7 @@ def given(secrets: tuple[Secret, ...]) -> tuple[str, ...]:
     return texts
 
 
-def symmetric_keys(
-    secrets: tuple[Secret, ...], encoding: Encoding = Encoding.TEXT, algorithm: Algorithm = Algorithm.SHA256
-) -> tuple[Key, ...]:
+def symmetric_keys(secrets: tuple[Secret, ...], encoding: Encoding = Encoding.TEXT, algorithm: Algorithm = Algorithm.SHA256) -> tuple[Key, ...]:
     """The keys that may sign.
 
     Raises:

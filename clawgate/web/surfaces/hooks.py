@@ -112,9 +112,10 @@ class Headers(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         try:
-            return b", ".join(self._raw[canonical(name)]).decode("latin-1")
+            lines = self._raw[canonical(name)]
         except (KeyError, Unreadable, UnicodeEncodeError):
             raise KeyError(name) from None
+        return (lines[0] if len(lines) == 1 else b", ".join(lines)).decode("latin-1")
 
     def __iter__(self) -> Iterator[str]:
         return (name.decode("latin-1").lower() for name in self._raw)
