@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -38,7 +39,7 @@ class Call(msgspec.Struct, eq=False):
     peer: Peer
     caller: Caller
     body: bytes
-    values: dict[str, Any]  # werkzeug converters make str, int or uuid
+    values: Mapping[str, Any]  # werkzeug converters make str, int or uuid
     request_id: bytes
     base: str = ""
 

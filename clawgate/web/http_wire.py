@@ -46,8 +46,8 @@ _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:%\[\]\-]*")
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 _PARTIAL_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}\r?")
 _LONGEST_CHUNK_LINE = 16 + len(CRLF)
-# Everything below space except HTAB, CR and LF, and DEL. CR and LF are counted against CRLF instead.
-_CONTROLS = bytes(code for code in range(32) if code not in b"\t\r\n") + b"\x7f"
+# What no line of a head may hold: everything below space except HTAB, and DEL.
+_CONTROLS = bytes(code for code in range(32) if code not in b"\t") + b"\x7f"
 _MOST_LENGTH_DIGITS = 18
 
 # Header names seen so far in the form twisted.web files them under. Clients choose them, so the table stops growing.
@@ -145,24 +145,24 @@ def parse_head(raw: bytes, *, max_bytes: int, max_headers: int) -> Head:
     if len(raw) + len(END_OF_HEAD) > max_bytes:
         raise _head_too_large(raw, max_bytes)
     lines = raw.split(CRLF)
+    breaks = len(lines) - 1
     first = _REQUEST_LINE.fullmatch(lines[0])
-    if first is None or raw.count(b"\n") != len(lines) - 1 or raw.count(b"\r") != len(lines) - 1 or raw.translate(None, _CONTROLS) != raw:
+    if first is None or len(raw.translate(None, _CONTROLS)) != len(raw) - breaks * len(CRLF):
         raise malformed()
-    if len(lines) - 1 > max_headers:
+    if breaks > max_headers:
         raise Unreadable(431, "headers_too_large")
     method, target, minor = first.groups()
     headers = _headers(lines)
     is_modern = minor == b"1"
     _check_host(headers.get(b"Host"), required=is_modern)
-    connection = headers.get(b"Connection")
     return Head(
         method,
         target,
         b"HTTP/1.1" if is_modern else b"HTTP/1.0",
         headers,
         _body_length(headers, is_modern),
-        is_modern and (connection is None or not _has_token(connection, b"close")),
-        is_modern and _has_token(headers.get(b"Expect", ()), b"100-continue"),
+        is_modern and not _has_token(headers.get(b"Connection"), b"close"),
+        is_modern and _has_token(headers.get(b"Expect"), b"100-continue"),
     )
 
 
@@ -219,8 +219,8 @@ def _body_length(headers: dict[bytes, list[bytes]], is_modern: bool) -> int | No
     return int(lengths[0])
 
 
-def _has_token(values: list[bytes] | tuple[()], token: bytes) -> bool:
-    return any(part.strip(b" \t").lower() == token for value in values for part in value.split(b","))
+def _has_token(values: list[bytes] | None, token: bytes) -> bool:
+    return values is not None and any(part.strip(b" \t").lower() == token for value in values for part in value.split(b","))
 
 
 class ChunkedBody:
@@ -314,7 +314,7 @@ class ChunkedBody:
         if self._trailers_left < 0:
             raise Unreadable(431, "headers_too_large")
         name, colon, value = line.partition(b":")
-        if not colon or not _TOKEN.fullmatch(name) or b"\r" in value or b"\n" in value or value.translate(None, _CONTROLS) != value:
+        if not colon or not _TOKEN.fullmatch(name) or value.translate(None, _CONTROLS) != value:
             raise malformed()
 
     def _finished(self) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -26,7 +26,7 @@ from clawgate.ports.audit import Recorder
 from clawgate.ports.clock import Clock
 from clawgate.ports.events import Meter
 from clawgate.services.audit import NOT_RECORDED
-from clawgate.services.eager import eagerly
+from clawgate.services.eager import Waiting, eagerly
 from clawgate.web.answers import Answer, empty_answer, json_answer, open_head, retry_after, send
 from clawgate.web.auth import Doorkeeper, Peers, check_handshake
 from clawgate.web.call import Call
@@ -105,10 +105,9 @@ class GatewayResource(msgspec.Struct, eq=False, dict=True):
     def body_cap(self, path: bytes) -> int | None:
         """The body cap of a path, for the site while it reads; None = the site's own."""
         try:
-            check_path(path)
+            found = self.router.match("POST", path.removeprefix(self.prefix))
         except GatewayError:
             return None
-        found = self.router.match("POST", path.removeprefix(self.prefix))
         return found.route.cap(found.values) or None if isinstance(found, Match) else None
 
     def known_sender(self, headers: dict[bytes, list[bytes]]) -> str:
@@ -125,7 +124,8 @@ class GatewayResource(msgspec.Struct, eq=False, dict=True):
         """Answers, now or later."""
         exchange = _Exchange(self, request, self.next_request_id())
         try:
-            route, values = self._find(request)
+            found = self._find(request)
+            route, values = found.route, found.values
             if self.draining:
                 raise _Answered(DRAINING)
             body = request.content.read() if request.content is not None else b""
@@ -145,22 +145,25 @@ class GatewayResource(msgspec.Struct, eq=False, dict=True):
         mount = b"/".join(request.path.split(b"/")[: 1 + depth]) if depth else b""
         return (mount + self.prefix).decode("latin-1")
 
-    def _find(self, request: Request) -> tuple[Route, dict[str, object]]:
+    def _find(self, request: Request) -> Match:
         path = _raw_path(request)
-        check_path(path)
         if self.prefix:
-            if path == self.prefix + b"/":
-                raise _Answered(empty_answer(308, (b"Location", self._base(request).encode())))
-            if path != self.prefix and not path.startswith(self.prefix + b"/"):
-                raise _Answered(NOT_FOUND)
-            path = path[len(self.prefix) :] or b"/"
+            path = self._below_prefix(request, path)
         try:
             found = self.router.match(request.method.decode("ascii"), path)
         except UnicodeDecodeError:
             raise BadRequest("Invalid path") from None
         if isinstance(found, NoRoute):
             raise _Answered(_no_route(found))
-        return found.route, found.values
+        return found
+
+    def _below_prefix(self, request: Request, path: bytes) -> bytes:
+        if path == self.prefix + b"/":
+            raise _Answered(empty_answer(308, (b"Location", self._base(request).encode())))
+        if path != self.prefix and not path.startswith(self.prefix + b"/"):
+            check_path(path)
+            raise _Answered(NOT_FOUND)
+        return path[len(self.prefix) :] or b"/"
 
 
 def _mounted(request: Request) -> int:
@@ -205,14 +208,14 @@ class _Exchange(msgspec.Struct, eq=False):
     _timer: IDelayedCall | None = None
     _end_of_credential: IDelayedCall | None = None
     _call: Call | None = None
-    _handling: Deferred[AnyAnswer] | None = None
+    _handling: Waiting[AnyAnswer] | None = None
 
     def begin(self, route: Route, call: Call) -> None:
         """Runs the guards and the handler."""
         self._route, self._call = route, call
         try:
-            found = eagerly(self._work(route, call))
-            if isinstance(found, Deferred):
+            found = eagerly(self._work(route, call), self._landed)
+            if isinstance(found, Waiting):
                 self._wait(route, found)
                 return
             self._stop_timers()
@@ -224,14 +227,12 @@ class _Exchange(msgspec.Struct, eq=False):
             self._stop_timers()
             self._failed(Failure())
 
-    def _wait(self, route: Route, work: Deferred[AnyAnswer]) -> None:
+    def _wait(self, route: Route, work: Waiting[AnyAnswer]) -> None:
         self._handling = work
         self.resource._in_flight.add(self)
-        self.request.notifyFinish().addErrback(self._client_left, work)
+        self.request.notifyFinish().addErrback(self._client_left)
         if route.timed:
             self._timer = self.resource.clock.call_later(self.resource.timeout_seconds, self._expired)
-        work.addBoth(self._landed)
-        work.addCallback(self.answer).addErrback(self._failed)
 
     async def _work(self, route: Route, call: Call) -> AnyAnswer:
         if route.is_socket:
@@ -268,10 +269,17 @@ class _Exchange(msgspec.Struct, eq=False):
         else:
             send(self.request, answer, self.request_id, secure=self.request.isSecure())
 
-    def _landed(self, result: AnyAnswer | Failure) -> AnyAnswer | Failure:
+    def _landed(self, outcome: AnyAnswer | Failure) -> None:
+        self._handling = None
         self.resource._in_flight.discard(self)
         self._stop_timers()
-        return result
+        if not isinstance(outcome, Failure):
+            try:
+                self.answer(outcome)
+                return
+            except Exception:
+                outcome = Failure()
+        self._failed(outcome)
 
     def _stop_timers(self) -> None:
         for timer in (self._timer, self._end_of_credential):
@@ -301,7 +309,7 @@ class _Exchange(msgspec.Struct, eq=False):
     def _expired(self) -> None:
         self.answer(empty_answer(408))
 
-    def _client_left(self, _: Failure, work: Deferred[AnyAnswer]) -> None:
+    def _client_left(self, _: Failure) -> None:
         self._answered = True
-        if self._route is not None and self._route.leaves_with_client:
-            work.cancel()
+        if self._route is not None and self._route.leaves_with_client and self._handling is not None:
+            self._handling.cancel()

@@ -2,13 +2,15 @@
 
 `Router.add` needs to be told who may come in: `auth` has no default. Each route becomes a rule of Klein's table under the endpoint "METHOD path", so
 two handlers of one name can never answer for each other (T1). Matching happens on the raw path: routes without converters by one dictionary look-up,
-the others by the werkzeug map that Klein keeps, whose answers for recent paths are remembered.
+the others by the werkzeug map that Klein keeps, whose answers for recent paths are remembered. A path that is neither a route's own nor remembered is
+checked first (`paths.check_path`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -23,12 +25,14 @@ from clawgate.domain.errors import GatewayError
 from clawgate.web.answers import Answer
 from clawgate.web.call import Call
 from clawgate.web.dialects import root_wire
+from clawgate.web.paths import check_path
 from clawgate.web.sockets import SocketAnswer
 from clawgate.web.streams import StreamAnswer
 
 AnyAnswer = Answer | StreamAnswer | SocketAnswer
 _MOST_REMEMBERED, _REMEMBERED_BYTES = 64, 128
 """Paths with converters whose route is remembered, the oldest given up first, and the longest of them: clients choose them."""
+_NO_VALUES: Mapping[str, Any] = MappingProxyType({})  # Any: as in Match
 Handler = Callable[[Call], Awaitable[AnyAnswer]]
 Dialect = Callable[[GatewayError], root_wire.Refusal]
 
@@ -112,10 +116,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Match(msgspec.Struct, frozen=True):
-    """A found route with the values of its path's converters."""
+    """A found route with the values of its path's converters, which nobody can change: every request of the path has the same."""
 
     route: Route
-    values: dict[str, Any]  # werkzeug converters make str, int or uuid
+    values: Mapping[str, Any]  # werkzeug converters make str, int or uuid
 
 
 class NoRoute(msgspec.Struct, frozen=True):
@@ -146,7 +150,7 @@ class Router:
         self.klein.url_map.merge_slashes = False
         self.klein.url_map.strict_slashes = True
         self._adapter: MapAdapter = self.klein.url_map.bind("gateway.invalid")
-        self._plain: dict[bytes, dict[str, Route]] = {}
+        self._plain: dict[bytes, dict[str, Match]] = {}
         self._recent: dict[tuple[str, bytes], Match] = {}
         self._routes: dict[str, Route] = {}
 
@@ -184,7 +188,7 @@ class Router:
         self.klein.endpoints[route.endpoint] = endpoint
         self.klein.url_map.add(_MatchedRule(path, methods=[method], endpoint=route.endpoint))
         if "<" not in path:
-            self._plain.setdefault(path.encode(), {})[method] = route
+            self._plain.setdefault(path.encode(), {})[method] = Match(route, _NO_VALUES)
 
     def execute(self, route: Route, request: IRequest, call: Call) -> Awaitable[AnyAnswer]:
         """Runs the route's handler through Klein's endpoint."""
@@ -192,18 +196,22 @@ class Router:
         return result
 
     def match(self, method: str, path: bytes) -> Match | NoRoute:
-        """The route of a checked raw path. HEAD finds what GET finds."""
+        """The route of a raw path. HEAD finds what GET finds.
+
+        Raises:
+            BadRequest: no route may have this path.
+        """
         wanted = "GET" if method == "HEAD" else method
         methods = self._plain.get(path)
         if methods is not None:
-            route = methods.get(wanted)
-            return Match(route, {}) if route is not None else NoRoute(_allow(methods))
+            return methods.get(wanted) or NoRoute(_allow(methods))
         recent = self._recent.get((wanted, path))
         if recent is not None:
-            return Match(recent.route, dict(recent.values))
+            return recent
+        check_path(path)
         found = self._match_converters(wanted, path.decode("utf-8"))
         if isinstance(found, Match) and len(path) <= _REMEMBERED_BYTES:
-            self._remember((wanted, path), Match(found.route, dict(found.values)))
+            self._remember((wanted, path), found)
         return found
 
     def _match_converters(self, method: str, path: str) -> Match | NoRoute:
@@ -211,7 +219,7 @@ class Router:
             endpoint, values = self._adapter.match(_unquoted(path), method=method)
         except HTTPException:
             return NoRoute(_allow(self._adapter.allowed_methods(_unquoted(path))))
-        return Match(self._routes[endpoint], dict(values))
+        return Match(self._routes[endpoint], MappingProxyType(values))
 
     def _remember(self, key: tuple[str, bytes], found: Match) -> None:
         if len(self._recent) >= _MOST_REMEMBERED:
