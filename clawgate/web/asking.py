@@ -33,7 +33,7 @@ class Asking(msgspec.Struct):
     failed: str
 
     async def answer(self, call: Call, message: Inbound, more: Mapping[str, object] | None = None, *, waits: bool = True) -> Answer:
-        """The outcome; 202 with `Prefer: respond-async`.
+        """The outcome; 202 with `Prefer: respond-async`. What the message needs of the body stands in it: the call's is let go.
 
         Args:
             more: fields that a finished answer carries besides.
@@ -42,6 +42,7 @@ class Asking(msgspec.Struct):
         Raises:
             Conflict: the message was dropped, or nobody knows what came of it.
         """
+        call.forget_body()
         if not waits or _prefers_async(call):
             accepted = await self.ingress.accept(message)
             return await self._asked(call, Asked(accepted.item, accepted.is_duplicate), more or {}, accepted_only=True)

@@ -30,7 +30,7 @@ class Call(msgspec.Struct, eq=False):
 
     Attributes:
         caller: set before the handler runs; on public and signed routes a caller without scopes.
-        body: the raw bytes, within the cap.
+        body: the raw bytes, within the cap; empty once nobody needs them any more.
         values: the path's converters.
         base: raw path of the gateway's root in the URL, "" for "/": where it is mounted, then `gateway.path_prefix`.
     """
@@ -42,6 +42,12 @@ class Call(msgspec.Struct, eq=False):
     values: Mapping[str, Any]  # werkzeug converters make str, int or uuid
     request_id: bytes
     base: str = ""
+
+    def forget_body(self) -> None:
+        """Lets go of the body: who waits for an answer may wait for minutes, and the memory is the next request's, still warm."""
+        self.body = b""
+        if self.request.content is not None:
+            self.request.content.close()
 
     def header(self, name: str) -> str | None:
         """The first value of a header, or None; one with bytes outside visible ASCII, space and tab counts as absent (zeroclaw.md, stack facts)."""

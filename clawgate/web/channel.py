@@ -298,10 +298,10 @@ class GatewayChannel(http.HTTPChannel):
             body, self._unread = bytes(self._chunks.body), self._chunks.rest
         else:
             missing = (head.length or 0) - len(self._body)
-            self._body += unread[:missing]
             if len(unread) < missing:
+                self._body += unread
                 return False
-            body, self._unread = bytes(self._body), unread[missing:]
+            body, self._unread = b"".join((self._body, unread[:missing])), unread[missing:]
             self._body = bytearray()
         self._head = self._chunks = None
         self._deliver(head, body)

@@ -5,6 +5,8 @@ Source: zeroclaw.md A1.8, A3 (/webhook), A6, B1; rantaiclaw.md §4, §6, §20.2�
 
 from __future__ import annotations
 
+import tracemalloc
+
 import msgspec
 import pytest
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
@@ -390,6 +392,21 @@ def test_turn_that_outlasts_the_wait_is_not_cut() -> None:
     gate.pump()
     shown = caller.show(location)
     assert (shown["status"], shown["response"], shown["model"]) == ("done", "ok", "scripted-1")
+
+
+def test_who_waits_holds_nothing_of_what_was_sent_but_the_message() -> None:
+    gate, agent = held()
+    caller, count = Caller(gate), 20
+    body = b'{"message":"hi","more":"%b"}' % (b"x" * 60_000)
+    tracemalloc.start()
+    try:
+        waiting = [gate.client.begin("POST", "/webhook", body, token=caller.token, headers=JSON) for _ in range(count)]
+        held_bytes = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held_bytes < count * len(body) / 3
+    agent.release()
+    assert [begun.response.status for begun in waiting] == [200] * count
 
 
 def test_wait_is_the_configured_one() -> None:
