@@ -18,7 +18,7 @@ from clawgate.domain.messages import Inbound, MemoryEntry
 from clawgate.ports.clock import Clock, Ids
 from clawgate.ports.events import Meter
 from clawgate.ports.stores import Accepted, FactKey, Inbox
-from clawgate.services.deadlines import Expired, within
+from clawgate.services.deadlines import Expired, Watch, within
 from clawgate.services.dispatch import Dispatch
 from clawgate.services.shield import shielded
 from clawgate.services.waiters import Waiters
@@ -56,10 +56,15 @@ class Ingress(msgspec.Struct):
     auto_save: bool
     told: Callable[[Item], None] = lambda item: None
     _closed: bool = False
+    _commits: Watch = msgspec.UNSET  # type: ignore[assignment]  # made of the clock, below
+
+    def __post_init__(self) -> None:
+        self._commits = Watch(_LANDING_SECONDS, _hangs, self.clock)
 
     def close(self) -> None:
         """Takes nothing more: every later message is refused with `Draining`."""
         self._closed = True
+        self._commits.close()
 
     async def accept(self, message: Inbound, *, spends: FactKey | None = None) -> Accepted:
         """Accepts a message whose sender is promised an outcome; fires after the commit. A sender that leaves before (cancellation) does not undo it.
@@ -75,7 +80,7 @@ class Ingress(msgspec.Struct):
         accepting = self.inbox.accept(self._new(message, promised=True), message.dedupe, self._memory(message), spends=spends)
         accepting.addCallback(self._woken)
         try:
-            accepted = await self._landed(accepting, _LANDING_SECONDS)
+            accepted = await self._commits.over(shielded(accepting))
         except (CancelledError, StoreHangs):
             accepting.addErrback(_nobody_waits)
             raise
@@ -258,3 +263,7 @@ class Ingress(msgspec.Struct):
 
 def _nobody_waits(failure: Failure) -> None:
     _log.info("a commit failed, and nobody waits for it any more: {problem}", problem=failure.getErrorMessage())
+
+
+def _hangs() -> StoreHangs:
+    return StoreHangs(detail=f"a commit took longer than {_LANDING_SECONDS} s")
