@@ -115,7 +115,7 @@ def is_bounded(dedupe: DedupeKey) -> bool:
 
 def to_row(dedupe: DedupeKey, number: int, now_ms: int) -> Params:
     """The parameters of `INSERT`."""
-    return (dedupe.scope, dedupe.key, number, now_ms + dedupe.retention_seconds * 1000, is_bounded(dedupe))
+    return (dedupe.scope, dedupe.key, number, now_ms + dedupe.retention_seconds * 1000, 1 if is_bounded(dedupe) else 0)
 
 
 def is_named(connection: sqlite3.Connection, number: int) -> bool:

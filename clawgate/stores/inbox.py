@@ -22,9 +22,6 @@ from clawgate.stores.readers import Readers, snapshot
 from clawgate.stores.transitions import Chunk, Moved, Transitions
 from clawgate.stores.writer import Writer
 
-_ACCEPT = (inbox_rows.INSERT,)
-_ACCEPT_AND_REMEMBER = (inbox_rows.INSERT, memory.PUT)
-_ACCEPT_ONCE = (dedupe_rows.INSERT_NEW, inbox_rows.INSERT)
 _COMPLETE = (inbox_rows.COMPLETE,)
 _NO_ID = 1 << 62
 _AFTER_ALL = (1 << 63) - 1
@@ -79,16 +76,17 @@ class SqliteInbox(msgspec.Struct, eq=False):
         return self.writer.call(partial(self.transitions.keys.find, dedupe=dedupe, now_ms=now_ms))
 
     def _insert(self, item: Item, entry: MemoryEntry | None) -> Deferred[Accepted]:
-        row, accepted = inbox_rows.to_row(item), Accepted(item, False)
+        (sql, row), accepted = inbox_rows.insertion(item), Accepted(item, False)
         may_wait = item.state is State.RUNNING and not item.promised  # it is committed beside its turn, at the latest with the outcome
         if entry is None:
-            return self.writer.statements(_ACCEPT, (row,), accepted, note=self._accepted, may_wait=may_wait)
-        return self.writer.statements(_ACCEPT_AND_REMEMBER, (row, memory.to_row(entry)), accepted, note=self._accepted, may_wait=may_wait)
+            return self.writer.statements((sql,), (row,), accepted, note=self._accepted, may_wait=may_wait)
+        return self.writer.statements((sql, memory.PUT), (row, memory.to_row(entry)), accepted, note=self._accepted, may_wait=may_wait)
 
     def _insert_once(self, item: Item, dedupe: DedupeKey, otherwise: Callable[[sqlite3.Connection], Accepted]) -> Deferred[Accepted]:
         """For a key that is new, as it is mostly; `otherwise` looks what it names."""
-        rows = (dedupe_rows.to_row(dedupe, int(item.id, 16), item.accepted_ms), inbox_rows.to_row(item))
-        return self.writer.statements(_ACCEPT_ONCE, rows, Accepted(item, False), otherwise, self._accepted)
+        sql, row = inbox_rows.insertion(item)
+        rows = (dedupe_rows.to_row(dedupe, int(item.id, 16), item.accepted_ms), row)
+        return self.writer.statements((dedupe_rows.INSERT_NEW, sql), rows, Accepted(item, False), otherwise, self._accepted)
 
     def _accepted(self, accepted: Accepted | None, is_committed: bool) -> None:
         if not is_committed or accepted is None or accepted.is_duplicate:

@@ -46,12 +46,20 @@ _READ = f"{_COLUMNS}, started_ms, provider"
 """A new row has neither: its turn starts with the accept, or at a claim."""
 _OPEN = "state IN ('received', 'running', 'waiting')"  # word for word as in the indexes, or they are not used
 
+_NOTHING_YET = (None, None, None, None, None, 0, False)
+
 INSERT = (
     f"INSERT INTO inbox ({_COLUMNS}, ready) "  # noqa: S608
     "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, "
     f"CASE WHEN ?13 IS NULL THEN 1 ELSE NOT EXISTS (SELECT 1 FROM inbox WHERE conversation = ?13 AND {_OPEN}) END)"
 )
 """One row. Ready when it has no conversation, or is the first open one of its own. (CASE, because OR would look for NULL's line every time.)"""
+
+INSERT_NEW = (
+    "INSERT INTO inbox (id, state, promised, keyed, attempts, accepted_ms, updated_ms, owner, source, principal, options, text, journalled, due_ms, ready) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 1)"
+)
+"""One row of a message that stands alone and to which nothing has happened. Each parameter costs, and None or a bool most: sqlite3 looks for an adapter."""
 
 UPDATE = (
     "UPDATE inbox SET state = ?, promised = ?, journalled = ?, attempts = ?, due_ms = ?, updated_ms = ?, owner = ?, model = ?, error = ?, answer = ?, "
@@ -94,6 +102,26 @@ MEND = (
 OF_STATE = "SELECT id, promised, owner FROM inbox WHERE state = ? AND id > ? ORDER BY id LIMIT ?"
 OLDEST = "SELECT id, state, accepted_ms, updated_ms FROM inbox WHERE id > ? ORDER BY id LIMIT ?"
 FORGET = "DELETE FROM inbox WHERE id = ?"
+
+
+def insertion(item: Item) -> tuple[str, Params]:
+    """The statement that inserts an item, and its parameters."""
+    if (item.conversation, item.reply, item.answer, item.model, item.error, item.due_ms, item.journalled) != _NOTHING_YET:
+        return INSERT, to_row(item)
+    return INSERT_NEW, (
+        int(item.id, 16),
+        item.state.value,
+        1 if item.promised else 0,
+        1 if item.keyed else 0,
+        item.attempts,
+        item.accepted_ms,
+        item.updated_ms,
+        item.owner,
+        item.source,
+        item.principal,
+        None if item.options is None else _encode(item.options).decode(),
+        item.text,
+    )
 
 
 def to_row(item: Item) -> Params:

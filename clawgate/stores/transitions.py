@@ -75,7 +75,7 @@ class Transitions(msgspec.Struct, eq=False):
             self.keys.insert(connection, dedupe, int(item.id, 16), item.accepted_ms)
         if spends is not None and not facts.spend(connection, spends):
             raise Conflict(f"the {spends.kind} is gone")
-        connection.execute(inbox_rows.INSERT, inbox_rows.to_row(item))
+        connection.execute(*inbox_rows.insertion(item))
         if sends:
             outbox_rows.insert(connection, sends)
         if item.conversation is not None and item.state is State.RUNNING:

@@ -68,7 +68,8 @@ def points_of(operation: Any) -> set[str]:  # clawgate.stores.operations.Operati
     if operation.error is not None:
         return set()
     if operation.sqls is not None:
-        return {"accept"} if inbox_rows.INSERT in operation.sqls else {"outcome"} if operation.sqls[0] == inbox_rows.COMPLETE else set()
+        is_accept = not {inbox_rows.INSERT, inbox_rows.INSERT_NEW}.isdisjoint(operation.sqls)
+        return {"accept"} if is_accept else {"outcome"} if operation.sqls[0] == inbox_rows.COMPLETE else set()
     function = operation.function
     named = function.keywords if isinstance(function, functools.partial) else {}
     name = (function.func if isinstance(function, functools.partial) else function).__qualname__
