@@ -15,20 +15,20 @@ from clawgate.domain.messages import DedupeKey
 from clawgate.stores import inbox_rows
 from clawgate.stores.operations import Params
 
-_ENDED = "NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.id = dedupe.item_id AND inbox.state IN ('received', 'running', 'waiting'))"
+_ENDED = "NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.id = message_keys.item_id AND inbox.state IN ('received', 'running', 'waiting'))"
 _CHUNK = 500
 
-FIND = "SELECT item_id, expires_ms, bounded FROM dedupe WHERE scope = ? AND key = ?"
-INSERT = "INSERT INTO dedupe (scope, key, item_id, expires_ms, bounded) VALUES (?, ?, ?, ?, ?)"
+FIND = "SELECT item_id, expires_ms, bounded FROM message_keys WHERE scope = ? AND key = ?"
+INSERT = "INSERT INTO message_keys (scope, key, item_id, expires_ms, bounded) VALUES (?, ?, ?, ?, ?)"
 INSERT_NEW = f"{INSERT} ON CONFLICT (scope, key) DO NOTHING"
 """One row, unless the key names something, which may not count any more."""
-DELETE = "DELETE FROM dedupe WHERE scope = ? AND key = ?"
-BOUNDED_OF = "SELECT count(*), coalesce(sum(bounded), 0) FROM dedupe WHERE item_id = ?"
-RELEASE = "DELETE FROM dedupe WHERE item_id = ?"
-COUNT_BOUNDED = "SELECT count(*) FROM dedupe WHERE bounded = 1"
-RUN_OUT = f"SELECT scope, key, bounded FROM dedupe WHERE expires_ms <= ? AND {_ENDED} ORDER BY expires_ms LIMIT ?"  # noqa: S608
-OLDEST_ENDED = f"SELECT scope, key, bounded FROM dedupe WHERE bounded = 1 AND {_ENDED} ORDER BY item_id LIMIT 1"  # noqa: S608
-IS_NAMED = "SELECT 1 FROM dedupe WHERE item_id = ? LIMIT 1"
+DELETE = "DELETE FROM message_keys WHERE scope = ? AND key = ?"
+BOUNDED_OF = "SELECT count(*), coalesce(sum(bounded), 0) FROM message_keys WHERE item_id = ?"
+RELEASE = "DELETE FROM message_keys WHERE item_id = ?"
+COUNT_BOUNDED = "SELECT count(*) FROM message_keys WHERE bounded = 1"
+RUN_OUT = f"SELECT scope, key, bounded FROM message_keys WHERE expires_ms <= ? AND {_ENDED} ORDER BY expires_ms LIMIT ?"  # noqa: S608
+OLDEST_ENDED = f"SELECT scope, key, bounded FROM message_keys WHERE bounded = 1 AND {_ENDED} ORDER BY item_id LIMIT 1"  # noqa: S608
+IS_NAMED = "SELECT 1 FROM message_keys WHERE item_id = ? LIMIT 1"
 
 
 class Keys(msgspec.Struct, eq=False):
