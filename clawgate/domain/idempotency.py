@@ -14,6 +14,8 @@ MIN_PLATFORM_RETENTION_SECONDS = 24 * 3600
 TIMELESS_RETENTION_SECONDS = 7 * MIN_PLATFORM_RETENTION_SECONDS
 """For deliveries that sign no time: a copy of one stays genuine for as long as its secret does."""
 MAX_KEY_CHARS = 512
+_DIGEST_BYTES = 16
+"""Of a signed delivery's digest. Only whoever knows the secret could look for two with the same half, and lose one of their own."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -52,7 +54,7 @@ def from_signature(hook: str, *, signed_id: str, digest: bytes, tolerance_second
     Args:
         tolerance_seconds: how far the signed time may be off; None = no time was signed.
     """
-    key = _bounded(f"id:{signed_id}") if signed_id.strip() else f"digest:{digest.hex()}"
+    key = _bounded(f"id:{signed_id}") if signed_id.strip() else f"digest:{digest[:_DIGEST_BYTES].hex()}"
     kept = TIMELESS_RETENTION_SECONDS if tolerance_seconds is None else max(MIN_PLATFORM_RETENTION_SECONDS, 2 * tolerance_seconds)
     return DedupeKey(f"hook:{hook}", key, kept)
 

@@ -57,7 +57,7 @@ INSERT = (
 
 INSERT_NEW = (
     "INSERT INTO inbox (id, state, promised, keyed, attempts, accepted_ms, updated_ms, owner, source, principal, options, text, journalled, due_ms, ready) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 1)"
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), ?, 0, 0, 1)"
 )
 """One row of a message that stands alone and to which nothing has happened. Each parameter costs, and None or a bool most: sqlite3 looks for an adapter."""
 
@@ -119,7 +119,7 @@ def insertion(item: Item) -> tuple[str, Params]:
         item.owner,
         item.source,
         item.principal,
-        None if item.options is None else _encode(item.options).decode(),
+        "" if item.options is None else _encode(item.options).decode(),
         item.text,
     )
 

@@ -7,7 +7,9 @@ CREATE TABLE message_keys (
     scope TEXT NOT NULL,
     key TEXT NOT NULL
 );
-INSERT INTO message_keys SELECT item_id, expires_ms, bounded, scope, key FROM dedupe ORDER BY item_id;
+-- Of a signed delivery's digest, half is kept (domain/idempotency.py).
+INSERT INTO message_keys
+SELECT item_id, expires_ms, bounded, scope, iif(scope LIKE 'hook:%' AND key LIKE 'digest:%', substr(key, 1, 39), key) FROM dedupe ORDER BY item_id;
 CREATE UNIQUE INDEX message_keys_named ON message_keys (scope, key);
 CREATE INDEX message_keys_expiry ON message_keys (expires_ms);
 CREATE INDEX message_keys_bounded ON message_keys (item_id) WHERE bounded = 1;
