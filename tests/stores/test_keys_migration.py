@@ -41,6 +41,6 @@ def test_keys_of_the_older_schema_recognise_a_second_copy() -> None:
     store = InlineStore(ManualClock(NOW_MS), image=image)
     store.start()
     found: list[Item] = []
-    for key in KEYS.values():
-        store.inbox.accept(an_item(9, keyed=True), key).addCallback(lambda accepted: found.append(accepted.item))
+    for named in KEYS.values():
+        store.inbox.accept(an_item(9, keyed=True), named).addCallback(lambda accepted: found.append(accepted.item))
     assert found == items
