@@ -59,6 +59,11 @@ def main() -> int:
         _write(msgspec.json.decode(options.page.read_bytes(), type=Report), options.out)
         return 0
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # so that what was started is ended
+    try:
+        peers.require_same_python()
+    except RuntimeError as problem:
+        print(problem, file=sys.stderr)
+        return 1
     rows, complaints = measured(options.only or (QUICK if options.quick else tuple(MEASURES)), is_quick=options.quick)
     with tempfile.TemporaryDirectory() as directory:
         report = Report(machine() | {"disk": disk(Path(directory))}, rows, peers.versions())

@@ -6,6 +6,7 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ def machine() -> dict[str, str]:
     return {
         "cpu": f"{os.cpu_count()} × {model}",
         "kernel": platform.release(),
-        "python": platform.python_version(),
+        "python": platform.python_version() + (", the distribution's" if sys.base_prefix == "/usr" else ""),
         "commit": commit or "?",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }

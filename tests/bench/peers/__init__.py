@@ -8,6 +8,7 @@ import json
 import secrets
 import shutil
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,6 +35,19 @@ def versions() -> dict[str, str]:
     if shutil.which("webhook"):
         found["webhook"] = subprocess.run(["webhook", "-version"], capture_output=True, text=True, check=True).stdout.split()[-1]
     return found
+
+
+def require_same_python() -> None:
+    """Returns if the peers run the interpreter that runs us: some builds of one version are a third slower than others.
+
+    Raises:
+        RuntimeError: they run another one.
+    """
+    for directory in (LIGHT, LITELLM):
+        if (directory / "python").exists():
+            told = subprocess.run([str(directory / "python"), "-c", "import sys; print(sys.version)"], capture_output=True, text=True, check=True)
+            if told.stdout.strip() != sys.version:
+                raise RuntimeError(f"{directory.parent.name} has another Python than clawgate: remove it, and call make with the same PYTHON")
 
 
 @contextlib.contextmanager
