@@ -40,7 +40,7 @@ class Asked(msgspec.Struct, frozen=True):
     is_duplicate: bool = False
 
 
-class Ingress(msgspec.Struct):
+class Ingress(msgspec.Struct, dict=True):
     """The one way into the inbox.
 
     Attributes:
@@ -56,7 +56,6 @@ class Ingress(msgspec.Struct):
     auto_save: bool
     told: Callable[[Item], None] = lambda item: None
     _closed: bool = False
-    _commits: Watch = msgspec.UNSET  # type: ignore[assignment]  # made of the clock, below
 
     def __post_init__(self) -> None:
         self._commits = Watch(_LANDING_SECONDS, _hangs, self.clock)
