@@ -26,8 +26,7 @@ def relay_rows(directory: Path, seconds: int, rounds: int, *, is_whole: bool = T
     """At 1, 16 and 64 connections, LiteLLM's proxy at the first two.
 
     Args:
-        is_whole: all of that; else 16 connections without LiteLLM. One connection waits for the machine rather than uses it up, and differs most from turn to
-            turn: it has three times as many, half as long.
+        is_whole: all of that; else 16 connections without LiteLLM.
     """
     with contextlib.ExitStack() as stack:
         upstream = stack.enter_context(canned_upstream())
@@ -42,8 +41,7 @@ def relay_rows(directory: Path, seconds: int, rounds: int, *, is_whole: bool = T
             }
             if proxy is not None and connections < 64:
                 contenders[LITELLM] = (proxy, completion(proxy, "/v1", connections))
-            turns = (rounds * 3, max(1, seconds // 2)) if connections == 1 else (rounds, seconds)
-            yield from _rows(connections, by_turns(contenders, rounds=turns[0], seconds=turns[1]))
+            yield from _rows(connections, by_turns(contenders, rounds=rounds, seconds=seconds))
 
 
 def completion(server: Server, prefix: str, connections: int) -> Ask:

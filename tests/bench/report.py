@@ -86,8 +86,8 @@ def _grouped(rows: Sequence[Row]) -> Iterator[tuple[Row, list[tuple[str, Side, f
 
 _METHOD = (
     "Each server is one process with a core for itself; the load generator (`wrk`, one thread) and the canned upstream have another. Server and peer run",
-    "side by side in the same run and take turns, five seconds each, three times after a warm-up (at one connection two seconds, nine times); the table has",
-    "the medians. The status of every answer is checked, and one that is not as expected fails the run. A ratio is clawgate's figure over the peer's. µs CPU",
+    "side by side in the same run and take turns, two seconds each, nine times after a warm-up; the table has the",
+    "medians. The status of every answer is checked, and one that is not as expected fails the run. A ratio is clawgate's figure over the peer's. µs CPU",
     "is the processor time of the server's process for each answer, with everything it did for it before and after.",
 )
 _UNEQUAL = (
