@@ -23,7 +23,7 @@ INSERT = "INSERT INTO message_keys (scope, key, item_id, expires_ms, bounded) VA
 INSERT_NEW = f"{INSERT} ON CONFLICT (scope, key) DO NOTHING"
 """One row, unless the key names something, which may not count any more."""
 DELETE = "DELETE FROM message_keys WHERE scope = ? AND key = ?"
-BOUNDED_OF = "SELECT count(*), coalesce(sum(bounded), 0) FROM message_keys WHERE item_id = ?"
+BOUNDED_OF = "SELECT bounded FROM message_keys WHERE item_id = ?"
 RELEASE = "DELETE FROM message_keys WHERE item_id = ?"
 COUNT_BOUNDED = "SELECT count(*) FROM message_keys WHERE bounded = 1"
 RUN_OUT = f"SELECT scope, key, bounded FROM message_keys WHERE expires_ms <= ? AND {_ENDED} ORDER BY expires_ms LIMIT ?"  # noqa: S608
@@ -74,10 +74,10 @@ class Keys(msgspec.Struct, eq=False):
 
     def release(self, connection: sqlite3.Connection, number: int) -> None:
         """Forgets what names an item."""
-        rows, bounded = connection.execute(BOUNDED_OF, (number,)).fetchone()
-        if rows:
+        row = connection.execute(BOUNDED_OF, (number,)).fetchone()
+        if row is not None:
             connection.execute(RELEASE, (number,))
-            self._count = None if self._count is None else self._count - bounded
+            self._count = None if self._count is None else self._count - row[0]
 
     def purge(self, connection: sqlite3.Connection, now_ms: int) -> int:
         """Removes up to a chunk of records that no longer count; returns how many."""
