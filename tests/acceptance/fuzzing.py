@@ -26,6 +26,8 @@ auth_token = "node-secret"
 [terminal]
 enabled = true
 shell = "/bin/cat"
+max_terminals = 100
+max_per_caller = 100
 [tasks]
 enabled = true
 [cron]

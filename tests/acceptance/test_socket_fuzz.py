@@ -23,17 +23,17 @@ from tests.acceptance.raw_wire import Heard, exchange, pieces, spoilt
 pytestmark = pytest.mark.acceptance
 _KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 _MIB = 1024 * 1024
+_AT_ONCE = 20
 _CODES = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 1012, 1013, 4000, 4401}
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One socket: where, how it is opened, messages that it understands, how many at once, and whether it says JSON."""
+    """One socket: where, how it is opened, messages that it understands, and whether it says JSON."""
 
     path: str
     protocol: str
     messages: tuple[Any, ...]
-    at_once: int = 20
     says_json: bool = True
 
 
@@ -58,7 +58,7 @@ ROUTES = {
         ),
     ),
     "canvas": Route("/ws/canvas/board", "construct.v1", ({"type": "hello"},)),
-    "terminal": Route("/ws/terminal?cols=80&rows=24", "construct.v1", ({"type": "resize", "cols": 80, "rows": 24},), 4, False),
+    "terminal": Route("/ws/terminal?cols=80&rows=24", "construct.v1", ({"type": "resize", "cols": 80, "rows": 24},), False),
     "control": Route(
         "/gateway",
         "",
@@ -266,9 +266,9 @@ def _check(route: Route, heard: Heard) -> int:
 
 def played(daemon: Daemon, name: str, random: Random, made: Callable[[], bytes], few: int) -> dict[int, int]:
     """Sends what is made to a route again and again; how often what came of it."""
-    port, route, outcomes, watch = port_of(daemon, name), ROUTES[name], dict[int, int](), Watch(daemon)
+    port, outcomes, watch = port_of(daemon, name), dict[int, int](), Watch(daemon)
     for _ in rounds(few, 1 / (3 * len(ROUTES))):
-        sent = [made() for _ in range(route.at_once)]
+        sent = [made() for _ in range(_AT_ONCE)]
         for data, heard in zip(sent, exchange(port, [pieces(random, data) for data in sent], 10, watch.answers), strict=True):
             outcome = check(name, data, heard)
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
