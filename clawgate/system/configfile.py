@@ -25,7 +25,7 @@ from clawgate.domain.settings.model import Settings
 from clawgate.domain.settings.parse import Resolve, build, clear_text_secrets
 from clawgate.domain.tokens import stored_hash
 from clawgate.ports.threads import InThread
-from clawgate.system.atomic import mode_of, replace_file
+from clawgate.system.atomic import mode_of, replace_unchanged
 from clawgate.system.mdns import has_package
 from clawgate.system.regular import open_regular
 from clawgate.system.secrets import KEY_FILE, SecretBox
@@ -256,14 +256,10 @@ class ConfigFile:
     def _replace(self, before: bytes | None, after: bytes) -> None:
         if after != (before or b""):
             mode = 0o600 if before is None else (mode_of(self.path) or 0o600)
-            replace_file(self.path, after, mode=mode, check=lambda: self._check_still(before))
+            if not replace_unchanged(self.path, after, before, mode=mode):  # editors know nothing of our lock
+                raise Conflict(f"{self.path} changed since it was read")
         if self._seen == _fingerprint(before):
             self._seen = _fingerprint(after if after or before is not None else None)
-
-    def _check_still(self, before: bytes | None) -> None:
-        """Editors know nothing of our lock: what one has saved while our text was on its way to the disk is not undone."""
-        if _read(self.path) != before:
-            raise Conflict(f"{self.path} changed since it was read")
 
 
 class PairedTokensFile:
