@@ -238,9 +238,10 @@ def _files(
 ) -> dict[str, Any]:  # parts of `Edges` by name, each of its own type
     """Everything that reads and writes the user's files."""
     beside, workspace, config_path = _beside(settings), directory_of(settings), settings.config_path
+    files = ConfigFiles(config_path, variables or {})
     skills = Path(settings.skills.directory).expanduser() if settings.skills.directory else beside / "skills"
     return {
-        "mirror": PairedTokensFile(ConfigFile(config_path), pools.files),
+        "mirror": PairedTokensFile(ConfigFile(config_path, files.follow), pools.files),
         "memory_file": MemoryMarkdown(workspace, pools.files) if config_path else None,
         "allowlist": ChannelsFile(ConfigFile(config_path), pools.files),
         "workspace": WorkspaceFiles(workspace, pools.looking),
@@ -248,7 +249,7 @@ def _files(
         "skill_files": SkillDirectory(str(skills), pools.scanning, environment),
         "skill_switch": SkillEntriesFile(config_path, pools.files),
         "persona": PersonaFiles(str(beside), pools.scanning),
-        "config": FileConfigStore(ConfigFiles(config_path, variables), pools.files) if config_path and variables is not None else None,
+        "config": FileConfigStore(files, pools.files) if config_path and variables is not None else None,
         "facts": lambda current: pools.looking(partial(gather_facts, current)),
     }
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
+import signal
 import stat
 from collections.abc import Callable, Iterator
 from functools import cache
+from typing import BinaryIO
 
 from clawgate.system.regular import open_regular
 
@@ -29,47 +32,120 @@ def replace_file(path: str, content: bytes, *, mode: int = 0o600) -> None:
     Raises:
         OSError: nothing was replaced.
     """
-    with _written(path, content, mode) as (temporary, target):
+    with _written(path, content, mode) as (temporary, target, _):
         os.replace(temporary, target)
 
 
-def replace_unchanged(path: str, content: bytes, seen: bytes | None, *, mode: int = 0o600) -> bool:
-    """As `replace_file`, but what somebody else saves meanwhile stays; whether `path` holds `content`.
+def replace_unchanged(path: str, content: bytes, seen: bytes | None, *, mode: int | None = 0o600) -> bool:
+    """As `replace_file`, but what somebody else does to the file meanwhile stays done; whether `path` holds `content`.
 
-    Both files change places, and what comes out is looked at: a look before a rename would leave a moment between them, in which a save is lost. Where the file
-    system or the C library cannot do that (Linux can since 2014), that moment is left.
+    Both files change places, and what comes out is looked at: a look before a rename would leave a moment between them, in which a save is lost. So would a
+    look at the content alone: a shell opens the file of `>> config.toml` long before a program writes into it, and modes and links change as well. Where the
+    file system or the C library cannot exchange (Linux can since 2014), that moment is left; where it knows no leases, that of the shell is.
 
     Args:
         seen: what the file held when `content` was made of it; None = there was none.
+        mode: permission bits of the result; None = as they are, 0600 for a new file.
 
     Raises:
         OSError: nothing was replaced.
     """
-    with _written(path, content, mode) as (temporary, target):
-        if _held(target) != seen:
-            return False
+    with _written(path, content, mode) as (temporary, target, before):
         try:
             if seen is not None:
-                return _exchanged(temporary, target, content, seen)
+                return before is not None and _exchanged(path, temporary, target, content, seen, before)
             _rename()(temporary, target, _NO_REPLACE)
         except (FileExistsError, FileNotFoundError):  # it came, or went
             return False
         except OSError as problem:
             if problem.errno not in _UNKNOWN:
                 raise
+            if _held(target) != seen:
+                return False
             os.replace(temporary, target)
         return True
 
 
-def _exchanged(temporary: str, target: str, content: bytes, seen: bytes) -> bool:
-    """Whether `target` holds `content` in the place of `seen`. What came between is put back, the newest last."""
-    placed, expected = content, seen
+def remove_unchanged(path: str, seen: bytes | None) -> bool:
+    """As `replace_unchanged`, with nothing in the file's place."""
+    if seen is None:
+        return not os.path.exists(path)
+    if not replace_unchanged(path, b"", seen):
+        return False
+    with _written(path, b"", None) as (aside, target, _), contextlib.suppress(FileNotFoundError, FileExistsError):
+        os.replace(target, aside)
+        if _found(aside) != b"":  # saved since
+            os.link(aside, target)
+            return False
+    return True
+
+
+def _exchanged(path: str, temporary: str, target: str, content: bytes, seen: bytes, before: os.stat_result) -> bool:
+    """Whether `target` holds `content` in the place of `seen`. Anything else that comes out is put back."""
+    is_leasable = _is_leasable(temporary)
+    if not _is_untouched(target, seen, before, is_leasable):
+        return False
+    _rename()(temporary, target, _EXCHANGE)
+    if os.path.realpath(path) == target and _is_untouched(temporary, seen, before, is_leasable):
+        return True
+    _put_back(temporary, target, content)
+    return False
+
+
+def _is_untouched(path: str, seen: bytes, before: os.stat_result, is_leasable: bool) -> bool:
+    """Whether the file is what it was, dressed as it was, with nobody about to write into it."""
+    try:
+        file = open_regular(path, is_followed=False)
+    except OSError:  # a link, a directory, or not for us
+        return False
+    if file is None:
+        return False
+    with file:
+        if is_leasable and not _lease(file):
+            return False
+        is_same = _dress_of(os.fstat(file.fileno())) == _dress_of(before) and file.read(len(seen) + 1) == seen
+        return is_same and (not is_leasable or fcntl.fcntl(file, fcntl.F_GETLEASE) == fcntl.F_RDLCK)
+
+
+def _put_back(temporary: str, target: str, expected: bytes | None) -> None:
+    """Until out comes what was put in: of what is saved meanwhile the newest stays."""
     while True:
+        placed = _found(temporary)
         _rename()(temporary, target, _EXCHANGE)
-        found = _held(temporary) or b""
-        if found == expected:
-            return placed == content
-        placed, expected = found, placed
+        if _found(temporary) == expected:
+            return
+        expected = placed
+
+
+def _found(path: str) -> bytes | None:
+    """None = nothing that could be read."""
+    try:
+        return _held(path)
+    except OSError:
+        return None
+
+
+def _is_leasable(path: str) -> bool:
+    """Whether the file system tells who writes into a file: this one nobody does."""
+    file = open_regular(path)
+    if file is None:
+        return False
+    with file:
+        return _lease(file)
+
+
+def _lease(file: BinaryIO) -> bool:
+    """A read lease until the file is closed, which nobody gets who has it open for writing; whoever opens it for that waits."""
+    try:
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)  # told of it by a signal that is ignored, the usual one would end the process
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError:
+        return False
+    return True
+
+
+def _dress_of(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_mode, status.st_uid, status.st_gid
 
 
 @cache
@@ -89,19 +165,23 @@ def _rename() -> _Rename:
 
 
 @contextlib.contextmanager
-def _written(path: str, content: bytes, mode: int) -> Iterator[tuple[str, str]]:
-    """A new file with the content, on disk, beside the file that `path` stands for: both names. It is gone afterwards, unless it was renamed."""
+def _written(path: str, content: bytes, mode: int | None) -> Iterator[tuple[str, str, os.stat_result | None]]:
+    """A new file with the content, on disk, beside the file that `path` stands for: both names, and what stands there now.
+
+    It is gone afterwards, unless it was renamed.
+    """
     target = os.path.realpath(path)
     directory, name = os.path.split(target)
+    before = _status(target)
     temporary = os.path.join(directory, f".{name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
-            _dress(file.fileno(), target, mode)
+            _dress(file.fileno(), before, mode)
             os.fsync(file.fileno())
-        yield temporary, target
+        yield temporary, target, before
     finally:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
@@ -130,15 +210,20 @@ def sync_directory(directory: str) -> None:
 
 def mode_of(path: str) -> int | None:
     """Permission bits; None when there is no such file, or it cannot be looked at."""
+    status = _status(path)
+    return None if status is None else stat.S_IMODE(status.st_mode)
+
+
+def _status(path: str) -> os.stat_result | None:
     try:
-        return stat.S_IMODE(os.stat(path).st_mode)
+        return os.stat(path)
     except OSError:
         return None
 
 
-def _dress(descriptor: int, target: str, mode: int) -> None:
-    with contextlib.suppress(OSError):
-        old = os.stat(target)
-        if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+def _dress(descriptor: int, old: os.stat_result | None, mode: int | None) -> None:
+    if old is not None and (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+        with contextlib.suppress(OSError):
             os.fchown(descriptor, old.st_uid, old.st_gid)
-    os.fchmod(descriptor, mode)
+    as_it_is = 0o600 if old is None else stat.S_IMODE(old.st_mode)
+    os.fchmod(descriptor, as_it_is if mode is None else mode)

@@ -10,7 +10,7 @@ from clawgate.domain.errors import Invalid
 from clawgate.domain.onboarding import ALLOWLIST_KEYS
 from clawgate.domain.overlay import at, merged
 from clawgate.ports.threads import InThread
-from clawgate.system.configfile import ConfigFile, Document, editor, locked, overlay_path, read_document
+from clawgate.system.configfile import ConfigFile, Document, editor, locked, overlay_path, parsed, read_bytes
 from clawgate.system.configstore import write_overlay
 
 _SECTION = "channels_config"
@@ -57,14 +57,15 @@ def _admit(path: str, document: Document, *, channel: str, identity: str, owner:
 def _admit_above(path: str, channel: str, identity: str) -> bool:
     """Adds somebody to a channel that config.runtime.toml sets; whether it does."""
     with locked(path):
-        above = merged(read_document(overlay_path(path)), {})
+        seen = read_bytes(overlay_path(path))
+        above = merged(parsed(overlay_path(path), seen), {})
         own = at(above, (_SECTION, channel))
         if not isinstance(own, dict):
             return False
         entries = own.get(ALLOWLIST_KEYS[channel], [])
         own[ALLOWLIST_KEYS[channel]] = list(entries) if isinstance(entries, list) else []
         _append(own, f"{_SECTION}.{channel}.{ALLOWLIST_KEYS[channel]}", identity)
-        write_overlay(path, above)
+        write_overlay(path, above, seen)
     return True
 
 

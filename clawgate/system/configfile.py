@@ -125,7 +125,7 @@ def settings_of(
 def fingerprint_of(path: str) -> str:
     """First 16 hexadecimal digits of the SHA-256 of a file's bytes, "none" when it cannot be read (rantaiclaw.md §10, GET /version)."""
     try:
-        content = _read(path)
+        content = read_bytes(path)
     except Invalid:
         return "none"
     return "none" if content is None else _fingerprint(content).hex()[:16]
@@ -148,8 +148,7 @@ def read_document(path: str) -> dict[str, object]:
     Raises:
         Invalid: it cannot be read, is larger than `MOST_CONFIG_BYTES`, or is no TOML; names the file and where in it.
     """
-    content = _read(path)
-    return {} if content is None else _parsed(path, content)
+    return parsed(path, read_bytes(path))
 
 
 def gather_facts(settings: Settings) -> Facts:
@@ -170,6 +169,10 @@ def gather_facts(settings: Settings) -> Facts:
     )
 
 
+def _nobody(before: bytes | None, after: bytes) -> None:
+    """Nobody is told."""
+
+
 class ConfigFile:
     """The one writer of config.toml.
 
@@ -177,8 +180,12 @@ class ConfigFile:
     the list itself does, because its writer leaves all the rest as it finds it. After a refusal, `read` (or `acknowledge`) and decide again.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, written: Callable[[bytes | None, bytes], None] = _nobody) -> None:
+        """
+        Args:
+            written: told what was there before and is now, in the thread that has written it.
+        """
+        self.path, self._written = path, written
         self._seen: bytes | None = None
         self._tokens: frozenset[str] | None = None
 
@@ -188,8 +195,8 @@ class ConfigFile:
         Raises:
             Invalid: as `read_document`.
         """
-        content = _read(self.path)
-        document = {} if content is None else _parsed(self.path, content)
+        content = read_bytes(self.path)
+        document = parsed(self.path, content)
         self._seen, self._tokens = _fingerprint(content), _tokens_in(document) or frozenset()
         return document
 
@@ -215,7 +222,7 @@ class ConfigFile:
             Invalid: the file is no TOML, or `gateway` is no table. OSError: it cannot be written.
         """
         with self._writing() as content:
-            found = {} if content is None else _parsed(self.path, content)
+            found = parsed(self.path, content)
             if self._tokens is not None and (_tokens_in(found) or frozenset()) != self._tokens:
                 raise Conflict(f"[gateway] paired_tokens in {self.path} changed since it was read")
             after = _edited(self.path, content or b"", lambda document: _set_tokens(self.path, document, hashes), "gateway.paired_tokens")
@@ -238,28 +245,33 @@ class ConfigFile:
             if self._seen is not None and _fingerprint(content) != self._seen:
                 raise Conflict(f"{self.path} changed since it was read")
             after = _edited(self.path, content or b"", change, only)
-            if expected is not None and _parsed(self.path, after) != expected:
+            if expected is not None and parsed(self.path, after) != expected:
                 raise Invalid(self.path, "could not be changed without altering other keys", "Change it by hand")
             self._replace(content, after)
 
+    def follow(self, before: bytes | None, after: bytes) -> None:
+        """Another of our own writers has changed the file: what was seen of it still counts as seen."""
+        if self._seen == _fingerprint(before):
+            self._seen = _fingerprint(after)
+
     def is_as_seen(self) -> bool:
         """Whether the file still says what was last read of it. Raises Invalid, as `read_document`."""
-        return self._seen == _fingerprint(_read(self.path))
+        return self._seen == _fingerprint(read_bytes(self.path))
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[bytes | None]:
         """The content under the lock; None when there is no file."""
         os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
         with locked(self.path):
-            yield _read(self.path)
+            yield read_bytes(self.path)
 
     def _replace(self, before: bytes | None, after: bytes) -> None:
-        if after != (before or b""):
-            mode = 0o600 if before is None else (mode_of(self.path) or 0o600)
-            if not replace_unchanged(self.path, after, before, mode=mode):  # editors know nothing of our lock
-                raise Conflict(f"{self.path} changed since it was read")
-        if self._seen == _fingerprint(before):
-            self._seen = _fingerprint(after if after or before is not None else None)
+        if after == (before or b""):
+            return
+        if not replace_unchanged(self.path, after, before, mode=None):  # editors know nothing of our lock
+            raise Conflict(f"{self.path} changed since it was read")
+        self.follow(before, after)
+        self._written(before, after)
 
 
 class PairedTokensFile:
@@ -329,7 +341,8 @@ def _read_dotenv(path: str) -> tuple[dict[str, str], tuple[str, ...]]:
     return parse_dotenv((content or b"").decode("utf-8", "replace")), ()
 
 
-def _read(path: str) -> bytes | None:
+def read_bytes(path: str) -> bytes | None:
+    """A TOML file as it is; None when it does not exist. Raises Invalid: it cannot be read, or is larger than `MOST_CONFIG_BYTES`."""
     try:
         return _read_regular(path, MOST_CONFIG_BYTES)
     except OSError as problem:
@@ -351,7 +364,10 @@ def _read_regular(path: str, most_bytes: int) -> bytes | None:
     return content
 
 
-def _parsed(path: str, content: bytes) -> dict[str, object]:
+def parsed(path: str, content: bytes | None) -> dict[str, object]:
+    """What the bytes of a TOML file say, {} of None. Raises Invalid: they are no TOML; names the file and where in it."""
+    if content is None:
+        return {}
     try:
         return tomli.loads(content.decode("utf-8"))
     except UnicodeDecodeError as problem:
@@ -383,14 +399,14 @@ def locked(path: str) -> Iterator[None]:
 
 
 def _edited(path: str, before: bytes, change: Callable[[Document], None], only: str) -> bytes:
-    old = _parsed(path, before)
+    old = parsed(path, before)
     try:
         document = editor().parse(before)
         change(document)
         after = editor().dumps(document).encode()
     except editor().exceptions.TOMLKitError as problem:
         raise Invalid(path, f"cannot be changed ({problem})", "Change it by hand") from None
-    new = _parsed(path, after)
+    new = parsed(path, after)
     if only and _without(old, only.split(".")) != _without(new, only.split(".")):
         raise Invalid(path, f"changing {only} would have altered other keys", f"Write {only} on a line of its own in its table")
     return before if new == old else after

@@ -24,8 +24,20 @@ from clawgate.domain.settings import Settings, environment
 from clawgate.domain.settings.edits import Edit, Target, kept
 from clawgate.domain.settings.parse import ENCRYPTED
 from clawgate.ports.threads import InThread
-from clawgate.system.atomic import replace_file
-from clawgate.system.configfile import ConfigFile, editor, fingerprint_of, key_path, locked, overlay_path, read_document, resolver, settings_of
+from clawgate.system.atomic import remove_unchanged, replace_unchanged
+from clawgate.system.configfile import (
+    ConfigFile,
+    editor,
+    fingerprint_of,
+    key_path,
+    locked,
+    overlay_path,
+    parsed,
+    read_bytes,
+    read_document,
+    resolver,
+    settings_of,
+)
 from clawgate.system.secrets import SecretBox
 from clawgate.system.workspace import directory_of
 
@@ -65,10 +77,14 @@ class ConfigFiles(msgspec.Struct, eq=False, dict=True):
     path: str
     environ: Mapping[str, str]
     cwd: str = "."
-    _overlay_seen: str = "none"
+    _overlay_seen: bytes | None = None
 
     def __post_init__(self) -> None:
         self._file = ConfigFile(self.path)
+
+    def follow(self, before: bytes | None, after: bytes) -> None:
+        """The list of paired tokens has been written, which is no reason to refuse a change of anything else; in the thread in which all this is called."""
+        self._file.follow(before, after)
 
     def load(self) -> Settings:
         """See `ConfigStore.load`."""
@@ -93,9 +109,11 @@ class ConfigFiles(msgspec.Struct, eq=False, dict=True):
 
     def write(self, edit: Edit) -> str:
         """See `ConfigStore.write`."""
-        base, above = read_document(self.path), read_document(overlay_path(self.path))
-        if fingerprint_of(overlay_path(self.path)) != self._overlay_seen:
-            raise Conflict(f"{overlay_path(self.path)} changed since it was read")
+        path = overlay_path(self.path)
+        base, content = read_document(self.path), read_bytes(path)
+        if content != self._overlay_seen:
+            raise Conflict(f"{path} changed since it was read")
+        above = parsed(path, content)
         settings = self._settings(base, above)
         changes = tuple(Change(change.path, self._stored(settings, change.value)) for change in filled(edit, base, above))
         after, over = edited(edit.target, base, above, changes)
@@ -116,16 +134,15 @@ class ConfigFiles(msgspec.Struct, eq=False, dict=True):
     def _read(self) -> tuple[dict[str, object], dict[str, object]]:
         path = overlay_path(self.path)
         base = self._file.read()
-        self._overlay_seen = fingerprint_of(path)
-        return base, read_document(path)
+        self._overlay_seen = read_bytes(path)
+        return base, parsed(path, self._overlay_seen)
 
     def _settings(self, base: Mapping[str, object], above: Mapping[str, object], resolve: Callable[[str, str], str] | None = None) -> Settings:
         return settings_of(self.path, self.environ, base, above, cwd=self.cwd, resolve=resolve)
 
     def _write_overlay(self, document: Mapping[str, object]) -> None:
         """Under the lock."""
-        write_overlay(self.path, document)
-        self._overlay_seen = fingerprint_of(overlay_path(self.path))
+        self._overlay_seen = write_overlay(self.path, document, self._overlay_seen)
 
     def _stored(self, settings: Settings, value: object) -> object:
         """The value as it is written: secrets encrypted where the settings say so."""
@@ -141,14 +158,24 @@ class ConfigFiles(msgspec.Struct, eq=False, dict=True):
                     raise Invalid(found.path, f"is set by the variable {found.name}, which stands above the files", f"Unset {found.name}")
 
 
-def write_overlay(config_path: str, document: Mapping[str, object]) -> None:
-    """Makes config.runtime.toml say this; call it under the lock (`configfile.locked`). An overlay that says nothing is no file. Raises OSError."""
+def write_overlay(config_path: str, document: Mapping[str, object], seen: bytes | None) -> bytes | None:
+    """Makes config.runtime.toml say this; call it under the lock (`configfile.locked`). An overlay that says nothing is no file.
+
+    Args:
+        seen: the file that the document was made of; None = there was none.
+
+    Returns:
+        The file as it is now.
+
+    Raises:
+        Conflict: a hand has changed it since. OSError: it cannot be written.
+    """
     path = overlay_path(config_path)
-    if document:
-        replace_file(path, (_HEAD + editor().dumps(document)).encode(), mode=0o600)
-    else:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+    content = (_HEAD + editor().dumps(document)).encode() if document else None
+    is_done = remove_unchanged(path, seen) if content is None else replace_unchanged(path, content, seen)
+    if not is_done:
+        raise Conflict(f"{path} changed since it was read")
+    return content
 
 
 class _Sealed:
@@ -255,18 +282,20 @@ def mapped(value: object, seal: Callable[[Secret], str]) -> object:
 
 @contextlib.contextmanager
 def _written_files(directory: str, files: Mapping[Path, str]) -> Iterator[None]:
-    """Writes the files; if that or what follows fails, each is as it was."""
-    before: list[tuple[str, bytes | None]] = []
+    """Writes the files; if that or what follows fails, each is as it was, unless a hand has saved it since."""
+    written: list[tuple[str, bytes | None, bytes]] = []
     try:
         for path, text in files.items():
-            target = _inside(directory, path)
+            target, content = _inside(directory, path), text.encode()
             os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-            before.append((target, _content(target)))
-            replace_file(target, text.encode(), mode=0o600)
+            before = _content(target)
+            if not replace_unchanged(target, content, before):
+                raise Conflict(f"{target} was changed by somebody else meanwhile")
+            written.append((target, before, content))
         yield
     except BaseException:
-        for target, content in reversed(before):
-            _restore(target, content)
+        for target, before, content in reversed(written):
+            _restore(target, before, content)
         raise
 
 
@@ -288,12 +317,11 @@ def _content(path: str) -> bytes | None:
         return None
 
 
-def _restore(path: str, content: bytes | None) -> None:
+def _restore(path: str, before: bytes | None, content: bytes) -> None:
     try:
-        if content is None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-        else:
-            replace_file(path, content, mode=0o600)
+        is_back = remove_unchanged(path, content) if before is None else replace_unchanged(path, before, content)
     except OSError as problem:
         _log.error("{path} could not be put back: {problem}", path=path, problem=str(problem))
+        return
+    if not is_back:
+        _log.warn("{path} is not put back: somebody has saved it meanwhile", path=path)

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.daemon import Daemon, Upstream, settings, until
+from tests.acceptance.daemon import Answer, Daemon, Upstream, settings, until
 
 pytestmark = pytest.mark.acceptance
 
 LINQ = '[channels_config.linq]\napi_token = "linq-token-canary"\nfrom_phone = "+15550001111"\n'
+SAVED_AT_START = """
+import os, sys
+from clawgate.system.configfile import load_settings
+from clawgate.tap import run
+
+path = sys.argv[sys.argv.index("--config") + 1]
+settings = load_settings(path, os.environ)
+with open(path, "r+") as file:
+    text = file.read()
+    file.seek(0)
+    file.write('default_model = "by-hand"\\n' + text)
+sys.exit(run(settings))
+"""
+"""What `clawgate run` does, with a hand that saves when the file has just been read."""
 
 
 @pytest.fixture
@@ -119,3 +137,45 @@ def test_a_secret_that_came_while_running_is_kept_out_of_the_log(daemon: Daemon)
     daemon.stop()
     assert "/nowhere/" in daemon.printed + daemon.errors
     assert secret not in daemon.printed + daemon.errors
+
+
+def test_what_a_hand_saves_while_it_starts_is_taken_up(daemon: Daemon) -> None:
+    daemon.config.write_text(settings(gateway="require_pairing = false\n"))  # a pairing would write the file, and so have it read
+    daemon.command = (sys.executable, "-c", SAVED_AT_START)
+    daemon.start()
+    until(lambda: daemon.call("GET", "/config").json["applied"]["default_model"] == "by-hand", "the hand's word counts")
+
+
+def test_a_pairing_beside_a_change_that_takes_its_time_refuses_neither(daemon: Daemon) -> None:
+    daemon.start().pair()
+    hold, begun, answers = daemon.home / "hold", daemon.home / "begun", list[Answer]()
+    hold.touch()
+    server = Path(__file__).with_name("mcp_ledger_server.py")
+    script = f"touch {begun}; while [ -e {hold} ]; do sleep 0.05; done; exec {sys.executable} {server} {daemon.home / 'ledger'}"
+    slow = {"slow": {"command": "/bin/sh", "args": ["-c", script]}}
+    patching = threading.Thread(target=lambda: answers.append(daemon.call("PATCH", "/config/mcp-servers", slow)))
+    patching.start()
+    until(begun.exists, "the server is being started")
+    code = daemon.call("POST", "/api/pairing/initiate", {}).json["pairing_code"]
+    paired = daemon.call("POST", "/pair", headers={"X-Pairing-Code": code})
+    hold.unlink()
+    patching.join()
+    assert (paired.json["persisted"], [answer.status for answer in answers]) == (True, [200])
+    assert len(daemon.call("GET", "/api/devices").json["devices"]) == 2
+
+
+def test_what_a_shell_has_yet_to_append_is_not_lost_to_a_pairing(daemon: Daemon) -> None:
+    """`program >> config.toml`: the file is open long before the program says something."""
+    daemon.start()
+    hold, opened = daemon.home / "hold", daemon.home / "opened"
+    hold.touch()
+    script = f"(touch {opened}; while [ -e {hold} ]; do sleep 0.05; done; echo '[appended]') >> {daemon.config}"
+    with subprocess.Popen(["/bin/sh", "-c", script]) as hand:
+        until(opened.exists, "the shell has opened it")
+        daemon.pair()
+        hold.unlink()
+        assert hand.wait(20) == 0
+    assert "[appended]" in daemon.config.read_text()
+    until(lambda: "paired_tokens" in daemon.config.read_text(), "the daemon writes when the shell is done")
+    assert "[appended]" in daemon.config.read_text()
+    assert {name for name in os.listdir(daemon.home) if name.endswith(".tmp")} == set()

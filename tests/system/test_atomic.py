@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from clawgate.system import atomic
-from clawgate.system.atomic import replace_unchanged
+from clawgate.system.atomic import remove_unchanged, replace_unchanged
 
 OURS, SEEN, SAVED, LATER = b"ours\n", b"seen\n", b"saved\n", b"saved later\n"
 Save = Callable[[Path, bytes], None]
@@ -92,6 +94,79 @@ def test_what_is_half_written_in_the_last_moment_can_be_finished(path: Path, rig
     assert path.read_bytes() == SAVED
 
 
+@pytest.mark.parametrize("when", ["long ago", "in the last moment"])
+def test_what_a_shell_has_opened_to_append_to_stays(path: Path, right_before: Callable[..., None], when: str) -> None:
+    """`program >> config.toml`: opened first, written when the program has something to say."""
+    opened = contextlib.ExitStack()
+    hands: list[BinaryIO] = []
+
+    def open_it() -> None:
+        hands.append(opened.enter_context(path.open("ab", buffering=0)))
+
+    with opened:
+        open_it() if when == "long ago" else right_before(open_it)
+        assert not replace_unchanged(str(path), OURS, SEEN)
+        hands[0].write(SAVED)
+    assert path.read_bytes() == SEEN + SAVED
+
+
+def test_a_mode_made_narrower_in_the_last_moment_stays(path: Path, right_before: Callable[..., None]) -> None:
+    path.chmod(0o644)
+    right_before(lambda: path.chmod(0o600))
+    assert not replace_unchanged(str(path), OURS, SEEN, mode=None)
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (SEEN, 0o600)
+
+
+@pytest.mark.parametrize(("mode", "found"), [(0o640, 0o640), (0o600, 0o600)])
+def test_a_mode_that_nobody_names_is_kept(path: Path, mode: int, found: int) -> None:
+    path.chmod(mode)
+    assert replace_unchanged(str(path), OURS, SEEN, mode=None)
+    assert path.stat().st_mode & 0o777 == found
+
+
+def test_a_link_put_in_its_place_in_the_last_moment_stays(tmp_path: Path, right_before: Callable[..., None]) -> None:
+    """As who moves a configuration among their dotfiles does: the link says the same as the file did."""
+    path, moved = tmp_path / "config.toml", tmp_path / "dotfiles.toml"
+    path.write_bytes(SEEN)
+
+    def link() -> None:
+        path.rename(moved)
+        path.symlink_to(moved)
+
+    right_before(link)
+    assert not replace_unchanged(str(path), OURS, SEEN)
+    assert path.is_symlink()
+    assert moved.read_bytes() == SEEN
+    assert sorted(os.listdir(tmp_path)) == ["config.toml", "dotfiles.toml"]
+
+
+def test_a_link_that_leads_elsewhere_in_the_last_moment_is_not_taken_for_the_file(tmp_path: Path, right_before: Callable[..., None]) -> None:
+    path, old, new = (tmp_path / name for name in ("config.toml", "old.toml", "new.toml"))
+    old.write_bytes(SEEN)
+    new.write_bytes(SAVED)
+    path.symlink_to(old)
+
+    def turn() -> None:
+        path.unlink()
+        path.symlink_to(new)
+
+    right_before(turn)
+    assert not replace_unchanged(str(path), OURS, SEEN)
+    assert (old.read_bytes(), path.read_bytes()) == (SEEN, SAVED)
+
+
+def test_what_cannot_be_read_in_the_last_moment_stays(path: Path, right_before: Callable[..., None]) -> None:
+    """As another user's file."""
+
+    def change() -> None:
+        path.unlink()
+        os.mkfifo(path)
+
+    right_before(change)
+    assert not replace_unchanged(str(path), OURS, SEEN)
+    assert path.is_fifo()
+
+
 def test_one_that_was_taken_away_stays_away(path: Path, right_before: Callable[..., None]) -> None:
     right_before(path.unlink)
     assert not replace_unchanged(str(path), OURS, SEEN)
@@ -128,3 +203,31 @@ def test_a_rename_that_fails_leaves_what_was_there(path: Path, right_before: Cal
     with pytest.raises(OSError, match="No space"):
         replace_unchanged(str(path), OURS, SEEN)
     assert path.read_bytes() == SEEN
+
+
+def test_it_is_removed_unless_it_was_changed(path: Path) -> None:
+    assert not remove_unchanged(str(path), SAVED)
+    assert not remove_unchanged(str(path), None)
+    assert path.read_bytes() == SEEN
+    assert remove_unchanged(str(path), SEEN)
+    assert not path.exists()
+    assert remove_unchanged(str(path), None)
+
+
+@each_way
+@pytest.mark.parametrize("moment", ["at first", "at last"])
+def test_what_is_saved_while_it_is_removed_stays(
+    path: Path, right_before: Callable[..., None], monkeypatch: pytest.MonkeyPatch, save: Save, moment: str
+) -> None:
+    real = os.replace
+
+    def replace(source: str, target: str) -> None:
+        save(path, SAVED)
+        real(source, target)
+
+    if moment == "at first":
+        right_before(lambda: save(path, SAVED))
+    else:
+        monkeypatch.setattr(os, "replace", replace)
+    assert not remove_unchanged(str(path), SEEN)
+    assert path.read_bytes() == SAVED

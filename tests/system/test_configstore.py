@@ -191,6 +191,26 @@ def test_workspace_files_are_written_and_put_back_when_the_rest_fails(config: Pa
     assert everything(workspace) == {"old.md": b"new", "deep/er/x.md": b"x"}
 
 
+@pytest.mark.parametrize("name", ["old.md", "new.md"])
+def test_a_workspace_file_that_a_hand_saves_meanwhile_is_not_put_back(config: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    path, real = config.parent / "workspace" / name, os.fsync
+    path.parent.mkdir()
+    (path.parent / "old.md").write_text("old")
+    store, edit = files(config), over(Change(MODEL, "b"), files={(name,): "newer"})
+    store.preview(edit)
+    config.write_text(TEXT + "\n")
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            path.write_text("by hand")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(Conflict):
+        store.write(edit)
+    assert path.read_text() == "by hand"
+
+
 def test_workspace_below_the_home_directory_is_the_one_that_is_written(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(config.parent / "home"))
     config.write_text('workspace_dir = "~/agent"\n' + TEXT)
@@ -291,3 +311,43 @@ def test_any_value_is_written_so_that_it_is_read_again_or_refused(config: Path, 
         store.write(edit)
         read = files(config).load()
         assert (read.default_model, read.agent.system_prompt) == (shown.default_model, shown.agent.system_prompt) == (model, prompt)
+
+
+def test_our_own_list_of_tokens_comes_between_without_a_conflict(config: Path) -> None:
+    store = files(config)
+    tokens = ConfigFile(store.path, store.follow)
+    for target in (Target.FILE, Target.OVERLAY):
+        edit, hashed = Edit(target=target, changes=(Change(MODEL, target.name),)), target.name.encode().hex().zfill(64)
+        store.preview(edit)
+        tokens.write_paired_tokens(frozenset({hashed}))
+        store.write(edit)
+        made = store.load()
+        assert (made.default_model, made.gateway.paired_tokens) == (target.name, (hashed,))
+
+
+def test_a_hand_that_comes_between_with_our_list_is_still_a_conflict(config: Path) -> None:
+    store = files(config)
+    tokens = ConfigFile(store.path, store.follow)
+    edit = into(Change(MODEL, "b"))
+    store.preview(edit)
+    config.write_text("# by hand\n" + config.read_text())
+    tokens.write_paired_tokens(frozenset({"a" * 64}))
+    with pytest.raises(Conflict):
+        store.write(edit)
+
+
+@pytest.mark.parametrize("change", [Change(MODEL, "b"), Change(MODEL)])
+def test_what_a_hand_saves_in_the_overlay_meanwhile_stays(config: Path, monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
+    store, above, real = files(config), runtime(config), os.fsync
+    made(store, over(Change(MODEL, "a")))
+    edit = over(change)
+    store.preview(edit)
+
+    def fsync(descriptor: int) -> None:
+        above.write_text('default_model = "by hand"\n')
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(Conflict):
+        store.write(edit)
+    assert above.read_text() == 'default_model = "by hand"\n'
