@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -19,9 +20,12 @@ class PersonalityFile(Protocol):
             Conflict: it cannot be read, or is no TOML; the text names file and place.
         """
 
-    def write(self, personality: Personality) -> Deferred[None]:
+    def change(self, make: Callable[[Personality | None], Personality]) -> Deferred[Personality]:
         """Writes both files, each whole or not at all; other keys and comments of persona.toml stay.
 
+        Args:
+            make: the new personality of what the file says when it is its turn; called where it may block, and raises what it likes.
+
         Raises (errback):
-            Conflict: persona.toml is no TOML. OSError: it cannot be written.
+            Conflict: persona.toml is no TOML, or somebody else saves it in this moment. OSError: it cannot be written.
         """

@@ -40,11 +40,10 @@ class Personalities(msgspec.Struct, eq=False, dict=True):
         """The personality after a change, on disk.
 
         Raises:
-            BadRequest: an unknown preset, a blank or overlong text. Conflict: the file there cannot be used.
+            BadRequest: an unknown preset, a blank or overlong text. Conflict: the file there cannot be used, or somebody saves it in this moment.
         """
-        after = changed(await self.current(), change)
         try:
-            await self.file.write(after)
+            after = await self.file.change(lambda before: changed(before, change))
         finally:
             self._found.invalidate()
         self.events.publish("personality_changed", {"preset": after.preset, "name": after.name})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -11,8 +12,8 @@ from twisted.internet.defer import Deferred
 from clawgate.domain.errors import Conflict, Invalid
 from clawgate.domain.personality import Change, Personality, changed, system_text
 from clawgate.ports.threads import InThread
-from clawgate.system.atomic import replace_file
-from clawgate.system.configfile import Document, editor, read_document
+from clawgate.system.atomic import replace_file, replace_unchanged
+from clawgate.system.configfile import Document, editor, parsed, read_bytes
 
 PERSONA_FILE, SYSTEM_FILE = "persona.toml", "SYSTEM.md"
 
@@ -40,9 +41,9 @@ class PersonaFiles(msgspec.Struct, eq=False):
         """See `PersonalityFile.read`."""
         return self.run(self._read)
 
-    def write(self, personality: Personality) -> Deferred[None]:
-        """See `PersonalityFile.write`."""
-        return self.run(lambda: self._write(personality))
+    def change(self, make: Callable[[Personality | None], Personality]) -> Deferred[Personality]:
+        """See `PersonalityFile.change`."""
+        return self.run(lambda: self._change(make))
 
     @property
     def _path(self) -> str:
@@ -57,22 +58,37 @@ class PersonaFiles(msgspec.Struct, eq=False):
             raise Conflict(f"{PERSONA_FILE} cannot be read ({problem.strerror})") from None
         mark = (found.st_mtime_ns, found.st_size, found.st_ino)
         if self._seen is None or self._seen[0] != mark:
-            self._seen = (mark, _personality(_document(self._path)))
+            self._seen = (mark, _personality(_document(self._path, _content(self._path))))
         return self._seen[1]
 
-    def _write(self, personality: Personality) -> None:
+    def _change(self, make: Callable[[Personality | None], Personality]) -> Personality:
         os.makedirs(self.directory, mode=0o700, exist_ok=True)
-        _document(self._path)
-        document = _editable(self._path)
+        seen = _content(self._path)
+        before = None if seen is None else _personality(_document(self._path, seen))
+        personality = make(before)
+        document = _editable(seen or b"")
         _put(document, personality)
-        replace_file(self._path, editor().dumps(document).encode())
-        replace_file(os.path.join(self.directory, SYSTEM_FILE), (system_text(personality) + "\n").encode())
         self._seen = None
+        if not replace_unchanged(self._path, editor().dumps(document).encode(), seen):
+            raise Conflict(f"{PERSONA_FILE} was changed by somebody else meanwhile; look at it and ask again")
+        replace_file(os.path.join(self.directory, SYSTEM_FILE), (system_text(personality) + "\n").encode())
+        return personality
 
 
-def _document(path: str) -> dict[str, object]:
+def _content(path: str) -> bytes | None:
+    with _said():
+        return read_bytes(path)
+
+
+def _document(path: str, content: bytes | None) -> dict[str, object]:
+    with _said():
+        return parsed(path, content)
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[None]:
     try:
-        return read_document(path)
+        yield
     except Invalid as problem:
         raise Conflict(f"{PERSONA_FILE} {problem.problem}; mend or remove it") from None
 
@@ -88,12 +104,9 @@ def _personality(document: dict[str, object]) -> Personality:
     return msgspec.structs.replace(personality, timezone=found.timezone or "UTC")
 
 
-def _editable(path: str) -> Document:
+def _editable(content: bytes) -> Document:
     try:
-        with open(path, "rb") as file:
-            found: Document = editor().parse(file.read())
-    except FileNotFoundError:
-        found = editor().document()
+        found: Document = editor().parse(content)
     except editor().exceptions.TOMLKitError as problem:
         raise Conflict(f"{PERSONA_FILE} cannot be changed ({problem}); mend or remove it") from None
     return found
