@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from functools import partial
 
 import msgspec
 from twisted.internet.defer import Deferred
 
+from clawgate.domain.errors import Conflict
 from clawgate.domain.memory import MARK
 from clawgate.ports.threads import InThread
-from clawgate.system.atomic import replace_file
+from clawgate.system.atomic import replace_unchanged
+from clawgate.system.regular import open_regular
 
 NAME = "MEMORY.md"
 KEPT = ".before-clawgate"
+_MOST_BYTES = 64 * 1024 * 1024
 
 
 class MemoryMarkdown(msgspec.Struct):
@@ -33,16 +37,27 @@ class MemoryMarkdown(msgspec.Struct):
 
 
 def _write(path: str, text: str, is_empty: bool) -> None:
-    try:
-        with open(path, "rb") as file:
-            is_ours = file.read(len(MARK)) == MARK.encode()
-    except FileNotFoundError:
+    seen = _held(path)
+    if seen is None:
         if is_empty:
             return
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    else:
-        if not is_ours:
-            if is_empty or os.path.exists(path + KEPT):
-                return
-            os.replace(path, path + KEPT)
-    replace_file(path, text.encode("utf-8", "replace"))
+    elif not seen.startswith(MARK.encode()):
+        if is_empty or os.path.exists(path + KEPT):
+            return
+        os.replace(path, path + KEPT)
+        seen = None
+    if not replace_unchanged(path, text.encode("utf-8", "replace"), seen):
+        raise Conflict(f"{path} was changed by somebody else meanwhile")
+
+
+def _held(path: str) -> bytes | None:
+    """Its beginning, which is all that we ever wrote; None when there is no file. A pipe (agents write here too) would hold up the thread for good."""
+    try:
+        file = open_regular(path)
+    except FileNotFoundError:
+        return None
+    if file is None:
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    with file:
+        return file.read(_MOST_BYTES)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 from twisted.internet.defer import execute
 
+from clawgate.domain.errors import Conflict
 from clawgate.domain.memory import markdown
 from clawgate.domain.messages import MemoryEntry
 from clawgate.system.atomic import mode_of
@@ -54,3 +57,25 @@ def test_a_failure_leaves_the_old_file_and_nothing_half_written(tmp_path: Path) 
     MemoryMarkdown(str(tmp_path / "workspace"), execute).write(TEXT, False).addErrback(failures.append)
     assert failures[0].check(OSError)
     assert [path.name for path in tmp_path.iterdir()] == ["workspace"]
+
+
+def test_a_pipe_in_its_place_is_a_failure_and_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "MEMORY.md")
+    failures: list[Any] = []  # Any: a Failure
+    MemoryMarkdown(str(tmp_path), execute).write(TEXT, False).addErrback(failures.append)
+    assert failures[0].check(OSError)
+
+
+@pytest.mark.parametrize("before", [None, TEXT])
+def test_what_somebody_saves_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None) -> None:
+    path, real_fsync, failures = tmp_path / "MEMORY.md", os.fsync, list[Any]()  # Any: a Failure
+    if before is not None:
+        path.write_text(before)
+
+    def fsync(descriptor: int) -> None:
+        path.write_text("my own notes")
+        real_fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    MemoryMarkdown(str(tmp_path), execute).write(EMPTY, False).addErrback(failures.append)
+    assert (path.read_text(), failures[0].check(Conflict)) == ("my own notes", Conflict)
