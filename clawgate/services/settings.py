@@ -70,6 +70,7 @@ class LiveSettings(msgspec.Struct, eq=False, dict=True):
     _retiring: list[Deferred[None]] = []
     _is_stopped: bool = False
     _stand_in: StandIn | None = None
+    _next_reload: Deferred[Changes | None] | None = None
 
     def __post_init__(self) -> None:
         self._own_model = _with_model_of(Settings(), self.settings)
@@ -92,8 +93,15 @@ class LiveSettings(msgspec.Struct, eq=False, dict=True):
         return await self._alone(lambda: self._change(make, by))
 
     async def reload(self) -> Changes | None:
-        """Takes up the files as they are now; None when they cannot be, which `/health` then says."""
-        return await self._alone(self._reload)
+        """Takes up the files as they are now; None when they cannot be, which `/health` then says.
+
+        Whoever asks while another reload waits for its turn is served by that one: it reads the files later.
+        """
+        if not self._lock.locked:
+            return await self._alone(self._reload)
+        if self._next_reload is None:
+            self._next_reload = self._lock.run(self._reload_next)
+        return await shielded(self._next_reload)
 
     async def stand_in(self, make: StandIn, by: str = GATEWAY) -> None:
         """Lets another model stand over the one of the configuration; nothing is written. It lasts until the process ends, another one stands in, or the
@@ -132,6 +140,10 @@ class LiveSettings(msgspec.Struct, eq=False, dict=True):
         await self._apply_own(await self.store.preview(edit), lambda: self._persist(edit), by)
         self.health.ok(COMPONENT)
         return self._told(changes(old, self.settings, edit.paths), "changed")
+
+    async def _reload_next(self) -> Changes | None:
+        self._next_reload = None
+        return await self._reload()
 
     async def _reload(self) -> Changes | None:
         if self._is_stopped:

@@ -303,3 +303,17 @@ class TestFiles(TestCase):
         self.successResultOf(house.reload())
         assert [part.state for part in house.parts] == ["old", "new", "new"]
         self.flushLoggedErrors(ValueError)
+
+    def test_a_storm_of_reloads_is_one_that_runs_and_one_that_waits(self) -> None:
+        house = House()
+        held = house.parts[0].waits["prepare"] = Deferred()
+        storm = [house.reload() for _ in range(1_000)]
+        change = house.change()
+        assert not change.called
+        del house.parts[0].waits["prepare"]
+        held.callback(None)
+        assert house.log.count("load") == 2
+        assert [self.successResultOf(reload) for reload in storm[1:]] == [Changes()] * 999
+        assert isinstance(self.successResultOf(change), Changes)
+        self.successResultOf(house.reload())
+        assert house.log.count("load") == 3
