@@ -29,7 +29,7 @@ from clawgate.lifecycle import GatewayService, Step
 from clawgate.services.health import Health
 from clawgate.system.activation import activated_socket
 from clawgate.system.atomic import replace_file
-from clawgate.system.configfile import overlay_path
+from clawgate.system.configfile import fingerprint_of, overlay_path
 from clawgate.system.control import CONTROL_SOCKET, DAEMON_FILE, RunningDaemon
 from clawgate.system.environment import for_agents
 from clawgate.system.lan import outward_address
@@ -110,11 +110,11 @@ class Daemon(msgspec.Struct, eq=False, dict=True):
             Step("watchdog", _sync(watchdog.start), _sync(watchdog.stop)),
             Step("heartbeat", _sync(heartbeat.start), _sync(heartbeat.stop)),
             Step("control", control.start, self._closing(control_site, control.stop)),
+            *([Step("certificate watch", _sync(tls_watch.start), _sync(tls_watch.stop))] if self._tls is not None else []),  # before they are read
             Step("listener", self._listening, self._closing(self._site, self._listener.stop)),
             *([Step("control plane", plane.start, plane.stop)] if plane is not None else []),
             *self._mdns_steps(),
             Step("config watch", _sync(watch.start), _sync(watch.stop)),
-            *([Step("certificate watch", _sync(tls_watch.start), _sync(tls_watch.stop))] if self._tls is not None else []),
             *self._tunnel_steps(),
             Step("ready", self._ready, self._ending),
         )
@@ -162,8 +162,13 @@ class Daemon(msgspec.Struct, eq=False, dict=True):
         self._notifier.ready(f"listening on {self._listener.url}")
         _log.info("listening on {url}", url=self._listener.url)
         self._is_ready = True
-        if self._reload_wanted or os.path.exists(overlay_path(self.settings.config_path)):
-            self.reload()  # the overlay may hold entries that config.toml has changed while nothing ran
+        if self._reload_wanted or self._files_differ():
+            self.reload()
+
+    def _files_differ(self) -> bool:
+        """Whether a hand may have saved something between our reading of the files and our watch on them, or, under an overlay, while nothing ran."""
+        path = self.settings.config_path
+        return os.path.exists(overlay_path(path)) or fingerprint_of(path) != self.settings.config_fingerprint
 
     async def _ending(self) -> None:
         self._is_ready = False
