@@ -122,9 +122,9 @@ class HttpClient:
         exchange.start(self.monotonic())
         self._running.add(exchange)
         self.watch(exchange.deadline)
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.is_quiet():
+        for connection in reversed(self._idle):
+            if connection.is_quiet():  # the others stay, or nobody would end those that never say why
+                self._idle.remove(connection)
                 connection.send(exchange)
                 return
         exchange.way = maybeDeferred(self._connect)
@@ -192,6 +192,8 @@ class HttpClient:
         if not self._keeps_connections or self._is_stopped:
             connection.cancel()
             return
+        if len(self._idle) >= self._max_inflight:
+            self._idle[0].cancel()
         connection.idle_until = self.monotonic() + _KEPT_SECONDS
         self._idle.append(connection)
         self.watch(connection.idle_until)

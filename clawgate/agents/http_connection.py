@@ -3,7 +3,10 @@
     idle --send--> busy --answer whole, kept--> idle          busy, idle --anything else--> aborted
 
 Closing never waits: it is always an abort (a polite close of TLS waits for a peer that may not answer). What comes while nothing was asked ends the connection:
-it could only be taken for the answer to the next request.
+it could only be taken for the answer to the next request. So does an answer that comes before its request has left: a server that has not read the rest of it
+may take that for a request.
+
+Private API of Twisted (pinned by tests/agents/test_http_sockets.py): tcp.Connection.dataBuffer and _tempDataBuffer, TLSMemoryBIOProtocol._appSendBuffer.
 """
 
 from __future__ import annotations
@@ -56,6 +59,7 @@ class Connection(TwistedProtocol):
         self._last_byte: float | None = None
         self._is_unheard = self._is_aborted = False
         self._socket: Any = None  # Any: a socket; what is no connection of the system has none
+        self._tls: Any = None  # Any: OpenSSL's connection, whose import only those pay for who have one
         self._tcp: FileDescriptor | None = None  # the transport, without TLS and with nothing queued
 
     def connectionMade(self) -> None:
@@ -65,11 +69,15 @@ class Connection(TwistedProtocol):
             tcp.setTcpNoDelay(True)
         if ISystemHandle.providedBy(tcp):
             self._socket = tcp.getHandle()
+        if tcp is not self.transport and ISystemHandle.providedBy(self.transport):
+            self._tls = self.transport.getHandle()
         if tcp is self.transport and isinstance(tcp, FileDescriptor):
             self._tcp = tcp
 
     def is_quiet(self) -> bool:
         """Whether nothing waits to be read: a close, or bytes nobody asked for. Who is not quiet soon says so itself."""
+        if self._tls is not None and not _is_quiet_within(self._tls):
+            return False
         if self._socket is None:
             return True
         try:
@@ -116,7 +124,7 @@ class Connection(TwistedProtocol):
 
     def _end(self, exchange: Exchange, reason: Failure | None) -> None:
         self._exchange = None
-        keeps = reason is None and exchange.keeps
+        keeps = reason is None and exchange.keeps and (self._tcp is not None or not _has_unsent(self.transport))
         if not keeps:
             self.cancel()
         self._owner.ended(exchange, reason, self if keeps else None)
@@ -130,13 +138,33 @@ class Connection(TwistedProtocol):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted's default argument is never used
         """The end, whoever wanted it."""
         exchange, self._exchange = self._exchange, None
-        self._socket = self._tcp = None
+        self._socket = self._tls = self._tcp = None
         self._owner.gone(self)
         is_unused = exchange is None or self._is_unheard
         if is_unused and not self._is_aborted and self._last_byte is not None and self._owner.monotonic() - self._last_byte < EARLY_SECONDS:
             self._owner.closed_early()
         if exchange is not None:
             self._owner.ended(exchange, None if exchange.is_whole() else _lost(reason), None)
+
+
+def _is_quiet_within(tls: Any) -> bool:  # Any: as above
+    """Whether it has deciphered nothing that is still to be handed on: records that came with an answer's last, which its socket shows no more."""
+    from OpenSSL.SSL import Error, WantReadError
+
+    try:
+        tls.recv(1, socket.MSG_PEEK)
+    except WantReadError:
+        return True
+    except Error:  # its end among them
+        return False
+    return False
+
+
+def _has_unsent(transport: Any) -> bool:  # Any: TCP, or TLS around it: no interface names their queues
+    """Whether something written is still queued here."""
+    tcp = getattr(transport, "transport", transport)
+    queues = (getattr(tcp, "dataBuffer", b""), getattr(tcp, "_tempDataBuffer", ()), getattr(transport, "_appSendBuffer", ()))
+    return any(queues)
 
 
 def _lost(reason: Failure) -> AgentUnavailable:
