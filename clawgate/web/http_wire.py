@@ -50,9 +50,9 @@ _LONGEST_CHUNK_LINE = 16 + len(CRLF)
 _CONTROLS = bytes(code for code in range(32) if code not in b"\t") + b"\x7f"
 _MOST_LENGTH_DIGITS = 18
 
-# Header names seen so far in the form twisted.web files them under. Clients choose them, so the table stops growing.
+# Header names seen so far in the form twisted.web files them under. Clients choose them, so the table stops growing, and long ones have no place in it.
 _NAMES: dict[bytes, bytes] = {}
-_MOST_NAMES = 2_000
+_MOST_NAMES, _LONGEST_NAME = 2_000, 64
 _ODD_NAMES = {
     b"Content-Md5": b"Content-MD5",
     b"Dnt": b"DNT",
@@ -191,7 +191,7 @@ def canonical_name(raw: bytes) -> bytes:
         raise malformed()
     name = b"-".join([word.capitalize() for word in raw.split(b"-")])
     name = _ODD_NAMES.get(name, name)
-    if len(_NAMES) < _MOST_NAMES:
+    if len(_NAMES) < _MOST_NAMES and len(raw) <= _LONGEST_NAME:
         _NAMES[raw] = name
     return name
 

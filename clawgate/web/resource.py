@@ -266,8 +266,12 @@ class _Exchange(msgspec.Struct, eq=False):
         if isinstance(answer, StreamAnswer):
             open_head(self.request, answer.status, EVENT_STREAM, self.request_id, secure=self.request.isSecure())
             self.resource.streams.begin(self.request, answer)
-        else:
+            return
+        try:
             send(self.request, answer, self.request_id, secure=self.request.isSecure())
+        except Exception:
+            self._answered = bool(self.request.startedWriting)  # else nothing was sent: who gives up still has to say so
+            raise
 
     def _landed(self, outcome: AnyAnswer | Failure) -> None:
         self._handling = None

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
 from clawgate.testing import MemoryGateway
+from clawgate.web.answers import Answer, json_answer
+from clawgate.web.call import Call
 from clawgate.web.front import FrontSite
 from clawgate.web.limits import Limits
 from clawgate.web.resource import GatewayResource
+from clawgate.web.router import Door
 from tests.web.gate import SECURITY
 from tests.web.wire import GET, Reply, Wire, replies
 
@@ -48,3 +52,21 @@ class Breakage(SynchronousTestCase):
         reply = answered(GET, is_secure=True)
         assert (reply.status, common(reply)) == (500, (SECURITY, True, True))
         assert len(self.flushLoggedErrors(LookupError)) == 1
+
+    def test_an_answer_that_cannot_be_sent_is_a_500_and_not_a_wait_without_end(self) -> None:
+        waits: Deferred[None] = Deferred()
+
+        async def at_once(call: Call) -> Answer:
+            return json_answer(200, {}, (b"Location", b"/a\r\nSet-Cookie: x=1"))
+
+        async def later(call: Call) -> Answer:
+            await waits
+            return await at_once(call)
+
+        gate = MemoryGateway()
+        for path, handler in (("/at-once", at_once), ("/later", later)):
+            gate.gateway.web.router.add("GET", path, handler, auth=Door.PUBLIC)
+        exchanges = [gate.client.begin("GET", path) for path in ("/at-once", "/later")]
+        waits.callback(None)
+        assert [exchange.response.status for exchange in exchanges] == [500, 500]
+        assert len(self.flushLoggedErrors(ValueError)) == 2

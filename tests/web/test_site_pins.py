@@ -69,10 +69,14 @@ def test_any_header_name_is_filed_as_twisted_files_it(name: str) -> None:
     assert [canonical_name(name.encode())] == [filed for filed, _ in Headers({name.encode(): [b""]}).getAllRawHeaders()]
 
 
-def test_names_that_clients_choose_do_not_fill_memory() -> None:
+def test_names_that_clients_choose_do_not_fill_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(http_wire._MOST_NAMES + 100):
         canonical_name(b"X-%d" % number)
     assert len(http_wire._NAMES) <= http_wire._MOST_NAMES
+    monkeypatch.setattr(http_wire, "_NAMES", {})
+    assert canonical_name(b"x-" + b"a" * 16_000) == b"X-A" + b"a" * 15_999
+    assert canonical_name(b"x-b") == b"X-B"
+    assert http_wire._NAMES == {b"x-b": b"X-B"}
     with pytest.raises(Unreadable):
         canonical_name(b"X A")
 
