@@ -4,7 +4,8 @@ Twisted queues what is written, asks the kernel when the socket takes it, writes
 half of the cost, and `write` followed by the public `doWrite` saves next to nothing of it. What the socket does not take goes the ordinary way, and so does
 everything on a connection that is not plain TCP: a TLS connection lets one see the socket below it, where nothing is encrypted.
 
-Private API of Twisted (pinned by tests/web/test_at_once.py): tcp.Server.dataBuffer and _tempDataBuffer. Where one is missing, everything goes the ordinary way.
+Private API of Twisted (pinned by tests/web/test_at_once.py): tcp.Server.dataBuffer, offset, _tempDataBuffer and _tempDataLen. Where one is missing, everything
+goes the ordinary way.
 """
 
 from __future__ import annotations
@@ -38,3 +39,12 @@ def has_nothing_waiting(transport: Any) -> bool:  # Any: as above
         )
     except AttributeError:  # another Twisted
         return False
+
+
+def waiting_bytes(transport: Any) -> int:  # Any: as above
+    """What has been written and the client's side has not taken yet, also below TLS; 0 where nobody can tell."""
+    tcp_below = getattr(transport, "transport", transport)
+    try:
+        return len(tcp_below.dataBuffer) - int(tcp_below.offset) + int(tcp_below._tempDataLen)
+    except AttributeError:  # a transport without a queue, or another Twisted
+        return 0

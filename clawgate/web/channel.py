@@ -4,8 +4,10 @@
     HEAD      a request head   header (idle when empty)  BODY, BUSY, CLOSING
     BODY      its body         body                      BUSY, CLOSING
     BUSY      ahead, bounded   none: the resource's      HEAD, CLOSING, TAKEN
-    CLOSING   and discards     linger, then abort        (lost)
+    CLOSING   and discards     linger, then abort *      (lost)
     TAKEN     for a protocol   none                      (lost)
+
+    * put off while the client goes on taking its last answer
 
 A request exists only once it has arrived completely: what is refused while being read never reaches `process()`, and nothing after it is
 parsed. There is at most one timer per connection; it looks at `_deadline` when it fires, so that a request that arrives at once costs none.
@@ -26,6 +28,7 @@ from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.resource import IResource
 
+from clawgate.web.at_once import waiting_bytes
 from clawgate.web.http_wire import CRLF, END_OF_HEAD, ChunkedBody, Head, Unreadable, check_partial, malformed, parse_head
 from clawgate.web.limits import Limits
 from clawgate.web.together import Together
@@ -35,6 +38,8 @@ LINGER_SECONDS = 1.0
 """How long a refused client's bytes are drained, so that it reads the refusal instead of a reset."""
 LINGER_BYTES = 64 * 1024 * 1024
 """How many of them."""
+LEAST_TAKEN_BYTES = 64 * 1024
+"""How much of its last answer a client has to take in each `abortTimeout`, or it is dropped: so much that a large answer reaches a slow client whole."""
 BURST = 32
 """Pipelined requests answered before other connections get their turn."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -125,7 +130,7 @@ class GatewayChannel(http.HTTPChannel):
     _body: bytearray
     _chunks: ChunkedBody | None = None
     _is_large = False
-    _drained = 0
+    _drained = _untaken = 0
     _pumping = False
     _turn: IDelayedCall | None = None
     _reading_held = False
@@ -163,9 +168,10 @@ class GatewayChannel(http.HTTPChannel):
             super().connectionLost(reason)  # type: ignore[no-untyped-call]  # untyped upstream
 
     def loseConnection(self) -> None:
-        """Closes after what has been written; aborts when the client does not take it within `abortTimeout` seconds."""
+        """Closes after what has been written; aborts when the client takes too little of it in `abortTimeout` seconds."""
         if self._phase is not Phase.TAKEN:
             self._become_closing(float(self.abortTimeout))
+            self._untaken = waiting_bytes(self.transport)
         super().loseConnection()  # type: ignore[no-untyped-call]  # untyped upstream
 
     @property
@@ -399,13 +405,20 @@ class GatewayChannel(http.HTTPChannel):
         if self._phase is Phase.BODY:
             self._refuse(408, "body_timeout")
         elif self._phase is Phase.CLOSING:
-            self.forceAbortClient()
+            self._close_or_wait()
         elif self._begun:
             self._refuse(408, "header_timeout")
         else:
             if not self.served:
                 self.site.count("header_timeout")
             self.loseConnection()
+
+    def _close_or_wait(self) -> None:
+        before, self._untaken = self._untaken, waiting_bytes(self.transport)
+        if before and before - self._untaken >= min(before, LEAST_TAKEN_BYTES):
+            self._set_deadline(float(self.abortTimeout))
+        else:
+            self.forceAbortClient()
 
     # -- back pressure
 

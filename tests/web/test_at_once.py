@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -11,10 +12,11 @@ from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol
-from twisted.internet.testing import MemoryReactor
+from twisted.internet.testing import MemoryReactor, StringTransport
+from twisted.protocols.policies import ProtocolWrapper
 from zope.interface import implementer
 
-from clawgate.web.at_once import write_at_once
+from clawgate.web.at_once import waiting_bytes, write_at_once
 
 Pair = tuple[tcp.Server, socket.socket, MemoryReactor]
 
@@ -114,6 +116,22 @@ def test_a_producer_is_paused_by_what_waits_and_goes_on_after_it(pair: Pair) -> 
     assert asked == ["pause"]
     drained(theirs, server)
     assert asked == ["pause", "resume"]
+
+
+def test_what_waits_is_counted_below_tls_too_and_where_nobody_can_tell_it_is_nothing(pair: Pair) -> None:
+    server, theirs, _ = pair
+    wrapper: Any = ProtocolWrapper(None, Protocol())  # Any: it is untyped upstream
+    wrapper.transport = server
+    write_at_once(server, b"x" * 4_000_000)
+    server.write(b"more")
+    in_the_kernel = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            in_the_kernel += len(theirs.recv(1 << 20))
+    assert waiting_bytes(server) == waiting_bytes(wrapper) == 4_000_004 - in_the_kernel > 0
+    drained(theirs, server)
+    assert waiting_bytes(server) == 0
+    assert waiting_bytes(StringTransport()) == 0
 
 
 def test_a_twisted_without_these_names_writes_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:

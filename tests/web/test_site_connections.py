@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from contextlib import closing
+from typing import Any
 
 import pytest
+from twisted.internet import tcp
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
-from twisted.web.server import Site
+from twisted.web.server import NOT_DONE_YET, Site
 
+from clawgate.web.at_once import waiting_bytes
 from clawgate.web.channel import LINGER_BYTES, GatewayChannel
 from clawgate.web.limits import Limits
 from clawgate.web.site import MOST_TURNED_AWAY, TurnedAway
-from tests.web.wire import GET, LIMITS, POST, Bench, Wire, replies
+from tests.web.wire import GET, LIMITS, POST, Bench, Recorder, Wire, replies
 
 # -- deadlines
 
@@ -84,6 +90,117 @@ def test_client_that_never_takes_the_close_is_aborted() -> None:
     assert bench.wire.disconnecting and not bench.wire.aborted
     bench.clock.advance(15)
     assert bench.wire.aborted
+
+
+class Large(Recorder):
+    """Answers with so many bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def render(self, request: Any) -> int:  # Any: Resource.render is untyped upstream
+        request.answer((), b"x" * self.size)
+        return NOT_DONE_YET
+
+
+class Pair(tcp.Server):
+    """One end of a pair of sockets."""
+
+    def getHost(self) -> IPv4Address:
+        return IPv4Address("TCP", "127.0.0.1", 1)
+
+    getPeer = getHost
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """There are no delays."""
+
+
+class SlowClient:
+    """One that takes its answer when it is told to, on a connection of Twisted's own."""
+
+    def __init__(self, size: int) -> None:
+        self.bench = Bench(resource=Large(size))
+        ours, self._socket = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)  # what the kernel keeps is little beside what has to be taken
+        for end in (ours, self._socket):
+            end.setblocking(False)
+        channel = self.bench.build(IPv4Address("TCP", "192.0.2.2", 4000))
+        self.transport = Pair(ours, channel, ("127.0.0.1", 1), None, 1, MemoryReactorClock())  # type: ignore[arg-type]  # no port: nobody asks
+        channel.makeConnection(self.transport)
+        self.taken = 0
+
+    def ask(self, head: bytes) -> None:
+        self._socket.send(head)
+        self.transport.doRead()
+        self._fill()
+
+    def take(self, most: int) -> None:
+        """Takes so much, and what the kernel then has room for follows it."""
+        end = self.taken + most
+        while self.taken < end:
+            try:
+                self.taken += len(self._socket.recv(min(65_536, end - self.taken)))
+            except BlockingIOError:
+                if self.is_dropped or self.transport.doWrite() is not None:
+                    return
+        self._fill()
+
+    def _fill(self) -> None:
+        """Hands the kernel as much as it has room for."""
+        before = -1
+        while before != waiting_bytes(self.transport):
+            before = waiting_bytes(self.transport)
+            self.transport.doWrite()
+
+    @property
+    def is_dropped(self) -> bool:
+        return self.transport._aborting
+
+    def close(self) -> None:
+        self.transport.socket.close()
+        self._socket.close()
+
+
+SIZE = 4 << 20
+
+
+def slow_client(size: int = SIZE) -> closing[SlowClient]:
+    return closing(SlowClient(size))
+
+
+@pytest.mark.parametrize("last", [b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n"])
+def test_a_slow_client_is_waited_for_while_it_takes_its_last_answer(last: bytes) -> None:
+    with slow_client() as client:
+        client.ask(last)
+        while client.taken < SIZE:
+            client.bench.clock.advance(14)
+            client.take(400_000)
+            assert not client.is_dropped
+        client.bench.clock.advance(14)
+        client.take(10_000)
+        assert client.taken > SIZE
+
+
+def test_a_slow_client_is_waited_for_when_it_has_been_idle_too_long_for_another_request() -> None:
+    with slow_client() as client:
+        client.ask(GET)
+        while client.taken < SIZE:
+            client.bench.clock.advance(14)
+            client.take(400_000)
+            assert not client.is_dropped
+
+
+def test_a_client_that_only_nibbles_at_its_last_answer_is_dropped() -> None:
+    with slow_client() as client:
+        client.ask(b"GET / HTTP/1.0\r\n\r\n")
+        client.take(1_000_000)
+        client.bench.clock.advance(15)
+        client.take(10_000)
+        client.bench.clock.advance(14)
+        assert not client.is_dropped
+        client.bench.clock.advance(1)
+        assert client.is_dropped
 
 
 # -- refused
