@@ -25,8 +25,11 @@ from clawgate.ports.config import TokenMirror
 from clawgate.ports.stores import Devices as DeviceRows
 from clawgate.services.access import Access
 from clawgate.services.audit import NOT_RECORDED
+from clawgate.services.deadlines import Expired, within
 
 _log = Logger()
+MIRROR_SECONDS = 10.0
+"""What somebody who pairs, or revokes, waits for the file at most."""
 MOST_MIRRORED = 1_000
 """Hashes that we put into config.toml; writing more of them takes a quarter of a second and more each time. A longer list that was there before stays."""
 
@@ -197,7 +200,10 @@ class Devices(msgspec.Struct):
         await self._note_paired()
         listed = await self.rows.to_mirror(self.clock.wall_ms(), MOST_MIRRORED)
         try:
-            await self.mirror.write(frozenset(device.token_hash for device in listed))
+            await within(self.mirror.write(frozenset(device.token_hash for device in listed)), MIRROR_SECONDS, self.clock)
+        except Expired:  # a disk that hangs; it may be written yet, and is marked when the list is next taken up
+            _log.warn("[gateway] paired_tokens was not written within {seconds} s. Check the disk it is on.", seconds=MIRROR_SECONDS)
+            return False
         except (GatewayError, OSError) as problem:
             _log.warn("[gateway] paired_tokens was not written: {problem}. Check the path and its permissions.", problem=str(problem))
             return False

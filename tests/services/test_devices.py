@@ -101,6 +101,20 @@ def test_a_token_the_store_refuses_does_not_exist() -> None:
     assert house.file.entries == frozenset()
 
 
+def test_a_file_that_hangs_costs_the_mirror_and_not_the_token() -> None:
+    house = House()
+    house.file.held = []
+    pairing = house.pairing()
+    house.clock.advance(devices.MIRROR_SECONDS)
+    issued = now(pairing)
+    assert (issued.persisted, house.is_good(issued.token)) == (False, True)
+    house.file.land()
+    now(house.adopting())  # a list from before it was written
+    now(house.adopting(*house.file.entries))
+    assert house.is_good(issued.token)
+    assert now(house.pairing()).persisted is True
+
+
 def test_a_token_stored_and_not_marked_as_mirrored_is_a_token() -> None:
     house = House()
     house.file.held = []
