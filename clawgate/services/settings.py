@@ -41,6 +41,8 @@ COMPONENT = "config"
 StandIn = Callable[[Settings], Settings]
 PREPARE_SECONDS = 60.0
 """What one part may take to build its next state."""
+READ_SECONDS = 30.0
+"""What reading the files may take."""
 _MOST_RETIRING = 64
 _MOST_WAITING = 32
 
@@ -137,7 +139,7 @@ class LiveSettings(msgspec.Struct, eq=False, dict=True):
     async def _change(self, make: Callable[[Settings], Edit], by: str) -> Changes:
         edit, old = make(self.settings), self.settings
         self.reading()
-        await self._apply_own(await self.store.preview(edit), lambda: self._persist(edit), by)
+        await self._apply_own(await self._read(self.store.preview(edit)), lambda: self._persist(edit), by)
         self.health.ok(COMPONENT)
         return self._told(changes(old, self.settings, edit.paths), "changed")
 
@@ -151,7 +153,7 @@ class LiveSettings(msgspec.Struct, eq=False, dict=True):
         old = self.settings
         self.reading()
         try:
-            fresh = await self.store.load()
+            fresh = await self._read(self.store.load())
             await self._apply_own(fresh, lambda: succeed(fresh.config_fingerprint), FILES)
         except CancelledError:
             raise
@@ -165,6 +167,13 @@ class LiveSettings(msgspec.Struct, eq=False, dict=True):
             return None
         self.health.ok(COMPONENT)
         return self._told(changes(old, self.settings), "taken up")
+
+    async def _read(self, reading: Deferred[Settings]) -> Settings:
+        """A disk that hangs holds up nobody for good. What hangs while it writes does: whether it is written nobody could say."""
+        try:
+            return await within(reading, READ_SECONDS, self.clock)
+        except Expired:
+            raise Unavailable(f"the files of the configuration were not read within {READ_SECONDS:.0f} s") from None
 
     async def _stand(self, make: StandIn, by: str) -> None:
         old = self.settings

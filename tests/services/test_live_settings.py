@@ -17,7 +17,7 @@ from clawgate.ports.parts import Prepared
 from clawgate.services.events import Events
 from clawgate.services.health import Health
 from clawgate.services.live_parts import Swap
-from clawgate.services.settings import PREPARE_SECONDS, LiveSettings
+from clawgate.services.settings import PREPARE_SECONDS, READ_SECONDS, LiveSettings
 from clawgate.testing.case import TestCase
 from clawgate.testing.clock import ManualClock
 
@@ -71,10 +71,12 @@ class Store:
 
     def __init__(self, log: list[str]) -> None:
         self.log, self.written, self.problems = log, False, dict[str, Exception]()
-        self.fresh = NEW
+        self.fresh, self.hangs = NEW, False
 
     def _do(self, what: str) -> Deferred[Settings]:
         self.log.append(what)
+        if self.hangs:
+            return Deferred()
         problem = self.problems.get(what)
         return fail(problem) if problem is not None else succeed(self.fresh)
 
@@ -196,6 +198,21 @@ def test_a_part_that_takes_too_long_is_cut_off_and_the_change_undone() -> None:
     assert isinstance(problem, NotApplied)
     assert problem.errors == {"b": "was not ready within 60 s"}
     assert house.is_as_before()
+    assert house.clock.pending == 0
+
+
+def test_files_that_cannot_be_read_in_time_refuse_a_change_and_are_told_to_health() -> None:
+    house = House()
+    house.store.hangs = True
+    changing, reloading = house.change(), house.reload()
+    house.clock.advance(READ_SECONDS)
+    assert isinstance(outcome(changing), Unavailable)
+    house.clock.advance(READ_SECONDS)
+    assert outcome(reloading) is None  # type: ignore[arg-type]  # None is what a reload may give
+    assert house.health.snapshot().components["config"].last_error == "the files of the configuration were not read within 30 s"
+    assert house.is_as_before()
+    house.store.hangs = False
+    assert isinstance(outcome(house.change()), Changes)
     assert house.clock.pending == 0
 
 
