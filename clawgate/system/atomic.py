@@ -101,10 +101,11 @@ def _is_untouched(path: str, seen: bytes, before: os.stat_result, is_leasable: b
     if file is None:
         return False
     with file:
-        if is_leasable and not _lease(file):
+        has_lease = _lease(file)
+        if has_lease is False and is_leasable:
             return False
         is_same = _dress_of(os.fstat(file.fileno())) == _dress_of(before) and file.read(len(seen) + 1) == seen
-        return is_same and (not is_leasable or fcntl.fcntl(file, fcntl.F_GETLEASE) == fcntl.F_RDLCK)
+        return is_same and (not has_lease or fcntl.fcntl(file, fcntl.F_GETLEASE) == fcntl.F_RDLCK)
 
 
 def _put_back(temporary: str, target: str, expected: bytes | None) -> None:
@@ -126,21 +127,24 @@ def _found(path: str) -> bytes | None:
 
 
 def _is_leasable(path: str) -> bool:
-    """Whether the file system tells who writes into a file: this one nobody does."""
+    """Whether a refused lease means a writer, as it does not on some network file systems: this file has none."""
     file = open_regular(path)
     if file is None:
         return False
     with file:
-        return _lease(file)
+        return _lease(file) is not False
 
 
-def _lease(file: BinaryIO) -> bool:
-    """A read lease until the file is closed, which nobody gets who has it open for writing; whoever opens it for that waits."""
+def _lease(file: BinaryIO) -> bool | None:
+    """Whether there is a read lease now, until the file is closed: False = somebody has it open for writing, None = nobody can tell (another user's file).
+
+    Whoever opens it for writing meanwhile waits.
+    """
     try:
         fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)  # told of it by a signal that is ignored, the usual one would end the process
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except OSError:
-        return False
+    except OSError as problem:
+        return False if problem.errno == errno.EAGAIN else None
     return True
 
 
@@ -151,9 +155,11 @@ def _dress_of(status: os.stat_result) -> tuple[int, int, int]:
 @cache
 def _rename() -> _Rename:
     """renameat2(2), which Python does not offer."""
-    import ctypes  # 3 ms, and a daemon may never write its configuration
+    call = None
+    with contextlib.suppress(ImportError):  # a Python that was built without libffi
+        import ctypes  # 3 ms, and a daemon may never write its configuration
 
-    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+        call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
 
     def rename(source: str, target: str, flags: int) -> None:
         if call is None:

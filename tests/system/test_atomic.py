@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -110,6 +112,23 @@ def test_what_a_shell_has_opened_to_append_to_stays(path: Path, right_before: Ca
     assert path.read_bytes() == SEEN + SAVED
 
 
+@pytest.mark.parametrize("problems", [(errno.EINVAL,), (errno.EAGAIN,), (0, errno.EACCES)], ids=["none known", "none given", "not for us"])
+def test_it_is_replaced_where_nobody_can_tell_who_writes(path: Path, monkeypatch: pytest.MonkeyPatch, problems: tuple[int, ...]) -> None:
+    """A file system without leases; one that gives none; our own file leased, and another user's not."""
+    real, left = fcntl.fcntl, list(problems)
+
+    def ask(file: BinaryIO, what: int, value: int = 0) -> int:
+        if what == fcntl.F_SETLEASE:
+            problem = left.pop(0) if len(left) > 1 else left[0]
+            if problem:
+                raise OSError(problem, os.strerror(problem))
+        return int(real(file, what, value))
+
+    monkeypatch.setattr(fcntl, "fcntl", ask)
+    assert replace_unchanged(str(path), OURS, SEEN)
+    assert path.read_bytes() == OURS
+
+
 def test_a_mode_made_narrower_in_the_last_moment_stays(path: Path, right_before: Callable[..., None]) -> None:
     path.chmod(0o644)
     right_before(lambda: path.chmod(0o600))
@@ -192,6 +211,16 @@ def test_a_file_system_that_cannot_exchange_still_replaces(path: Path, monkeypat
         path.unlink()
     monkeypatch.setattr(atomic, "_rename", lambda: unable)
     assert replace_unchanged(str(path), OURS, seen)
+    assert path.read_bytes() == OURS
+
+
+def test_a_python_without_ctypes_still_replaces(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    atomic._rename.cache_clear()
+    monkeypatch.setitem(sys.modules, "ctypes", None)
+    try:
+        assert replace_unchanged(str(path), OURS, SEEN)
+    finally:
+        atomic._rename.cache_clear()
     assert path.read_bytes() == OURS
 
 
