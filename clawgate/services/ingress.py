@@ -102,7 +102,11 @@ class Ingress(msgspec.Struct, dict=True):
         self._check_open()
         item = msgspec.structs.replace(self._new(message, promised=True), state=State.DONE, answer=answer, model="")
         storing = self.inbox.accept(item, message.dedupe, self._memory(message), sends=parts(item, answer), spends=spends)
-        accepted = await self._commits.over(shielded(storing))
+        try:
+            accepted = await self._commits.over(shielded(storing))
+        except (CancelledError, StoreHangs):
+            storing.addErrback(_nobody_waits)
+            raise
         if accepted.is_duplicate:
             self.meter.count("inbox_duplicates_total", message.source)
         return accepted

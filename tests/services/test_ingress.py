@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from road import agent_of, ask, asked, counted, gate, item, items, now, states, tell
+from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel, globalLogPublisher
 
-from clawgate.domain.errors import AgentAuth, AgentUnavailable
+from clawgate.domain.errors import AgentAuth, AgentUnavailable, StoreUnavailable
 from clawgate.domain.inbox import State
+from clawgate.domain.messages import Inbound
 from clawgate.domain.settings.model import InboxSettings
 from clawgate.testing.agents import Hang
 from clawgate.testing.gateway import MemoryGateway
@@ -290,6 +295,26 @@ def test_a_store_that_hangs_promises_nothing() -> None:
     caller = road.client.begin("POST", "/webhook", {"message": "hi"}, headers={"Prefer": "respond-async"})
     road.clock.advance(31)
     assert caller.response.status == 503
+
+
+@pytest.mark.parametrize("answer", [None, "no"])
+def test_a_commit_that_fails_when_nobody_waits_any_more_is_no_unhandled_error(answer: str | None) -> None:
+    road, problems = gate(), []
+    ingress, message = road.gateway.ingress, Inbound(source="webhook", principal="p", text="hi")
+    road.store.hold_writes()
+    accepting = Deferred.fromCoroutine(ingress.accept(message) if answer is None else ingress.answered(message, answer, lambda item, text: ()))
+    accepting.addErrback(lambda failure: failure.trap(StoreUnavailable))
+    road.clock.advance(31)
+    assert accepting.called
+    road.store.break_writes("disk full")
+    globalLogPublisher.addObserver(observer := lambda event: problems.append(event) if event["log_level"] >= LogLevel.error else None)
+    try:
+        road.store.release_writes()
+        road.pump()
+        gc.collect()
+    finally:
+        globalLogPublisher.removeObserver(observer)
+    assert problems == []
 
 
 # --- bounds
