@@ -137,9 +137,7 @@ class ChannelIngress(msgspec.Struct):
     async def _say(self, inbound: Inbound, text: str, reply: str, spends: FactKey | None = None) -> None:
         """A fixed sentence. Outside of the conversation, so that no turn reads it as history; remembered by nobody."""
         quiet = msgspec.structs.replace(inbound, text=text, conversation=None, memory_key=None)
-        accepted = await self.ingress.answered(quiet, reply, self.delivery.parts, spends=spends)
-        if not accepted.is_duplicate:
-            self.delivery.wake(inbound.source)
+        await self.ingress.answered(quiet, reply, self.delivery.parts, spends=spends)
 
 
 def _with_tools(inbound: Inbound, sender: str, tools: tuple[str, ...]) -> Inbound:

@@ -259,8 +259,6 @@ class CronRuns(msgspec.Struct, eq=False):
             await self.ingress.answered(message, run.output or "", self.delivery.parts)
         except GatewayError as problem:
             _log.warn("the output of cron run {run} cannot be announced: {problem}", run=run.id, problem=str(problem))
-        else:
-            self.delivery.wake(message.reply.channel)
 
     async def _worked(self, run: Run, job: Job, is_approved: bool) -> tuple[RunStatus, str]:
         """How the command ended; judged once more, because the settings may have changed."""

@@ -91,7 +91,7 @@ class Ingress(msgspec.Struct, dict=True):
     async def answered(
         self, message: Inbound, answer: str, parts: Callable[[Item, str], Sequence[Send]], *, spends: FactKey | None = None
     ) -> Accepted:
-        """Accepts a message together with its answer, which no agent is asked for: the reply's parts are in the outbox when this fires.
+        """Accepts a message together with its answer, which no agent is asked for: the reply's parts are in the outbox when this fires, and on their way.
 
         Args:
             parts: makes the parts of the reply to an item.
@@ -102,6 +102,7 @@ class Ingress(msgspec.Struct, dict=True):
         self._check_open()
         item = msgspec.structs.replace(self._new(message, promised=True), state=State.DONE, answer=answer, model="")
         storing = self.inbox.accept(item, message.dedupe, self._memory(message), sends=parts(item, answer), spends=spends)
+        storing.addCallback(self._sent)
         try:
             accepted = await self._commits.over(shielded(storing))
         except (CancelledError, StoreHangs):
@@ -116,6 +117,12 @@ class Ingress(msgspec.Struct, dict=True):
         if not accepted.is_duplicate:
             self._tell(accepted.item)
             self.dispatch.wake()
+        return accepted
+
+    def _sent(self, accepted: Accepted) -> Accepted:
+        """Has the reply go out also when its sender did not wait for the commit: a copy of the message would find it answered."""
+        if not accepted.is_duplicate and accepted.item.reply is not None:
+            self.dispatch.replied(accepted.item.reply.channel)
         return accepted
 
     def _tell(self, item: Item) -> None:
@@ -211,12 +218,20 @@ class Ingress(msgspec.Struct, dict=True):
         return ended
 
     async def _promised(self, item: Item) -> Item:
-        """The stored item, from now on promised; one that ended meanwhile is returned as it ended."""
+        """The stored item, from now on promised; one that ended meanwhile is returned as it ended.
+
+        Raises:
+            StoreUnavailable: its accept, which went beside its turn, has failed: there is nothing to come back for.
+        """
         promising = self.inbox.settle(item.id, Promise(), self.clock.wall_ms())
         try:
             return (await self._landed(promising, _PROMISE_SECONDS)).item
-        except (Conflict, NotFound):
+        except Conflict:
             return await self.inbox.get(item.id) or item
+        except NotFound:
+            if item.is_open:
+                raise StoreUnavailable(detail=f"the accept of {item.id} was not committed") from None
+            return item
         except (CancelledError, StoreHangs):
             promising.addErrback(_nobody_waits)
             raise

@@ -9,11 +9,14 @@ from road import agent_of, ask, asked, counted, gate, item, items, now, states, 
 from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel, globalLogPublisher
 
+from clawgate.domain.delivery import Send
 from clawgate.domain.errors import AgentAuth, AgentUnavailable, StoreUnavailable
-from clawgate.domain.inbox import State
-from clawgate.domain.messages import Inbound
+from clawgate.domain.inbox import Item, State
+from clawgate.domain.messages import DedupeKey, Inbound, ReplyTo
 from clawgate.domain.settings.model import InboxSettings
+from clawgate.ports.stores import Accepted
 from clawgate.testing.agents import Hang
+from clawgate.testing.channels import RecordingChannel
 from clawgate.testing.gateway import MemoryGateway
 
 
@@ -315,6 +318,49 @@ def test_a_commit_that_fails_when_nobody_waits_any_more_is_no_unhandled_error(an
     finally:
         globalLogPublisher.removeObserver(observer)
     assert problems == []
+
+
+def test_a_wait_that_runs_out_before_its_accept_fails_is_told_of_no_place() -> None:
+    road = gate([Hang()], slots=2)
+    road.store.hold_writes()
+    caller = ask(road)
+    road.clock.advance(30)
+    road.store.break_writes("database is locked")
+    road.store.release_write()
+    road.store.break_writes("")
+    road.store.release_writes()
+    road.pump()
+    assert (caller.response.status, "location" in caller.response.headers, states(road)) == (503, False, [])
+    assert has_no_leak(road, 2)
+
+
+def answered(road: MemoryGateway) -> Deferred[Accepted]:
+    """A channel's message is answered without an agent."""
+
+    def parts(item: Item, text: str) -> list[Send]:
+        return [Send(id=f"{int(item.id, 16) + 1:016x}", item_id=item.id, channel="recording", target="me", text=text)]
+
+    message = Inbound(
+        source="recording",
+        principal="channel:recording",
+        text="/help",
+        dedupe=DedupeKey("channel:recording", "m1", 86_400),
+        reply=ReplyTo("recording", "me"),
+    )
+    return Deferred.fromCoroutine(road.gateway.ingress.answered(message, "so it works", parts))
+
+
+def test_a_fixed_reply_goes_out_although_its_commit_came_too_late_for_its_sender() -> None:
+    channel = RecordingChannel()
+    road = gate(channels={"recording": channel})
+    road.store.hold_writes()
+    late = answered(road)
+    road.clock.advance(30)
+    with pytest.raises(StoreUnavailable):
+        now(late)
+    road.store.release_writes()
+    road.pump()
+    assert (now(answered(road)).is_duplicate, [sent.text for sent in channel.sent]) == (True, ["so it works"])
 
 
 # --- bounds
