@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import BinaryIO
 
-from clawgate.system.regular import open_regular
+from clawgate.system.regular import contents_of, open_regular
 
 _NO_REPLACE, _EXCHANGE = 1, 2
 _HERE = -100
@@ -60,7 +60,7 @@ def replace_unchanged(path: str, content: bytes, seen: bytes | None, *, mode: in
         except OSError as problem:
             if problem.errno not in _UNKNOWN:
                 raise
-            if _held(target) != seen:
+            if contents_of(target) != seen:
                 return False
             os.replace(temporary, target)
         return True
@@ -121,7 +121,7 @@ def _put_back(temporary: str, target: str, expected: bytes | None) -> None:
 def _found(path: str) -> bytes | None:
     """None = nothing that could be read."""
     try:
-        return _held(path)
+        return contents_of(path)
     except OSError:
         return None
 
@@ -192,17 +192,6 @@ def _written(path: str, content: bytes, mode: int | None) -> Iterator[tuple[str,
         with contextlib.suppress(OSError):
             os.unlink(temporary)
     sync_directory(directory)
-
-
-def _held(path: str) -> bytes | None:
-    try:
-        file = open_regular(path)
-    except FileNotFoundError:
-        return None
-    if file is None:
-        raise OSError(errno.EINVAL, "not a regular file", path)
-    with file:
-        return file.read()
 
 
 def sync_directory(directory: str) -> None:

@@ -27,7 +27,7 @@ from clawgate.domain.tokens import stored_hash
 from clawgate.ports.threads import InThread
 from clawgate.system.atomic import mode_of, replace_unchanged
 from clawgate.system.mdns import has_package
-from clawgate.system.regular import open_regular
+from clawgate.system.regular import contents_of
 from clawgate.system.secrets import KEY_FILE, SecretBox
 
 MOST_CONFIG_BYTES = 4 * 1024 * 1024
@@ -351,15 +351,8 @@ def read_bytes(path: str) -> bytes | None:
 
 def _read_regular(path: str, most_bytes: int) -> bytes | None:
     """The whole file; None when it does not exist; OSError for a directory, a pipe (which could block) or a file over the cap."""
-    try:
-        file = open_regular(path)
-    except FileNotFoundError:
-        return None
-    if file is None:
-        raise OSError(errno.EINVAL, "not a regular file", path)
-    with file:
-        content = file.read(most_bytes + 1)
-    if len(content) > most_bytes:
+    content = contents_of(path, most_bytes + 1)
+    if content is not None and len(content) > most_bytes:
         raise OSError(errno.EFBIG, f"more than {most_bytes} bytes", path)
     return content
 

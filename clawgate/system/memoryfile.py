@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from functools import partial
 
@@ -13,7 +12,7 @@ from clawgate.domain.errors import Conflict
 from clawgate.domain.memory import MARK
 from clawgate.ports.threads import InThread
 from clawgate.system.atomic import replace_unchanged
-from clawgate.system.regular import open_regular
+from clawgate.system.regular import contents_of
 
 NAME = "MEMORY.md"
 KEPT = ".before-clawgate"
@@ -37,7 +36,9 @@ class MemoryMarkdown(msgspec.Struct):
 
 
 def _write(path: str, text: str, is_empty: bool) -> None:
-    seen = _held(path)
+    seen = contents_of(
+        path, _MOST_BYTES
+    )  # the beginning, which is all that we ever wrote; a pipe (agents write here too) would hold up the thread for good
     if seen is None:
         if is_empty:
             return
@@ -49,15 +50,3 @@ def _write(path: str, text: str, is_empty: bool) -> None:
         seen = None
     if not replace_unchanged(path, text.encode("utf-8", "replace"), seen):
         raise Conflict(f"{path} was changed by somebody else meanwhile")
-
-
-def _held(path: str) -> bytes | None:
-    """Its beginning, which is all that we ever wrote; None when there is no file. A pipe (agents write here too) would hold up the thread for good."""
-    try:
-        file = open_regular(path)
-    except FileNotFoundError:
-        return None
-    if file is None:
-        raise OSError(errno.EINVAL, "not a regular file", path)
-    with file:
-        return file.read(_MOST_BYTES)

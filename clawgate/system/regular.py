@@ -25,3 +25,19 @@ def open_regular(path: str, *, is_followed: bool = True) -> BinaryIO | None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     return None
+
+
+def contents_of(path: str, most_bytes: int = -1) -> bytes | None:
+    """What a file holds, at most so many bytes of it; None when there is none.
+
+    Raises:
+        OSError: it cannot be read, or something else than a file stands there.
+    """
+    try:
+        file = open_regular(path)
+    except FileNotFoundError:
+        return None
+    if file is None:
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    with file:
+        return file.read(most_bytes)
