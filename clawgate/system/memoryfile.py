@@ -36,9 +36,7 @@ class MemoryMarkdown(msgspec.Struct):
 
 
 def _write(path: str, text: str, is_empty: bool) -> None:
-    seen = contents_of(
-        path, _MOST_BYTES
-    )  # the beginning, which is all that we ever wrote; a pipe (agents write here too) would hold up the thread for good
+    seen = contents_of(path, _MOST_BYTES)  # agents write here too: a pipe would hold up the thread for good
     if seen is None:
         if is_empty:
             return
