@@ -38,6 +38,7 @@ from clawgate.system.configfile import (
     resolver,
     settings_of,
 )
+from clawgate.system.regular import contents_of
 from clawgate.system.secrets import SecretBox
 from clawgate.system.workspace import directory_of
 
@@ -288,7 +289,7 @@ def _written_files(directory: str, files: Mapping[Path, str]) -> Iterator[None]:
         for path, text in files.items():
             target, content = _inside(directory, path), text.encode()
             os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-            before = _content(target)
+            before = contents_of(target)
             if not replace_unchanged(target, content, before):
                 raise Conflict(f"{target} was changed by somebody else meanwhile")
             written.append((target, before, content))
@@ -307,14 +308,6 @@ def _inside(directory: str, path: Path) -> str:
     if os.path.commonpath((root, target)) != root or target == root or (os.path.exists(target) and not os.path.isfile(target)):
         raise BadRequest(f"{'/'.join(path)} is no file of the workspace")
     return target
-
-
-def _content(path: str) -> bytes | None:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
 
 
 def _restore(path: str, before: bytes | None, content: bytes) -> None:

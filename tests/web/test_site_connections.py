@@ -169,14 +169,18 @@ def slow_client(size: int = SIZE) -> closing[SlowClient]:
     return closing(SlowClient(size))
 
 
+def takes_all_of_it_slowly(client: SlowClient) -> None:
+    while client.taken < SIZE:
+        client.bench.clock.advance(14)
+        client.take(400_000)
+        assert not client.is_dropped
+
+
 @pytest.mark.parametrize("last", [b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n"])
 def test_a_slow_client_is_waited_for_while_it_takes_its_last_answer(last: bytes) -> None:
     with slow_client() as client:
         client.ask(last)
-        while client.taken < SIZE:
-            client.bench.clock.advance(14)
-            client.take(400_000)
-            assert not client.is_dropped
+        takes_all_of_it_slowly(client)
         client.bench.clock.advance(14)
         client.take(10_000)
         assert client.taken > SIZE
@@ -185,10 +189,7 @@ def test_a_slow_client_is_waited_for_while_it_takes_its_last_answer(last: bytes)
 def test_a_slow_client_is_waited_for_when_it_has_been_idle_too_long_for_another_request() -> None:
     with slow_client() as client:
         client.ask(GET)
-        while client.taken < SIZE:
-            client.bench.clock.advance(14)
-            client.take(400_000)
-            assert not client.is_dropped
+        takes_all_of_it_slowly(client)
 
 
 def test_a_client_that_only_nibbles_at_its_last_answer_is_dropped() -> None:
